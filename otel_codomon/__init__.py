@@ -1,0 +1,59 @@
+"""OpenTelemetry for sandboxed code executions.
+
+The public face: every name below, imported when it is first asked for, so
+that ``import otel_codomon`` itself costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otel_codomon.version import __version__
+
+if TYPE_CHECKING:
+    from otel_codomon.errors import (
+        CodomonError as CodomonError,
+        InvalidArgumentError as InvalidArgumentError,
+        UnknownExecutionError as UnknownExecutionError,
+    )
+    from otel_codomon.values.execution import (
+        ExecutionRecord as ExecutionRecord,
+        Kind as Kind,
+        Outcome as Outcome,
+        SandboxType as SandboxType,
+    )
+    from otel_codomon.values.limits import Limits as Limits
+    from otel_codomon.values.usage import Curve as Curve, Usage as Usage
+
+# Where each public name lives. A row here, an import above, an entry in the docs.
+_HOMES = {
+    "CodomonError": "errors",
+    "Curve": "values.usage",
+    "ExecutionRecord": "values.execution",
+    "InvalidArgumentError": "errors",
+    "Kind": "values.execution",
+    "Limits": "values.limits",
+    "Outcome": "values.execution",
+    "SandboxType": "values.execution",
+    "UnknownExecutionError": "errors",
+    "Usage": "values.usage",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - only when a name is asked for
+
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Offer the public names before they are imported."""
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Turn values into signals, through the OpenTelemetry API only."""

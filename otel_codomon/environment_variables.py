@@ -1,0 +1,37 @@
+"""The environment variables of this package, as `opentelemetry-instrument` reads them.
+
+Each constant is also a flag of that command: the name in lower case, without
+the ``OTEL_`` in front.
+"""
+
+from __future__ import annotations
+
+OTEL_PYTHON_CODOMON_JOURNAL = "OTEL_PYTHON_CODOMON_JOURNAL"
+"""Folder of the journal, or ``off`` for the plain SDK pipeline.
+
+Default: ``$XDG_STATE_HOME/otel-codomon``.
+"""
+
+OTEL_PYTHON_CODOMON_DELIVER = "OTEL_PYTHON_CODOMON_DELIVER"
+"""``true``: the journal delivers even though the providers are somebody else's.
+
+Default: false, their exporters deliver.
+"""
+
+OTEL_PYTHON_CODOMON_DURABILITY = "OTEL_PYTHON_CODOMON_DURABILITY"
+"""What a record survives: ``process`` (default), ``power`` or ``strict``."""
+
+OTEL_PYTHON_CODOMON_EXIT_TIMEOUT = "OTEL_PYTHON_CODOMON_EXIT_TIMEOUT"
+"""How long the end of the process waits for delivery at most, seconds. Default: 2."""
+
+OTEL_PYTHON_CODOMON_SAMPLE_INTERVAL = "OTEL_PYTHON_CODOMON_SAMPLE_INTERVAL"
+"""Time between two samples of a running execution, seconds. Default: 0.25."""
+
+OTEL_PYTHON_CODOMON_SLOTS = "OTEL_PYTHON_CODOMON_SLOTS"
+"""``true``: gauges get one series for each running execution, by slot. Default: false."""
+
+OTEL_PYTHON_CODOMON_HOST_METRICS = "OTEL_PYTHON_CODOMON_HOST_METRICS"
+"""``true``: ``system.*`` and ``process.*`` too, from one process of the host. Default: false."""
+
+OTEL_PYTHON_CODOMON_CONTROL = "OTEL_PYTHON_CODOMON_CONTROL"
+"""What other processes of this user may ask of this one: ``clear`` its caches, or nothing."""

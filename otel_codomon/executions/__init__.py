@@ -1,0 +1,1 @@
+"""The running execution: decorator and block, its life, and what watches it."""

@@ -1,0 +1,1 @@
+"""What has been recorded is on disk before the call returns, and is sent when somebody listens."""

@@ -1,0 +1,501 @@
+"""Every span attribute, event and metric, with kind, unit and one sentence.
+
+The only place that spells them. A row is made by `_attribute`, which returns
+the plain string that call sites use, or is a `Metric`; the tables
+`ATTRIBUTES` and `METRICS` hold them all, for documentation and tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
+SCOPE: Final = "otel_codomon"
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One row of the table of attributes.
+
+    Attributes:
+        key: The attribute's key.
+        type: ``string``, ``int``, ``double``, ``boolean``, or ``T[]`` of one of them.
+        unit: UCUM code of a number, None for what is not a quantity.
+        description: One sentence.
+        on_metrics: Whether its values are a closed or developer-chosen set, so
+            that metrics may carry it too.
+    """
+
+    key: str
+    type: str
+    unit: str | None
+    description: str
+    on_metrics: bool = False
+
+
+ATTRIBUTES: Final[dict[str, Attribute]] = {}
+
+
+def _attribute(
+    key: str, type_: str, unit: str | None, description: str, *, on_metrics: bool = False
+) -> str:
+    """Add a row to `ATTRIBUTES` and return its key."""
+    if key in ATTRIBUTES:
+        raise ValueError(f"cannot name attribute {key} twice: it has a row; use that one")
+    ATTRIBUTES[key] = Attribute(key, type_, unit, description, on_metrics)
+    return key
+
+
+# --- the execution -----------------------------------------------------------
+
+EXECUTION_ID: Final = _attribute(
+    "codomon.execution.id", "string", None, "Identifies one execution; on spans only."
+)
+EXECUTION_NAME: Final = _attribute(
+    "codomon.execution.name",
+    "string",
+    None,
+    "What the developer calls this kind of execution.",
+    on_metrics=True,
+)
+EXECUTION_KIND: Final = _attribute(
+    "codomon.execution.kind",
+    "string",
+    None,
+    "What is executed: function, command, snippet, cell or task.",
+    on_metrics=True,
+)
+EXECUTION_LANGUAGE: Final = _attribute(
+    "codomon.execution.language",
+    "string",
+    None,
+    "Programming language of the code that runs.",
+    on_metrics=True,
+)
+EXECUTION_OUTCOME: Final = _attribute(
+    "codomon.execution.outcome",
+    "string",
+    None,
+    "How the execution ended.",
+    on_metrics=True,
+)
+SANDBOX_TYPE: Final = _attribute(
+    "codomon.sandbox.type",
+    "string",
+    None,
+    "What separates the code from its host: none, process, bubblewrap, container or remote.",
+    on_metrics=True,
+)
+EXECUTION_SESSION_ID: Final = _attribute(
+    "codomon.execution.session.id", "string", None, "The caller's session that asked for it."
+)
+EXECUTION_TIMEOUT: Final = _attribute(
+    "codomon.execution.timeout", "double", "s", "Longest time the execution was given."
+)
+EXECUTION_SIGNAL: Final = _attribute(
+    "codomon.execution.signal", "string", None, "Name of the signal that ended the command."
+)
+EXECUTION_SLOT: Final = _attribute(
+    "codomon.execution.slot",
+    "int",
+    None,
+    "Small number of a running execution, used again when it ends; opt-in.",
+    on_metrics=True,
+)
+LIMIT_MEMORY: Final = _attribute(
+    "codomon.execution.limit.memory", "int", "By", "Memory the execution was allowed."
+)
+LIMIT_CPU: Final = _attribute(
+    "codomon.execution.limit.cpu", "double", "s", "CPU time the execution was allowed."
+)
+LIMIT_PROCESSES: Final = _attribute(
+    "codomon.execution.limit.processes", "int", "{process}", "Processes it was allowed at once."
+)
+LIMIT_FILE_SIZE: Final = _attribute(
+    "codomon.execution.limit.file_size", "int", "By", "Largest file it was allowed to write."
+)
+LIMIT_OPEN_FILES: Final = _attribute(
+    "codomon.execution.limit.open_files", "int", "{file}", "Files it was allowed to hold open."
+)
+LIMIT_OUTPUT: Final = _attribute(
+    "codomon.execution.limit.output", "int", "By", "Output that was kept of each stream."
+)
+CODE_SIZE: Final = _attribute("codomon.code.size", "int", "By", "Size of the source text.")
+CODE_SHA256: Final = _attribute(
+    "codomon.code.sha256", "string", None, "SHA-256 of the source text, hexadecimal."
+)
+ERROR_REASON: Final = _attribute(
+    "codomon.execution.reason",
+    "string",
+    None,
+    "Why an execution ended as it did, in words of this package.",
+)
+
+# --- what it used ------------------------------------------------------------
+
+USAGE_SOURCE: Final = _attribute(
+    "codomon.usage.source",
+    "string",
+    None,
+    "How the totals were measured: cgroup, process_tree or thread.",
+)
+USAGE_CPU_TIME: Final = _attribute(
+    "codomon.usage.cpu.time", "double", "s", "CPU time of the whole execution."
+)
+USAGE_CPU_USER_TIME: Final = _attribute(
+    "codomon.usage.cpu.user_time", "double", "s", "CPU time in user mode."
+)
+USAGE_CPU_SYSTEM_TIME: Final = _attribute(
+    "codomon.usage.cpu.system_time", "double", "s", "CPU time in the kernel."
+)
+USAGE_CPU_THROTTLED_TIME: Final = _attribute(
+    "codomon.usage.cpu.throttled_time", "double", "s", "Time its cgroup was held back by a quota."
+)
+USAGE_MEMORY_PEAK: Final = _attribute(
+    "codomon.usage.memory.peak", "int", "By", "Most memory that was seen in use at one instant."
+)
+USAGE_MEMORY_PEAK_UPPER: Final = _attribute(
+    "codomon.usage.memory.peak.upper",
+    "int",
+    "By",
+    "Sum of the peaks of the processes, which need not coincide: an upper bound.",
+)
+USAGE_DISK_READ: Final = _attribute(
+    "codomon.usage.disk.read", "int", "By", "Bytes read from storage."
+)
+USAGE_DISK_WRITE: Final = _attribute(
+    "codomon.usage.disk.write", "int", "By", "Bytes written to storage."
+)
+USAGE_NETWORK_RECEIVE: Final = _attribute(
+    "codomon.usage.network.receive",
+    "int",
+    "By",
+    "Bytes received, where the execution has a network namespace of its own.",
+)
+USAGE_NETWORK_TRANSMIT: Final = _attribute(
+    "codomon.usage.network.transmit",
+    "int",
+    "By",
+    "Bytes sent, where the execution has a network namespace of its own.",
+)
+USAGE_PROCESSES: Final = _attribute(
+    "codomon.usage.processes", "int", "{process}", "Processes that were seen."
+)
+USAGE_SWITCHES_VOLUNTARY: Final = _attribute(
+    "codomon.usage.context_switches.voluntary", "int", "{switch}", "Times it waited."
+)
+USAGE_SWITCHES_INVOLUNTARY: Final = _attribute(
+    "codomon.usage.context_switches.involuntary", "int", "{switch}", "Times it was preempted."
+)
+USAGE_FAULTS_MAJOR: Final = _attribute(
+    "codomon.usage.page_faults.major", "int", "{fault}", "Page faults that needed storage."
+)
+USAGE_FAULTS_MINOR: Final = _attribute(
+    "codomon.usage.page_faults.minor", "int", "{fault}", "Page faults that needed none."
+)
+USAGE_SAMPLES: Final = _attribute(
+    "codomon.usage.samples", "int", "{sample}", "Samples that were taken while it ran."
+)
+USAGE_CURVE_TIME: Final = _attribute(
+    "codomon.usage.curve.time", "double[]", "s", "Instants of the curve, since the start."
+)
+USAGE_CURVE_CPU: Final = _attribute(
+    "codomon.usage.curve.cpu", "double[]", "{cpu}", "Cores in use at each instant of the curve."
+)
+USAGE_CURVE_MEMORY: Final = _attribute(
+    "codomon.usage.curve.memory", "int[]", "By", "Memory in use at each instant of the curve."
+)
+STDOUT_SIZE: Final = _attribute(
+    "codomon.output.stdout.size", "int", "By", "Bytes that were written to standard output."
+)
+STDERR_SIZE: Final = _attribute(
+    "codomon.output.stderr.size", "int", "By", "Bytes that were written to standard error."
+)
+OUTPUT_TRUNCATED: Final = _attribute(
+    "codomon.output.truncated", "boolean", None, "Whether more was written than was kept."
+)
+
+# --- events ------------------------------------------------------------------
+
+EVENT_LIMIT_REACHED: Final = "codomon.limit.reached"
+EVENT_THRESHOLD_CROSSED: Final = "codomon.threshold.crossed"
+LIMIT_TYPE: Final = _attribute(
+    "codomon.limit.type", "string", None, "Which limit or threshold.", on_metrics=True
+)
+LIMIT_VALUE: Final = _attribute(
+    "codomon.limit.value", "double", None, "Where the limit or threshold was."
+)
+LIMIT_SEEN: Final = _attribute("codomon.limit.seen", "double", None, "What was seen.")
+
+# --- caches and journal ------------------------------------------------------
+
+CACHE_NAME: Final = _attribute(
+    "codomon.cache.name", "string", None, "What the developer calls the cache.", on_metrics=True
+)
+CACHE_KIND: Final = _attribute(
+    "codomon.cache.kind", "string", None, "The adapter that reads the cache.", on_metrics=True
+)
+CACHE_RESULT: Final = _attribute(
+    "codomon.cache.result", "string", None, "How a lookup ended: hit or miss.", on_metrics=True
+)
+JOURNAL_FATE: Final = _attribute(
+    "codomon.journal.fate",
+    "string",
+    None,
+    "What became of a record: written, delivered, rejected, evicted or quarantined.",
+    on_metrics=True,
+)
+JOURNAL_SIGNAL: Final = _attribute(
+    "codomon.journal.signal",
+    "string",
+    None,
+    "Signal of a record: traces or metrics.",
+    on_metrics=True,
+)
+
+# --- the conventions' own, spelled here so that one file spells all ----------
+
+PROCESS_PID: Final = _attribute("process.pid", "int", None, "Process id of the command.")
+PROCESS_EXECUTABLE_NAME: Final = _attribute(
+    "process.executable.name", "string", None, "Name of the command's executable."
+)
+PROCESS_EXIT_CODE: Final = _attribute(
+    "process.exit.code", "int", None, "Exit code of the command; 128+n for signal n."
+)
+CONTAINER_ID: Final = _attribute("container.id", "string", None, "The container it ran in.")
+CODE_FUNCTION_NAME: Final = _attribute(
+    "code.function.name", "string", None, "Fully qualified name of the function."
+)
+CODE_FILE_PATH: Final = _attribute("code.file.path", "string", None, "File of the function.")
+CODE_LINE_NUMBER: Final = _attribute("code.line.number", "int", None, "Line of the function.")
+ERROR_TYPE: Final = _attribute(
+    "error.type", "string", None, "Class of error it ended with.", on_metrics=True
+)
+DISK_IO_DIRECTION: Final = _attribute(
+    "disk.io.direction", "string", None, "Which way: read or write.", on_metrics=True
+)
+
+
+class Instrument(str, Enum):
+    """Kinds of OpenTelemetry instruments that are used."""
+
+    COUNTER = "Counter"
+    GAUGE = "Gauge"
+    HISTOGRAM = "Histogram"
+    OBSERVABLE_COUNTER = "ObservableCounter"
+    OBSERVABLE_GAUGE = "ObservableGauge"
+    OBSERVABLE_UP_DOWN_COUNTER = "ObservableUpDownCounter"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the table of metrics.
+
+    Attributes:
+        name: Metric name, dots between words, no unit in it.
+        instrument: Kind of instrument.
+        unit: UCUM code.
+        description: One sentence a dashboard can show.
+        attributes: Keys its points may carry.
+        boundaries: Buckets of a histogram, in *unit*; empty for the rest.
+    """
+
+    name: str
+    instrument: Instrument
+    unit: str
+    description: str
+    attributes: tuple[str, ...] = ()
+    boundaries: tuple[float, ...] = field(default=())
+
+
+_MIB: Final = 1024 * 1024
+DURATION_BOUNDARIES: Final = (
+    *(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5),
+    *(1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0),
+)
+# Powers of four from 1 MiB to 16 GiB.
+BYTES_BOUNDARIES: Final = tuple(float(_MIB * 4**power) for power in range(8))
+
+_EXECUTION: Final = (EXECUTION_NAME, EXECUTION_KIND, EXECUTION_LANGUAGE, SANDBOX_TYPE)
+_LIVE: Final = (*_EXECUTION, EXECUTION_SLOT)
+_ENDED: Final = (*_EXECUTION, EXECUTION_OUTCOME)
+_CACHE: Final = (CACHE_NAME, CACHE_KIND)
+
+EXECUTION_DURATION: Final = Metric(
+    "codomon.execution.duration",
+    Instrument.HISTOGRAM,
+    "s",
+    "How long executions took.",
+    (*_ENDED, ERROR_TYPE),
+    DURATION_BOUNDARIES,
+)
+EXECUTION_CPU_TIME: Final = Metric(
+    "codomon.execution.cpu.time",
+    Instrument.HISTOGRAM,
+    "s",
+    "CPU time that executions used.",
+    _ENDED,
+    DURATION_BOUNDARIES,
+)
+EXECUTION_MEMORY_PEAK: Final = Metric(
+    "codomon.execution.memory.peak",
+    Instrument.HISTOGRAM,
+    "By",
+    "Most memory that executions used at one instant.",
+    _ENDED,
+    BYTES_BOUNDARIES,
+)
+EXECUTION_DISK_IO: Final = Metric(
+    "codomon.execution.disk.io",
+    Instrument.COUNTER,
+    "By",
+    "Bytes that finished executions moved from and to storage.",
+    (*_EXECUTION, DISK_IO_DIRECTION),
+)
+EXECUTION_LIMIT_REACHED: Final = Metric(
+    "codomon.execution.limit.reached",
+    Instrument.COUNTER,
+    "{event}",
+    "Times an execution ran into one of its limits.",
+    (*_EXECUTION, LIMIT_TYPE),
+)
+EXECUTION_ACTIVE: Final = Metric(
+    "codomon.execution.active",
+    Instrument.OBSERVABLE_GAUGE,
+    "{execution}",
+    "Executions that run now.",
+    _LIVE,
+)
+EXECUTION_CPU_USAGE: Final = Metric(
+    "codomon.execution.cpu.usage",
+    Instrument.OBSERVABLE_GAUGE,
+    "{cpu}",
+    "Cores that running executions keep busy now.",
+    _LIVE,
+)
+EXECUTION_CPU_UTILIZATION: Final = Metric(
+    "codomon.execution.cpu.utilization",
+    Instrument.OBSERVABLE_GAUGE,
+    "1",
+    "Share of the cores available to them that running executions keep busy.",
+    _LIVE,
+)
+EXECUTION_MEMORY_USAGE: Final = Metric(
+    "codomon.execution.memory.usage",
+    Instrument.OBSERVABLE_GAUGE,
+    "By",
+    "Memory that running executions hold now.",
+    _LIVE,
+)
+EXECUTION_MEMORY_UTILIZATION: Final = Metric(
+    "codomon.execution.memory.utilization",
+    Instrument.OBSERVABLE_GAUGE,
+    "1",
+    "Share of the memory limit that applies to them that running executions hold.",
+    _LIVE,
+)
+EXECUTION_PROCESS_COUNT: Final = Metric(
+    "codomon.execution.process.count",
+    Instrument.OBSERVABLE_GAUGE,
+    "{process}",
+    "Living processes of running executions.",
+    _LIVE,
+)
+EXECUTION_THREAD_COUNT: Final = Metric(
+    "codomon.execution.thread.count",
+    Instrument.OBSERVABLE_GAUGE,
+    "{thread}",
+    "Threads of the processes of running executions.",
+    _LIVE,
+)
+EXECUTION_FILE_DESCRIPTOR_COUNT: Final = Metric(
+    "codomon.execution.file_descriptor.count",
+    Instrument.OBSERVABLE_GAUGE,
+    "{file_descriptor}",
+    "File descriptors that running executions hold open.",
+    _LIVE,
+)
+EXECUTION_DISK_RATE: Final = Metric(
+    "codomon.execution.disk.rate",
+    Instrument.OBSERVABLE_GAUGE,
+    "By/s",
+    "Bytes per second that running executions move from and to storage.",
+    (*_LIVE, DISK_IO_DIRECTION),
+)
+CACHE_REQUESTS: Final = Metric(
+    "codomon.cache.requests",
+    Instrument.OBSERVABLE_COUNTER,
+    "{request}",
+    "Lookups in a cache, by how they ended.",
+    (*_CACHE, CACHE_RESULT),
+)
+CACHE_EVICTIONS: Final = Metric(
+    "codomon.cache.evictions",
+    Instrument.OBSERVABLE_COUNTER,
+    "{entry}",
+    "Entries a cache dropped to make room.",
+    _CACHE,
+)
+CACHE_EXPIRATIONS: Final = Metric(
+    "codomon.cache.expirations",
+    Instrument.OBSERVABLE_COUNTER,
+    "{entry}",
+    "Entries a cache dropped because they were too old.",
+    _CACHE,
+)
+CACHE_CLEARS: Final = Metric(
+    "codomon.cache.clears",
+    Instrument.OBSERVABLE_COUNTER,
+    "{clear}",
+    "Times a cache was emptied.",
+    _CACHE,
+)
+CACHE_ENTRIES: Final = Metric(
+    "codomon.cache.entries",
+    Instrument.OBSERVABLE_GAUGE,
+    "{entry}",
+    "Entries in a cache now.",
+    _CACHE,
+)
+CACHE_CAPACITY: Final = Metric(
+    "codomon.cache.capacity",
+    Instrument.OBSERVABLE_GAUGE,
+    "{entry}",
+    "Most entries a cache will hold.",
+    _CACHE,
+)
+CACHE_SIZE: Final = Metric(
+    "codomon.cache.size",
+    Instrument.OBSERVABLE_GAUGE,
+    "By",
+    "Memory or storage the entries of a cache take.",
+    _CACHE,
+)
+JOURNAL_RECORDS: Final = Metric(
+    "codomon.journal.records",
+    Instrument.OBSERVABLE_COUNTER,
+    "{record}",
+    "Records of the journal, by what became of them.",
+    (JOURNAL_FATE,),
+)
+JOURNAL_BACKLOG: Final = Metric(
+    "codomon.journal.backlog",
+    Instrument.OBSERVABLE_GAUGE,
+    "By",
+    "Records of the journal that wait to be delivered.",
+    (JOURNAL_SIGNAL,),
+)
+SAMPLER_DURATION: Final = Metric(
+    "codomon.sampler.duration",
+    Instrument.HISTOGRAM,
+    "s",
+    "How long one look at all running executions took.",
+    (),
+    (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+)
+
+METRICS: Final[dict[str, Metric]] = {
+    row.name: row for row in tuple(globals().values()) if isinstance(row, Metric)
+}

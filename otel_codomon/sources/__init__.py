@@ -1,0 +1,1 @@
+"""Look at the world and return values: processes, cgroups, threads, host, caches."""

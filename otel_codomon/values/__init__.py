@@ -1,0 +1,1 @@
+"""Pure values: no input or output, no clock, no OpenTelemetry."""

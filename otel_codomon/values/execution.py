@@ -1,0 +1,113 @@
+"""What an execution is called and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from otel_codomon import names
+from otel_codomon.values.usage import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Kind(str, Enum):
+    """What is executed."""
+
+    FUNCTION = "function"
+    COMMAND = "command"
+    SNIPPET = "snippet"
+    CELL = "cell"
+    TASK = "task"
+
+
+class Outcome(str, Enum):
+    """How an execution ended. Everything but ``SUCCESS`` is an error on its span."""
+
+    SUCCESS = "success"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    KILLED = "killed"
+    OOM_KILLED = "oom_killed"
+    LIMIT_EXCEEDED = "limit_exceeded"
+    CANCELLED = "cancelled"
+    SETUP_ERROR = "setup_error"
+    HOST_DIED = "host_died"
+
+
+class SandboxType(str, Enum):
+    """What separates the code that runs from its host."""
+
+    NONE = "none"
+    PROCESS = "process"
+    BUBBLEWRAP = "bubblewrap"
+    CONTAINER = "container"
+    REMOTE = "remote"
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the metrics of an execution are summed by.
+
+    Attributes:
+        name: What the developer calls it; never chosen by the code that runs.
+        kind: What is executed.
+        language: Programming language in lower case; None when nobody said.
+        sandbox_type: What separates it from its host.
+    """
+
+    name: str
+    kind: Kind
+    language: str | None = None
+    sandbox_type: SandboxType = SandboxType.NONE
+
+    def attributes(self) -> dict[str, str]:
+        """The same as telemetry attributes; what is not known is absent."""
+        found = {
+            names.EXECUTION_NAME: self.name,
+            names.EXECUTION_KIND: self.kind.value,
+            names.SANDBOX_TYPE: self.sandbox_type.value,
+        }
+        if self.language is not None:
+            found[names.EXECUTION_LANGUAGE] = self.language
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionRecord:
+    """One execution, running or finished, as this machine remembers it.
+
+    Attributes:
+        execution_id: Identifies it.
+        labels: What its metrics are summed by.
+        trace_id: Its trace, 32 hexadecimal digits.
+        span_id: Its span, 16 hexadecimal digits.
+        parent_span_id: The span it is a child of; None for a root.
+        started_unix_ns: Start, nanoseconds since the epoch.
+        ended_unix_ns: End, nanoseconds since the epoch; None while it runs.
+        outcome: How it ended; None while it runs.
+        host_pid: Process that observed it.
+        usage: What it used; its fields are None where nothing is known (yet).
+        attributes: All attributes of its span.
+    """
+
+    execution_id: str
+    labels: Labels
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None = None
+    started_unix_ns: int
+    ended_unix_ns: int | None = None
+    outcome: Outcome | None = None
+    host_pid: int | None = None
+    usage: Usage = field(default_factory=Usage)
+    attributes: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """From start to end, seconds; None while it runs."""
+        if self.ended_unix_ns is None:
+            return None
+        return max(0, self.ended_unix_ns - self.started_unix_ns) / 1e9

@@ -1,0 +1,127 @@
+"""The totals of an execution, and the table that puts them on a span and takes them back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon import names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """What an execution used over time: three columns of equal length, at most 60 rows.
+
+    Attributes:
+        seconds: Instants, seconds since the start.
+        cores: Cores in use since the instant before.
+        memory_bytes: Memory in use at the instant, bytes.
+    """
+
+    seconds: tuple[float, ...]
+    cores: tuple[float, ...]
+    memory_bytes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """The totals of an execution. None means not known, never zero.
+
+    Attributes:
+        source: How they were measured: ``cgroup``, ``process_tree`` or ``thread``.
+        cpu_seconds: CPU time, user and system together, seconds.
+        cpu_user_seconds: CPU time in user mode, seconds.
+        cpu_system_seconds: CPU time in the kernel, seconds.
+        cpu_throttled_seconds: Time a CPU quota held it back, seconds; cgroup only.
+        peak_memory_bytes: Most memory seen in use at one instant, bytes. Exact
+            with a cgroup or for a single process; for a tree that could only
+            be sampled the lower end of a bracket.
+        peak_memory_upper_bytes: Sum of the peaks of its processes, bytes: the
+            upper end of that bracket. None where the peak is exact.
+        disk_read_bytes: Bytes fetched from storage.
+        disk_write_bytes: Bytes sent to storage.
+        network_receive_bytes: Bytes received, in a network namespace of its own.
+        network_transmit_bytes: Bytes sent, in a network namespace of its own.
+        processes: Processes that were seen.
+        voluntary_context_switches: Times it gave up the CPU to wait.
+        involuntary_context_switches: Times it was preempted.
+        major_page_faults: Page faults that needed storage.
+        minor_page_faults: Page faults that needed none.
+        samples: Samples taken while it ran.
+        curve: What it used over time; None when it was too short for a sample.
+    """
+
+    source: str | None = None
+    cpu_seconds: float | None = None
+    cpu_user_seconds: float | None = None
+    cpu_system_seconds: float | None = None
+    cpu_throttled_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    peak_memory_upper_bytes: int | None = None
+    disk_read_bytes: int | None = None
+    disk_write_bytes: int | None = None
+    network_receive_bytes: int | None = None
+    network_transmit_bytes: int | None = None
+    processes: int | None = None
+    voluntary_context_switches: int | None = None
+    involuntary_context_switches: int | None = None
+    major_page_faults: int | None = None
+    minor_page_faults: int | None = None
+    samples: int | None = None
+    curve: Curve | None = None
+
+    def attributes(self) -> dict[str, str | int | float | Sequence[float] | Sequence[int]]:
+        """The same as span attributes; what is not known is absent."""
+        found: dict[str, str | int | float | Sequence[float] | Sequence[int]] = {
+            key: value for key, field in USAGE_FIELDS if (value := getattr(self, field)) is not None
+        }
+        if self.curve is not None:
+            found[names.USAGE_CURVE_TIME] = self.curve.seconds
+            found[names.USAGE_CURVE_CPU] = self.curve.cores
+            found[names.USAGE_CURVE_MEMORY] = self.curve.memory_bytes
+        return found
+
+    @classmethod
+    def of_attributes(cls, attributes: Mapping[str, object]) -> Usage:
+        """Take the totals back from the attributes of a span."""
+        fields = {field: attributes[key] for key, field in USAGE_FIELDS if key in attributes}
+        return cls(**fields, curve=_curve_of(attributes))  # type: ignore[arg-type] # as `attributes` put them
+
+
+def _curve_of(attributes: Mapping[str, object]) -> Curve | None:
+    columns = [
+        attributes.get(key)
+        for key in (names.USAGE_CURVE_TIME, names.USAGE_CURVE_CPU, names.USAGE_CURVE_MEMORY)
+    ]
+    if not all(isinstance(column, (tuple, list)) for column in columns):
+        return None
+    seconds, cores, memory = columns
+    return Curve(
+        seconds=tuple(seconds),  # type: ignore[arg-type] # looked at just above
+        cores=tuple(cores),  # type: ignore[arg-type]
+        memory_bytes=tuple(memory),  # type: ignore[arg-type]
+    )
+
+
+USAGE_FIELDS: Final[tuple[tuple[str, str], ...]] = (
+    (names.USAGE_SOURCE, "source"),
+    (names.USAGE_CPU_TIME, "cpu_seconds"),
+    (names.USAGE_CPU_USER_TIME, "cpu_user_seconds"),
+    (names.USAGE_CPU_SYSTEM_TIME, "cpu_system_seconds"),
+    (names.USAGE_CPU_THROTTLED_TIME, "cpu_throttled_seconds"),
+    (names.USAGE_MEMORY_PEAK, "peak_memory_bytes"),
+    (names.USAGE_MEMORY_PEAK_UPPER, "peak_memory_upper_bytes"),
+    (names.USAGE_DISK_READ, "disk_read_bytes"),
+    (names.USAGE_DISK_WRITE, "disk_write_bytes"),
+    (names.USAGE_NETWORK_RECEIVE, "network_receive_bytes"),
+    (names.USAGE_NETWORK_TRANSMIT, "network_transmit_bytes"),
+    (names.USAGE_PROCESSES, "processes"),
+    (names.USAGE_SWITCHES_VOLUNTARY, "voluntary_context_switches"),
+    (names.USAGE_SWITCHES_INVOLUNTARY, "involuntary_context_switches"),
+    (names.USAGE_FAULTS_MAJOR, "major_page_faults"),
+    (names.USAGE_FAULTS_MINOR, "minor_page_faults"),
+    (names.USAGE_SAMPLES, "samples"),
+)
