@@ -6,10 +6,11 @@ that ``import otel_codomon`` itself costs next to nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from otel_codomon.version import __version__
 
+# Not from typing, whose import takes as long as the start of Python itself:
+# `otel-codomon run` comes through here before it starts its command.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from otel_codomon.errors import (
         CodomonError as CodomonError,

@@ -1,1 +1,125 @@
-"""The command line: prints what the operations return."""
+"""The command line: prints what the operations return.
+
+One command is one module with ``HELP``, ``add_arguments(parser)`` and
+``run(args) -> int``, and a row in `COMMANDS`. Only the module of the command
+that was asked for is imported, and nothing here imports what takes
+milliseconds: `otel-codomon run` starts its command before it does anything else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from otel_codomon.errors import CodomonError, InvalidArgumentError
+from otel_codomon.version import __version__
+
+# Not from typing: its import alone takes as long as half a start of Python.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+    from typing import Protocol
+
+    class Command(Protocol):
+        """What the module of a command has in it."""
+
+        HELP: str
+
+        @staticmethod
+        def add_arguments(parser: argparse.ArgumentParser, /) -> None:
+            """Declare the command's options and arguments."""
+
+        @staticmethod
+        def run(args: argparse.Namespace, /) -> int:
+            """Do it; the exit code."""
+
+
+PROGRAM = "otel-codomon"
+
+# Name of each command: the module it is in, and one line of help, which is here
+# as well as in the module so that `--help` imports none of them.
+COMMANDS: Mapping[str, tuple[str, str]] = {}
+
+FAILURE = 1
+WRONG_USAGE = 2
+# As a shell reports the death by a signal: 128 + SIGINT, 128 + SIGPIPE.
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: What follows the program's name; None for this process's own.
+
+    Returns:
+        The exit code: the observed command's own for ``run``; otherwise 0, 1
+        for a failure that was explained on stderr, 2 for wrong usage.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run_command(arguments)
+        sys.stdout.flush()
+    except CodomonError as error:
+        print(f"{PROGRAM}: {_one_line(error)}", file=sys.stderr)  # noqa: T201 - the command's own message
+        return WRONG_USAGE if isinstance(error, InvalidArgumentError) else FAILURE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        _let_go_of_stdout()
+        return BROKEN_PIPE
+    return code
+
+
+def _run_command(arguments: list[str]) -> int:
+    row = COMMANDS.get(arguments[0]) if arguments else None
+    if row is None:
+        return _explain(arguments)
+    from importlib import import_module  # noqa: PLC0415 - only the chosen command's module
+
+    command: Command = import_module(row[0])  # type: ignore[assignment] # what the table promises
+    parser = _parser(f"{PROGRAM} {arguments[0]}", command.HELP)
+    command.add_arguments(parser)
+    try:
+        args = parser.parse_args(arguments[1:])
+    except SystemExit as stop:  # argparse has said what there is to say
+        return _code_of(stop)
+    return command.run(args)
+
+
+def _explain(arguments: list[str]) -> int:
+    """Answer a line that names no command: help, version, or what is wrong with it."""
+    parser = _parser(PROGRAM, "Watch executions: a span for each, and what it used.")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    listed = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
+    for name, (_, help_line) in COMMANDS.items():
+        listed.add_parser(name, help=help_line, add_help=False)
+    try:
+        parser.parse_args(arguments)
+    except SystemExit as stop:  # as above
+        return _code_of(stop)
+    parser.print_help(sys.stderr)
+    return WRONG_USAGE
+
+
+def _parser(program: str, description: str) -> argparse.ArgumentParser:
+    import argparse  # noqa: PLC0415 - not for who imports a constant of this module
+
+    return argparse.ArgumentParser(prog=program, description=description, allow_abbrev=False)
+
+
+def _code_of(stop: SystemExit) -> int:
+    return stop.code if isinstance(stop.code, int) else WRONG_USAGE
+
+
+def _one_line(error: CodomonError) -> str:
+    return " ".join(str(error).split())
+
+
+def _let_go_of_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's own flush at exit is quiet."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from otel_codomon import __version__, cli
+
+
+@pytest.fixture
+def deeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "COMMANDS", {"deed": ("support.commands", "do a deed")})
+
+
+def test_version_is_printed_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"otel-codomon {__version__}\n"
+
+
+@pytest.mark.usefixtures("deeds")
+def test_help_lists_every_command_and_imports_none(capsys: pytest.CaptureFixture[str]) -> None:
+    sys.modules.pop("support.commands", None)
+
+    assert cli.main(["--help"]) == 0
+    assert "do a deed" in capsys.readouterr().out
+    assert "support.commands" not in sys.modules
+
+
+@pytest.mark.usefixtures("deeds")
+def test_no_command_is_wrong_usage_and_shows_the_commands(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main([]) == 2
+    assert "do a deed" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("deeds")
+def test_an_unknown_command_is_wrong_usage_and_names_the_known(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["dead"]) == 2
+    assert "deed" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("deeds")
+@pytest.mark.parametrize(
+    ("deed", "code", "out", "err"),
+    [
+        ("succeed", 0, "done\n", ""),
+        ("fail", 1, "", "otel-codomon: cannot do it: there is nothing; make some\n"),
+        ("misuse", 2, "", "otel-codomon: cannot do it: wrong; say it right\n"),
+        ("interrupt", 130, "", ""),
+    ],
+)
+def test_how_a_command_ends_is_its_exit_code_and_one_line(
+    deed: str, code: int, out: str, err: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["deed", deed]) == code
+    assert capsys.readouterr() == (out, err)
+
+
+@pytest.mark.usefixtures("deeds")
+def test_a_wrong_option_of_a_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["deed", "nothing"]) == 2
+    assert capsys.readouterr().err.startswith("usage: otel-codomon deed")
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
+    program = (
+        "from otel_codomon import cli\n"
+        "cli.COMMANDS = {'deed': ('support.commands', '')}\n"
+        "raise SystemExit(cli.main(['deed', 'flood']))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PYTHONPATH": "tests"},
+    ) as command:
+        assert command.stdout is not None
+        assert command.stderr is not None
+        command.stdout.read(1)
+        command.stdout.close()
+        said = command.stderr.read()
+
+    assert (command.returncode, said) == (141, b"")
+
+
+def test_python_dash_m_is_the_same_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "otel_codomon", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == f"otel-codomon {__version__}\n"
+
+
+def test_the_skeleton_imports_nothing_that_is_slow() -> None:
+    program = "import sys, otel_codomon.cli; print(*sorted(sys.modules))"
+
+    loaded = subprocess.run(
+        [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True
+    ).stdout.split()
+
+    assert {"typing", "argparse", "dataclasses", "subprocess", "opentelemetry"}.isdisjoint(loaded)
