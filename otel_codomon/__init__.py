@@ -17,6 +17,11 @@ if TYPE_CHECKING:
         InvalidArgumentError as InvalidArgumentError,
         UnknownExecutionError as UnknownExecutionError,
     )
+    from otel_codomon.executions.block import Block as Block, execution as execution
+    from otel_codomon.executions.running import (
+        Execution as Execution,
+        current_execution as current_execution,
+    )
     from otel_codomon.values.execution import (
         ExecutionRecord as ExecutionRecord,
         Kind as Kind,
@@ -28,8 +33,10 @@ if TYPE_CHECKING:
 
 # Where each public name lives. A row here, an import above, an entry in the docs.
 _HOMES = {
+    "Block": "executions.block",
     "CodomonError": "errors",
     "Curve": "values.usage",
+    "Execution": "executions.running",
     "ExecutionRecord": "values.execution",
     "InvalidArgumentError": "errors",
     "Kind": "values.execution",
@@ -38,6 +45,8 @@ _HOMES = {
     "SandboxType": "values.execution",
     "UnknownExecutionError": "errors",
     "Usage": "values.usage",
+    "current_execution": "executions.running",
+    "execution": "executions.block",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings

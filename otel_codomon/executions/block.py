@@ -1,0 +1,200 @@
+"""`execution`: one name for the decorator and the block."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+
+from otel_codomon.emit.guard import harmless
+from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.executions.engine import active_telemetry
+from otel_codomon.executions.plan import make_plan
+from otel_codomon.executions.running import INERT
+from otel_codomon.executions.wrapping import wrap
+from otel_codomon.values.cleaning import clean_text
+from otel_codomon.values.execution import Kind, SandboxType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from otel_codomon.executions.plan import Plan
+    from otel_codomon.executions.running import Execution
+    from otel_codomon.values.limits import Limits
+
+F = TypeVar("F", bound="Callable[..., Any]")
+_DEFAULT_NAME: Final = "execution"
+
+
+@overload
+def execution(name: F, /) -> F: ...
+
+
+@overload
+def execution(
+    name: str | None = None,
+    /,
+    *,
+    kind: Kind | str = Kind.FUNCTION,
+    language: str | None = None,
+    sandbox_type: SandboxType | str = SandboxType.NONE,
+    timeout: float | None = None,
+    session_id: str | None = None,
+    code: str | bytes | None = None,
+    limits: Limits | None = None,
+    attributes: Mapping[str, object] | None = None,
+    result: Callable[[Any], object] | None = None,
+) -> Block: ...
+
+
+def execution(
+    name: Any = None,
+    /,
+    *,
+    kind: Kind | str = Kind.FUNCTION,
+    language: str | None = None,
+    sandbox_type: SandboxType | str = SandboxType.NONE,
+    timeout: float | None = None,
+    session_id: str | None = None,
+    code: str | bytes | None = None,
+    limits: Limits | None = None,
+    attributes: Mapping[str, object] | None = None,
+    result: Callable[[Any], object] | None = None,
+) -> Any:
+    """Observe a callable, or a block, as executions.
+
+    As a decorator, with or without brackets, it takes functions, coroutine
+    functions, generators, async generators and methods of every kind, and
+    each call is one execution::
+
+        @execution(language="python")
+        def run_snippet(code, timeout=30): ...
+
+    As a block, also with ``async with``::
+
+        with execution("nightly build", language="bash") as current:
+            child = subprocess.Popen(["make"])
+            current.attach(child)
+            current.record(exit_code=child.wait())
+
+    The result and the exception of what runs are its own, whatever happens
+    here. On a decorated function the arguments called ``language``, ``code``,
+    ``timeout`` and ``session_id`` are understood by name; of the code only
+    size and SHA-256 are told.
+
+    Args:
+        name: What metrics and spans call it; by default a function's qualified
+            name. Choose few names: each is a series.
+        kind: What is executed.
+        language: Programming language of the code that runs.
+        sandbox_type: What separates it from its host.
+        timeout: Time it is given, seconds; told, not enforced.
+        session_id: The session that asked for it.
+        code: Its source text, of which only size and SHA-256 are told.
+        limits: What it may use; told, not enforced.
+        attributes: More attributes for its span.
+        result: Reads what the code returned: to an `Outcome`, or to anything
+            of a shape that is understood, such as a dict with ``status``.
+
+    Returns:
+        The decorated callable, or a block that is both decorator and context
+        manager.
+
+    Raises:
+        InvalidArgumentError: An argument cannot mean anything.
+    """
+    is_named = isinstance(name, str)
+    plan = make_plan(
+        name if is_named else _DEFAULT_NAME,
+        kind=kind,
+        language=language,
+        sandbox_type=sandbox_type,
+        timeout=timeout,
+        session_id=session_id,
+        code=code,
+        limits=limits,
+        attributes=attributes,
+        result=result,
+    )
+    block = Block(plan, is_named=is_named)
+    return block if name is None or is_named else block(name)
+
+
+class Block:
+    """What `execution` returns: enter it, or decorate with it.
+
+    One block can be entered many times, one after the other or nested; make
+    one for each thread or task.
+    """
+
+    def __init__(self, plan: Plan, *, is_named: bool) -> None:
+        self._plan = plan
+        self._is_named = is_named
+        self._entered: list[Execution] = []
+
+    def __call__(self, function: F) -> F:
+        """Decorate *function*.
+
+        Raises:
+            InvalidArgumentError: It is not callable, or a class.
+        """
+        if isinstance(function, (staticmethod, classmethod)):
+            return type(function)(self(function.__func__))
+        if inspect.isclass(function) or not callable(function):
+            raise _not_watchable(function)
+        plan = self._plan.for_function(function, rename=not self._is_named)
+        return wrap(function, plan)  # type: ignore[return-value] # same signature
+
+    def __enter__(self) -> Execution:
+        return self._start(thread=not _has_running_loop())
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        current = self._entered.pop()
+        if error is None:
+            current.succeed()
+        else:
+            current.fail(error)
+        current.leave()
+
+    async def __aenter__(self) -> Execution:
+        return self._start(thread=False)
+
+    async def __aexit__(
+        self,
+        type_: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.__exit__(type_, error, traceback)
+
+    def _start(self, *, thread: bool) -> Execution:
+        current = self._begin(thread=thread) or INERT
+        current.enter()
+        self._entered.append(current)
+        return current
+
+    @harmless("start of an execution", default=None)
+    def _begin(self, *, thread: bool) -> Execution | None:
+        telemetry = active_telemetry()
+        return None if telemetry is None else self._plan.begin(telemetry, thread=thread)
+
+
+def _has_running_loop() -> bool:
+    """Whether the thread runs an event loop, so that other tasks share its clock."""
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001 - public in C
+
+
+def _not_watchable(thing: object) -> InvalidArgumentError:
+    found = "a class" if inspect.isclass(thing) else "not callable"
+    return InvalidArgumentError(
+        "name",
+        f"cannot observe {clean_text(repr(type(thing)), limit=80)} as executions: it is {found}; "
+        "decorate a function or method, or give the block's name as a text",
+    )

@@ -1,0 +1,124 @@
+"""Which telemetry executions go to, and whether there is any."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from opentelemetry import context as otel_context, trace
+from opentelemetry.context import (
+    _SUPPRESS_INSTRUMENTATION_KEY,  # private, but what every instrumentation honours
+)
+from opentelemetry.environment_variables import (
+    OTEL_PYTHON_METER_PROVIDER,
+    OTEL_PYTHON_TRACER_PROVIDER,
+)
+from opentelemetry.metrics import _internal as metrics_internal
+
+from otel_codomon.emit.guard import harmless
+from otel_codomon.emit.telemetry import Telemetry
+from otel_codomon.executions import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+_lock = threading.Lock()
+_chosen: Telemetry | None = None
+_global: Telemetry | None = None
+# The API loads providers that these name when it is first asked for one.
+_named_by_environment = bool(
+    os.environ.get(OTEL_PYTHON_TRACER_PROVIDER) or os.environ.get(OTEL_PYTHON_METER_PROVIDER)
+)
+
+
+def active_telemetry() -> Telemetry | None:
+    """Where an execution that starts now goes; None while nothing is configured.
+
+    Looked up at each call, since providers may be set at any time; while there
+    are none it costs two attribute look-ups.
+    """
+    telemetry = _chosen
+    if telemetry is None:
+        if not has_global_providers():
+            return None
+        telemetry = _global or _global_telemetry()
+    if telemetry is None or otel_context.get_value(_SUPPRESS_INSTRUMENTATION_KEY):
+        return None
+    return telemetry
+
+
+def has_global_providers() -> bool:
+    """Whether somebody has set a global tracer or meter provider.
+
+    `get_tracer_provider()` would tell too, but loads the environment's choice
+    and costs ten times as much; the two module globals have stood since 1.0,
+    and where they are missing the answer is yes.
+    """
+    return (
+        getattr(trace, "_TRACER_PROVIDER", True) is not None
+        or getattr(metrics_internal, "_METER_PROVIDER", True) is not None
+        or _named_by_environment
+    )
+
+
+@harmless("making the instruments", default=None)
+def _global_telemetry() -> Telemetry | None:
+    global _global  # noqa: PLW0603 - made once a process, when first needed
+    with _lock:
+        if _global is None:
+            _global = _made(Telemetry())
+        return _global
+
+
+def _made(telemetry: Telemetry) -> Telemetry:
+    """Register what is observed for as long as *telemetry* is in use."""
+    telemetry.observe_active(
+        lambda: registry.count_active() if telemetry in (_chosen, _global) else {}
+    )
+    return telemetry
+
+
+def use_providers(
+    tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None
+) -> None:
+    """Send the executions that start from now on to these providers.
+
+    Args:
+        tracer_provider: Where spans go; None for the global one.
+        meter_provider: Where measurements go; None for the global one.
+    """
+    global _chosen  # noqa: PLW0603 - the instrumentor's choice, for the whole process
+    telemetry = Telemetry(tracer_provider, meter_provider)
+    _chosen = _made(telemetry)
+
+
+def forget_providers() -> None:
+    """Undo `use_providers`: the global providers count again, if there are any."""
+    global _chosen  # noqa: PLW0603 - as above
+    _chosen = None
+
+
+@contextmanager
+def providers(tracer_provider: TracerProvider, meter_provider: MeterProvider) -> Iterator[None]:
+    """`use_providers` for a block, then put back what was in use before."""
+    global _chosen  # noqa: PLW0603 - as above
+    before = _chosen
+    use_providers(tracer_provider, meter_provider)
+    try:
+        yield
+    finally:
+        _chosen = before
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603 - the parent may have held it
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,181 @@
+"""What the developer says of an execution before it starts."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from otel_codomon import names
+from otel_codomon.emit.guard import harmless
+from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.executions.arguments import code_facts, session_facts, timeout_facts
+from otel_codomon.executions.running import Execution
+from otel_codomon.values.cleaning import clean_attributes, clean_name, clean_text
+from otel_codomon.values.execution import Kind, Labels, SandboxType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from enum import Enum
+
+    from otel_codomon.emit.telemetry import Telemetry
+    from otel_codomon.values.cleaning import AttributeValue
+    from otel_codomon.values.limits import Limits
+
+E = TypeVar("E", bound="Enum")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How the executions of one decorated function or one block are reported.
+
+    Attributes:
+        labels: What their metrics are summed by.
+        attributes: What their spans start with, next to the labels.
+        limits: What they may use.
+        result: The caller's own reading of what the code returned.
+    """
+
+    labels: Labels
+    attributes: Mapping[str, AttributeValue]
+    limits: Limits | None = None
+    result: Callable[[object], object] | None = None
+
+    def for_function(self, function: Callable[..., object], *, rename: bool) -> Plan:
+        """The plan for the calls of *function*: where it is, and by default its name."""
+        labels = self.labels
+        if rename:
+            name = getattr(function, "__qualname__", type(function).__qualname__)
+            labels = replace(labels, name=clean_name(name, default=labels.name))
+        attributes = {**self.attributes, **labels.attributes(), **_code_attributes(function)}
+        return replace(self, labels=labels, attributes=attributes)
+
+    @harmless("start of an execution", default=None)
+    def begin(
+        self,
+        telemetry: Telemetry,
+        *,
+        facts: Mapping[str, AttributeValue] | None = None,
+        thread: bool = True,
+    ) -> Execution | None:
+        """Start one execution; None if that failed, which is logged once.
+
+        Args:
+            telemetry: Where it goes.
+            facts: What the arguments of the call told.
+            thread: As for `Watch.start`.
+        """
+        labels, attributes = self.labels, self.attributes
+        if facts:
+            language = facts.get(names.EXECUTION_LANGUAGE)
+            if isinstance(language, str):
+                labels = replace(labels, language=language)
+            attributes = {**attributes, **facts}
+        return Execution(
+            telemetry,
+            labels,
+            attributes,
+            limits=self.limits,
+            thread=thread,
+            result=self.result,
+        )
+
+
+def make_plan(
+    name: str,
+    *,
+    kind: Kind | str,
+    language: str | None,
+    sandbox_type: SandboxType | str,
+    timeout: float | None,
+    session_id: str | None,
+    code: str | bytes | None,
+    limits: Limits | None,
+    attributes: Mapping[str, object] | None,
+    result: Callable[[object], object] | None,
+) -> Plan:
+    """Check what the developer said; see `otel_codomon.execution`.
+
+    Raises:
+        InvalidArgumentError: One of the arguments cannot mean anything.
+    """
+    labels = Labels(
+        clean_name(_text("name", name), default="execution"),
+        _member(Kind, "kind", kind),
+        None if language is None else clean_name(_text("language", language), default="other"),
+        _member(SandboxType, "sandbox_type", sandbox_type),
+    )
+    _check_timeout(timeout)
+    if attributes is not None and not isinstance(attributes, Mapping):
+        raise InvalidArgumentError(
+            "attributes",
+            f"cannot set attributes of an execution to a {type(attributes).__name__}: "
+            "it is no mapping; pass a dict of names and values",
+        )
+    if result is not None and not callable(result):
+        raise InvalidArgumentError(
+            "result",
+            f"cannot read results with a {type(result).__name__}: it is not callable; "
+            "pass a function from a result to an Outcome or to a dict with status and exit_code",
+        )
+    said = {
+        **labels.attributes(),
+        **clean_attributes(attributes or {}),
+        **(limits.attributes() if limits is not None else {}),
+        **code_facts(code),
+        **timeout_facts(timeout),
+        **session_facts(session_id),
+    }
+    return Plan(labels, said, limits, result)
+
+
+def _text(argument: str, value: object) -> str:
+    if isinstance(value, str) and value.strip():
+        return value
+    raise InvalidArgumentError(
+        argument,
+        f"cannot take {value!r:.80} as the {argument} of an execution: it is not a text "
+        "with something in it; leave it out for the default",
+    )
+
+
+def _member(choices: type[E], argument: str, value: object) -> E:
+    try:
+        return choices(value)
+    except ValueError:
+        known = ", ".join(choice.value for choice in choices)
+        raise InvalidArgumentError(
+            argument,
+            f"cannot take {value!r:.80} as the {argument} of an execution: it is none of "
+            f"the known ones; use one of {known}",
+        ) from None
+
+
+def _check_timeout(timeout: object) -> None:
+    if timeout is None:
+        return
+    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
+    if is_number and math.isfinite(timeout) and timeout > 0:  # type: ignore[arg-type, operator] # a number
+        return
+    raise InvalidArgumentError(
+        "timeout",
+        f"cannot set the timeout to {timeout!r:.80}: it is not a positive number of seconds; "
+        "leave it out for none",
+    )
+
+
+def _code_attributes(function: Callable[..., object]) -> dict[str, AttributeValue]:
+    """Where *function* is: its name in its module, its file and its line."""
+    inner = inspect.unwrap(function)
+    found: dict[str, AttributeValue] = {}
+    name = getattr(inner, "__qualname__", None)
+    if name is not None:
+        module = getattr(inner, "__module__", None)
+        found[names.CODE_FUNCTION_NAME] = clean_text(f"{module}.{name}" if module else name)
+    code = getattr(inner, "__code__", None)
+    if code is not None:
+        found[names.CODE_FILE_PATH] = clean_text(code.co_filename)
+        found[names.CODE_LINE_NUMBER] = code.co_firstlineno
+    return found

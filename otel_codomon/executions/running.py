@@ -1,0 +1,392 @@
+"""One execution from its start to its outcome."""
+
+from __future__ import annotations
+
+import time
+from binascii import hexlify
+from contextvars import ContextVar
+from os import urandom
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, format_span_id, format_trace_id
+
+from otel_codomon import names
+from otel_codomon.emit.guard import harmless
+from otel_codomon.emit.telemetry import STATUS
+from otel_codomon.executions import registry
+from otel_codomon.executions.watch import Watch
+from otel_codomon.values.cleaning import clean_attribute, clean_attributes, clean_name
+from otel_codomon.values.execution import Kind, Labels, Outcome
+from otel_codomon.values.verdict import (
+    UNKNOWN,
+    Verdict,
+    read_exception,
+    read_exit_code,
+    read_result,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextvars import Token
+
+    from opentelemetry.trace import Span
+    from opentelemetry.util.types import AttributeValue
+
+    from otel_codomon.emit.telemetry import Telemetry
+    from otel_codomon.values.limits import Limits
+    from otel_codomon.values.usage import Usage
+
+_current: ContextVar[Execution | None] = ContextVar("otel_codomon_execution", default=None)
+
+
+def current_execution() -> Execution:
+    """The execution that the calling code is part of.
+
+    Outside of any, and while nothing is configured, it is an inert one, whose
+    calls do nothing: code that tells about itself runs the same everywhere.
+    """
+    return _current.get() or INERT
+
+
+class Execution:
+    """A running execution; `otel_codomon.execution` makes them.
+
+    None of its methods raises, whatever is handed in and whatever breaks.
+
+    Attributes:
+        execution_id: Identifies it; 32 hexadecimal digits.
+        labels: What its metrics are summed by.
+        started_unix_ns: Start, nanoseconds since the epoch.
+        started_ns: Start, monotonic clock, nanoseconds.
+    """
+
+    __slots__ = (
+        "_context",
+        "_ended",
+        "_extra",
+        "_outer",
+        "_read_result",
+        "_recorded",
+        "_span",
+        "_telemetry",
+        "_token",
+        "_usage",
+        "_watch",
+        "execution_id",
+        "labels",
+        "started_ns",
+        "started_unix_ns",
+    )
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        labels: Labels,
+        attributes: Mapping[str, AttributeValue],
+        *,
+        limits: Limits | None = None,
+        thread: bool = True,
+        result: Callable[[object], object] | None = None,
+        execution_id: str | None = None,
+    ) -> None:
+        self.labels: Final = labels
+        self.execution_id: Final = execution_id or hexlify(urandom(16)).decode()
+        self.started_unix_ns: Final = time.time_ns()
+        self.started_ns: Final = time.monotonic_ns()
+        self._telemetry = telemetry
+        self._recorded = UNKNOWN
+        self._extra: dict[str, AttributeValue] = {}
+        self._usage: Usage | None = None
+        self._read_result = result
+        self._ended = False
+        self._token: Token[Context] | None = None
+        self._outer: Token[Execution | None] | None = None
+        self._span, self._context = telemetry.start_span(
+            labels,
+            {names.EXECUTION_ID: self.execution_id, **attributes},
+            start_unix_ns=self.started_unix_ns,
+        )
+        self._watch = Watch.start(
+            labels=labels, started_ns=self.started_ns, limits=limits, thread=thread
+        )
+        registry.enter(self)
+
+    # --- identity -------------------------------------------------------------
+
+    @property
+    def trace_id(self) -> str | None:
+        """Its trace, 32 hexadecimal digits; None where no tracer is configured."""
+        context = self._span.get_span_context()
+        return format_trace_id(context.trace_id) if context.is_valid else None
+
+    @property
+    def span_id(self) -> str | None:
+        """Its span, 16 hexadecimal digits; None where no tracer is configured."""
+        context = self._span.get_span_context()
+        return format_span_id(context.span_id) if context.is_valid else None
+
+    @property
+    def span(self) -> Span:
+        """Its span, of the OpenTelemetry API."""
+        return self._span
+
+    @property
+    def context(self) -> Context:
+        """The OpenTelemetry context in which its span is the current one."""
+        return self._context
+
+    @property
+    def watch(self) -> Watch:
+        """What looks at its resources."""
+        return self._watch
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return not self._ended
+
+    # --- what the observed code may tell --------------------------------------
+
+    @harmless("attach to an execution", default=None)
+    def attach(self, target: object) -> None:
+        """Count what *target* and its descendants use as this execution's.
+
+        Args:
+            target: A pid, a `subprocess.Popen`, a `psutil.Process`, or the path
+                of a cgroup.
+        """
+        self._watch.attach(target)
+
+    @harmless("record of an execution", default=None)
+    def record(
+        self,
+        *,
+        outcome: Outcome | str | None = None,
+        exit_code: int | None = None,
+        signal: str | None = None,
+        reason: str | None = None,
+        error_type: str | None = None,
+        pid: int | None = None,
+        executable: str | None = None,
+        usage: Usage | None = None,
+        rusage: object = None,
+        stdout_bytes: int | None = None,
+        stderr_bytes: int | None = None,
+        truncated: bool | None = None,
+    ) -> None:
+        """Tell how it went; what is told here goes before what could be guessed.
+
+        Args:
+            outcome: How it ended.
+            exit_code: Exit code; ``-n`` for the end by signal n, as `subprocess` says it.
+            signal: Name of the signal that ended it, as ``SIGKILL``.
+            reason: Why, in words of the caller's own, never the child's.
+            error_type: Class of error, one of few.
+            pid: Process id of the command.
+            executable: Name of the command's executable.
+            usage: Totals that were measured by the caller.
+            rusage: A `resource.struct_rusage` of a child that was waited for.
+            stdout_bytes: Bytes that were written to standard output.
+            stderr_bytes: Bytes that were written to standard error.
+            truncated: Whether more was written than was kept.
+        """
+        told = UNKNOWN if exit_code is None else read_exit_code(int(exit_code))
+        self._recorded = Verdict(
+            outcome=_outcome(outcome) or told.outcome or self._recorded.outcome,
+            exit_code=told.exit_code if exit_code is not None else self._recorded.exit_code,
+            signal=signal or told.signal or self._recorded.signal,
+            error_type=error_type or told.error_type or self._recorded.error_type,
+            reason=reason or self._recorded.reason,
+        )
+        self._usage = usage or self._usage
+        if rusage is not None:
+            self._watch.reaped(rusage)
+        facts = {
+            names.PROCESS_PID: pid,
+            names.PROCESS_EXECUTABLE_NAME: executable,
+            names.STDOUT_SIZE: stdout_bytes,
+            names.STDERR_SIZE: stderr_bytes,
+            names.OUTPUT_TRUNCATED: truncated,
+        }
+        self._extra.update(clean_attributes(facts))
+
+    @harmless("attribute of an execution", default=None)
+    def set_attribute(self, key: str, value: object) -> None:
+        """Put an attribute on its span; the value is cleaned and bounded first."""
+        if value is not None:
+            self._span.set_attribute(clean_name(key, default="unnamed"), clean_attribute(value))
+
+    @harmless("event of an execution", default=None)
+    def add_event(self, name: str, attributes: Mapping[str, object] | None = None) -> None:
+        """Put an event on its span; name and attributes are cleaned and bounded first."""
+        self._span.add_event(clean_name(name, default="event"), clean_attributes(attributes or {}))
+
+    def reach_limit(self, limit_type: str, *, limit: float, seen: float | None) -> None:
+        """Note that it ran into the limit *limit_type*: an event and a count."""
+        facts = {names.LIMIT_TYPE: limit_type, names.LIMIT_VALUE: limit, names.LIMIT_SEEN: seen}
+        self.add_event(names.EVENT_LIMIT_REACHED, facts)
+        self._telemetry.count_limit(self.labels, limit_type)
+
+    # --- its life -------------------------------------------------------------
+
+    @harmless("entry into an execution", default=None)
+    def enter(self) -> None:
+        """Make it, and its span, the current ones of the calling context."""
+        self._token = otel_context.attach(self._context)
+        self._outer = _current.set(self)
+
+    @harmless("exit from an execution", default=None)
+    def leave(self) -> None:
+        """Give the calling context back what was current before `enter`."""
+        token, outer, self._token, self._outer = self._token, self._outer, None, None
+        if outer is None or token is None:
+            return
+        try:
+            _current.reset(outer)
+        except ValueError:
+            # Left in another context than entered, as when a block spans the
+            # finalisation of an async generator: nothing was entered here.
+            return
+        otel_context.detach(token)
+
+    def succeed(self, result: object = None) -> None:
+        """End it with what the observed code returned."""
+        if self._ended:
+            return
+        self._end(self._verdict_of(result), None)
+
+    def fail(self, error: BaseException) -> None:
+        """End it with what the observed code raised."""
+        if self._ended:
+            return
+        self._end(_safe_exception(error), error)
+
+    @harmless("reading of a result", default=UNKNOWN)
+    def _verdict_of(self, result: object) -> Verdict:
+        if self._read_result is not None:
+            read = self._read_result(result)
+            result = read if not isinstance(read, Outcome) else {"status": read.value}
+        return read_result(result)
+
+    @harmless("end of an execution", default=None)
+    def _end(self, seen: Verdict, error: BaseException | None) -> None:
+        self._ended = True
+        registry.leave(self)
+        elapsed_ns = time.monotonic_ns() - self.started_ns
+        watched = self._watch.finish()
+        usage = self._usage or watched
+        verdict = _settle(self._recorded, seen)
+        outcome = verdict.outcome or Outcome.SUCCESS
+        if self._span.is_recording():
+            self._finish_span(verdict, outcome, usage, error)
+        self._telemetry.measure(
+            self.labels,
+            outcome,
+            seconds=elapsed_ns / 1e9,
+            usage=usage,
+            error_type=None if outcome is Outcome.SUCCESS else verdict.error_type,
+            context=self._context,
+        )
+        # Not the wall clock again: it may have been set back while we ran.
+        self._span.end(self.started_unix_ns + elapsed_ns)
+
+    def _finish_span(
+        self, verdict: Verdict, outcome: Outcome, usage: Usage, error: BaseException | None
+    ) -> None:
+        attributes: dict[str, AttributeValue] = {
+            names.EXECUTION_OUTCOME: outcome.value,
+            **self._extra,
+            **usage.attributes(),
+        }
+        optional = (
+            (names.PROCESS_EXIT_CODE, verdict.exit_code),
+            (names.EXECUTION_SIGNAL, verdict.signal),
+            (names.ERROR_REASON, verdict.reason),
+            (names.ERROR_TYPE, verdict.error_type if outcome is not Outcome.SUCCESS else None),
+        )
+        for key, value in optional:
+            if value is not None:
+                attributes[key] = clean_attribute(value)
+        self._span.set_attributes(attributes)
+        if error is not None and outcome is not Outcome.SUCCESS:
+            # The text of an exception may hold what must not leave; its class may.
+            self._span.add_event("exception", {"exception.type": verdict.error_type or "unknown"})
+        if outcome is not Outcome.SUCCESS:
+            self._span.set_status(STATUS[outcome])
+
+
+def _settle(recorded: Verdict, seen: Verdict) -> Verdict:
+    """What was told, completed by what was seen.
+
+    An outcome that was told stands, except that a success told before an
+    exception came is none.
+    """
+    if recorded.outcome is Outcome.SUCCESS and seen.outcome not in (None, Outcome.SUCCESS):
+        recorded = Verdict(exit_code=recorded.exit_code, reason=recorded.reason)
+    outcome = recorded.outcome or seen.outcome
+    fallback = None if outcome is None else outcome.value
+    return Verdict(
+        outcome=outcome,
+        exit_code=recorded.exit_code if recorded.exit_code is not None else seen.exit_code,
+        signal=recorded.signal or seen.signal,
+        error_type=recorded.error_type or seen.error_type or fallback,
+        reason=recorded.reason,
+    )
+
+
+def _outcome(value: Outcome | str | None) -> Outcome | None:
+    return None if value is None else Outcome(value)
+
+
+def _safe_exception(error: BaseException) -> Verdict:
+    try:
+        return read_exception(error)
+    except Exception:  # noqa: BLE001 - classes of strangers: any failure at all
+        return Verdict(outcome=Outcome.ERROR, error_type="unknown")
+
+
+class _Inert(Execution):
+    """Stands in while nothing is configured: every call does nothing."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        """Leave every slot but those of identity empty: no method looks at them."""
+        self.execution_id = "0" * 32  # type: ignore[misc] # final in a real one
+        self.labels = Labels("inert", Kind.FUNCTION)  # type: ignore[misc] # as above
+        self.started_unix_ns = self.started_ns = 0  # type: ignore[misc] # as above
+        self._span, self._context = INVALID_SPAN, Context()
+        self._watch = Watch.start(labels=self.labels, started_ns=0, thread=False)
+        self._ended = False
+
+    def attach(self, target: object) -> None:
+        """Do nothing."""
+
+    def record(self, **_facts: object) -> None:
+        """Do nothing."""
+
+    def set_attribute(self, key: str, value: object) -> None:
+        """Do nothing."""
+
+    def add_event(self, name: str, attributes: Mapping[str, object] | None = None) -> None:
+        """Do nothing."""
+
+    def reach_limit(self, limit_type: str, *, limit: float, seen: float | None) -> None:
+        """Do nothing."""
+
+    def enter(self) -> None:
+        """Do nothing."""
+
+    def leave(self) -> None:
+        """Do nothing."""
+
+    def succeed(self, result: object = None) -> None:
+        """Do nothing."""
+
+    def fail(self, error: BaseException) -> None:
+        """Do nothing."""
+
+
+INERT: Final = _Inert()

@@ -1,0 +1,206 @@
+"""Wrap a callable so that each of its calls is an execution.
+
+The wrapper is of the same kind as what it wraps, adds one frame, and lets the
+result and the exception through as they are.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from otel_codomon.emit.guard import harmless
+from otel_codomon.executions.arguments import ArgumentReader
+from otel_codomon.executions.engine import active_telemetry
+from otel_codomon.executions.running import INERT
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+
+    from otel_codomon.executions.plan import Plan
+    from otel_codomon.executions.running import Execution
+
+T = TypeVar("T")
+
+
+class Starter:
+    """Starts the executions of one decorated callable."""
+
+    __slots__ = ("_plan", "_read_arguments")
+
+    def __init__(self, function: Callable[..., object], plan: Plan) -> None:
+        self._plan = plan
+        self._read_arguments = ArgumentReader(function)
+
+    @harmless("start of an execution", default=None)
+    def start(
+        self, args: tuple[object, ...], kwargs: dict[str, object], *, thread: bool
+    ) -> Execution | None:
+        """Start one; None while nothing is configured, or if it failed."""
+        telemetry = active_telemetry()
+        if telemetry is None:
+            return None
+        return self._plan.begin(telemetry, facts=self._read_arguments(args, kwargs), thread=thread)
+
+
+def wrap(function: Callable[..., Any], plan: Plan) -> Callable[..., Any]:
+    """Return *function*, watched."""
+    for is_kind, make in _KINDS:
+        if is_kind(function):
+            wrapped: Callable[..., Any] = make(function, Starter(function, plan))
+            return wrapped
+    return _wrap_function(function, Starter(function, plan))
+
+
+def _wrap_function(function: Callable[..., T], starter: Starter) -> Callable[..., T]:
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> T:
+        current = starter.start(args, kwargs, thread=True)
+        if current is None:
+            return function(*args, **kwargs)
+        current.enter()
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            current.fail(error)
+            raise
+        else:
+            current.succeed(result)
+            return result
+        finally:
+            current.leave()
+
+    return call
+
+
+class _Step:
+    """One step of a coroutine or generator, as part of an execution.
+
+    The execution is current, and the thread's clock runs for it, during a
+    step and never in between, when the thread belongs to others.
+    """
+
+    __slots__ = ("_current", "_since_ns")
+
+    def __init__(self, current: Execution) -> None:
+        self._current = current
+        self._since_ns = 0
+
+    def __enter__(self) -> None:
+        self._current.enter()
+        self._since_ns = time.thread_time_ns()
+
+    def __exit__(self, *_exception: object) -> None:
+        self._current.watch.stepped(time.thread_time_ns() - self._since_ns)
+        self._current.leave()
+
+
+def _drive(current: Execution, steps: Any) -> Generator[Any, Any, Any]:
+    """Run *steps* inside *current* and pass everything through (PEP 380, by hand)."""
+    step = _Step(current)
+    advance, value = steps.send, None
+    while True:
+        try:
+            with step:
+                item = advance(value)
+        except StopIteration as stop:
+            return stop.value
+        try:
+            value = yield item
+            advance = steps.send
+        except GeneratorExit:
+            with step:
+                steps.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 - thrown in, for the observed code
+            advance, value = steps.throw, error
+
+
+class _Driven:
+    """Awaits *awaitable* step by step, inside an execution."""
+
+    __slots__ = ("_awaitable", "_current")
+
+    def __init__(self, current: Execution, awaitable: Awaitable[Any]) -> None:
+        self._current = current
+        self._awaitable = awaitable
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps = self._awaitable
+        return _drive(self._current, steps if hasattr(steps, "send") else steps.__await__())
+
+
+def _wrap_coroutine(
+    function: Callable[..., Awaitable[Any]], starter: Starter
+) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        current = starter.start(args, kwargs, thread=False)
+        if current is None:
+            return await function(*args, **kwargs)
+        try:
+            result = await _Driven(current, function(*args, **kwargs))
+        except BaseException as error:
+            current.fail(error)
+            raise
+        current.succeed(result)
+        return result
+
+    return call
+
+
+def _wrap_generator(
+    function: Callable[..., Generator[Any, Any, Any]], starter: Starter
+) -> Callable[..., Generator[Any, Any, Any]]:
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        current = starter.start(args, kwargs, thread=False)
+        if current is None:
+            return (yield from function(*args, **kwargs))
+        try:
+            result = yield from _drive(current, function(*args, **kwargs))
+        except BaseException as error:
+            current.fail(error)
+            raise
+        current.succeed(result)
+        return result
+
+    return call
+
+
+def _wrap_async_generator(
+    function: Callable[..., AsyncGenerator[Any, Any]], starter: Starter
+) -> Callable[..., AsyncGenerator[Any, Any]]:
+    @functools.wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        current = starter.start(args, kwargs, thread=False) or INERT
+        steps = function(*args, **kwargs)
+        try:
+            advance, value = steps.asend, None
+            while True:
+                item = await _Driven(current, advance(value))
+                try:
+                    value = yield item
+                    advance = steps.asend
+                except GeneratorExit:
+                    await _Driven(current, steps.aclose())
+                    raise
+                except BaseException as error:  # noqa: BLE001 - thrown in, for the observed code
+                    advance, value = steps.athrow, error
+        except StopAsyncIteration:
+            current.succeed()
+        except BaseException as error:
+            current.fail(error)
+            raise
+
+    return call
+
+
+# What kind of callable -> how it is wrapped; the rest are plain functions.
+_KINDS: Final[tuple[tuple[Callable[[object], bool], Callable[..., Any]], ...]] = (
+    (inspect.isasyncgenfunction, _wrap_async_generator),
+    (inspect.iscoroutinefunction, _wrap_coroutine),
+    (inspect.isgeneratorfunction, _wrap_generator),
+)
