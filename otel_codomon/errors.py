@@ -37,3 +37,20 @@ class UnknownExecutionError(CodomonError, LookupError):
             f"cannot find execution {execution_id!r}: it neither runs in this process nor is in "
             f"{looked_in}; list what there is with `otel-codomon list`"
         )
+
+
+class JournalUnavailableError(CodomonError, OSError):
+    """There is no folder that the journal may use.
+
+    Attributes:
+        folder: The folder that was tried.
+        found: What is wrong with it.
+    """
+
+    def __init__(self, folder: str, found: str) -> None:
+        self.folder = folder
+        self.found = found
+        super().__init__(
+            f"cannot keep a journal in {folder}: {found}; name a folder of your own in "
+            "OTEL_PYTHON_CODOMON_JOURNAL, or say off there"
+        )

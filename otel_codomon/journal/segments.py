@@ -1,0 +1,210 @@
+"""Records as bytes and back: the pure core of the journal.
+
+A segment is a sequence of records. A record is a head of 36 bytes and a
+payload; both have a checksum of their own, so that damage to one record is
+seen and costs that record only. Imports next to nothing: a command that runs
+for milliseconds writes records too.
+"""
+
+from __future__ import annotations
+
+import struct
+from zlib import crc32
+
+TYPE_CHECKING = False  # not from typing, which takes longer to import than all of this
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The first and last byte are in no UTF-8 text, so no text that somebody chose
+# can hold what looks like a record.
+MAGIC = b"\xffOC\xfe"
+VERSION = 1
+
+# Kinds of records. TRACES and METRICS hold one complete OTLP export request
+# each; the others hold a small JSON object.
+SESSION = 1
+RESOURCE = 2
+STARTED = 3
+ENDED = 4
+TRACES = 5
+METRICS = 6
+
+# Flag: kept as this machine's history, delivered by somebody else's exporter.
+HISTORY = 1
+
+NO_KEY = bytes(8)
+
+# Longer than any request a collector takes (20 MiB over HTTP), short enough
+# that a damaged length cannot ask for all memory.
+MAX_PAYLOAD_BYTES = 32 * 1024 * 1024
+
+# Little-endian: magic, version, signal, flags, length of the payload in bytes,
+# time in nanoseconds since the epoch, key, CRC-32 of the payload. Then the
+# CRC-32 of all these.
+_HEAD = struct.Struct("<4sBBHIQ8sI")
+_CHECK = struct.Struct("<I")
+HEAD_BYTES = _HEAD.size + _CHECK.size
+
+_MAX_TIME = 2**64 - 1
+
+
+class Record:
+    """One whole record of a segment.
+
+    Attributes:
+        signal: What kind of record, one of the constants of this module, or a
+            number that a later version will know.
+        flags: `HISTORY` or 0.
+        key: Span id of the execution that a STARTED, ENDED or TRACES record is
+            about, or the id of a SESSION or RESOURCE; `NO_KEY` otherwise.
+        time_unix_ns: When it was written, nanoseconds since the epoch.
+        payload: Its content.
+        start: Offset of its first byte in the segment.
+        end: Offset after its last byte.
+    """
+
+    __slots__ = ("end", "flags", "key", "payload", "signal", "start", "time_unix_ns")
+
+    def __init__(
+        self,
+        *,
+        signal: int,
+        flags: int,
+        key: bytes,
+        time_unix_ns: int,
+        payload: bytes,
+        start: int,
+        end: int,
+    ) -> None:
+        self.signal = signal
+        self.flags = flags
+        self.key = key
+        self.time_unix_ns = time_unix_ns
+        self.payload = payload
+        self.start = start
+        self.end = end
+
+    def encoded(self) -> bytes:
+        """The bytes it was read from."""
+        return encode(
+            self.signal,
+            self.payload,
+            key=self.key,
+            flags=self.flags,
+            time_unix_ns=self.time_unix_ns,
+        )
+
+    def __repr__(self) -> str:
+        return f"Record(signal={self.signal}, {self.start}..{self.end}, key={self.key.hex()})"
+
+
+class Damage:
+    """Bytes of a segment that are no record, between two that are.
+
+    Attributes:
+        start: Offset of the first byte.
+        end: Offset after the last byte.
+    """
+
+    __slots__ = ("end", "start")
+
+    def __init__(self, start: int, end: int) -> None:
+        self.start = start
+        self.end = end
+
+    def __repr__(self) -> str:
+        return f"Damage({self.start}..{self.end})"
+
+
+def encode(
+    signal: int,
+    payload: bytes,
+    *,
+    time_unix_ns: int,
+    key: bytes = NO_KEY,
+    flags: int = 0,
+) -> bytes:
+    """Return *payload* with the head that lets `decode` find and trust it.
+
+    Raises:
+        ValueError: The payload is longer than `MAX_PAYLOAD_BYTES`.
+    """
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise ValueError(
+            f"cannot encode a record of {len(payload)} bytes: at most {MAX_PAYLOAD_BYTES} fit; "
+            "split it"
+        )
+    time_unix_ns = min(max(0, time_unix_ns), _MAX_TIME)
+    head = _HEAD.pack(
+        MAGIC, VERSION, signal, flags, len(payload), time_unix_ns, key, crc32(payload)
+    )
+    return head + _CHECK.pack(crc32(head)) + payload
+
+
+def decode(segment: bytes, *, at: int = 0) -> Iterator[Record | Damage]:
+    """Yield the records of *segment* from offset *at*, and the damage between them.
+
+    Bytes at the end that are not a whole record are not yielded: they may be
+    one that is being written now, or one that a process left when it died.
+    Which of the two only the caller can know; they begin where the last item
+    ended.
+
+    A record of a later version is damage to this one, of known length.
+    """
+    while at + HEAD_BYTES <= len(segment):
+        record = _record_at(segment, at)
+        if record is None:
+            following = _next_record(segment, at + 1)
+            if following is None:
+                return
+            yield Damage(at, following)
+            at = following
+            continue
+        yield record
+        at = record.end
+
+
+def head_at(segment: bytes, at: int) -> tuple[int, int, int, int, bytes, int] | None:
+    """Read the head at offset *at*, if there is one whose checksum is right.
+
+    Returns:
+        Signal, flags, end of the record, time, key and the payload's checksum;
+        None where no head of this version is.
+    """
+    if segment[at : at + 4] != MAGIC or at + HEAD_BYTES > len(segment):
+        return None
+    _, version, signal, flags, length, time_unix_ns, key, checksum = _HEAD.unpack_from(segment, at)
+    (head_checksum,) = _CHECK.unpack_from(segment, at + _HEAD.size)
+    if crc32(segment[at : at + _HEAD.size]) != head_checksum:
+        return None
+    if version != VERSION or length > MAX_PAYLOAD_BYTES:
+        return None
+    return signal, flags, at + HEAD_BYTES + length, time_unix_ns, key, checksum
+
+
+def _record_at(segment: bytes, at: int) -> Record | None:
+    head = head_at(segment, at)
+    if head is None:
+        return None
+    signal, flags, end, time_unix_ns, key, checksum = head
+    payload = segment[at + HEAD_BYTES : end]
+    if end > len(segment) or crc32(payload) != checksum:
+        return None
+    return Record(
+        signal=signal,
+        flags=flags,
+        key=key,
+        time_unix_ns=time_unix_ns,
+        payload=payload,
+        start=at,
+        end=end,
+    )
+
+
+def _next_record(segment: bytes, at: int) -> int | None:
+    """Offset of the next whole record at or after *at*."""
+    while (at := segment.find(MAGIC, at)) >= 0:
+        if _record_at(segment, at) is not None:
+            return at
+        at += 1
+    return None

@@ -1,0 +1,340 @@
+"""Appends records to a segment that this process alone writes.
+
+One `write` call a record: what it has taken survives the death of the process
+by any signal, without `fsync`. Never raises into the program after it is
+opened; what could not be written is counted.
+
+While a segment is written its writer holds a `flock` on it. That is how others
+know that the writer lives: the lock goes with the process, also when the
+process becomes another by `exec`. A new writer takes over the segment of a
+dead one where it can, so that a thousand short commands leave a few files.
+
+Imports next to nothing, as `segments`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import threading
+import time
+
+from otel_codomon.journal import folder as folders, segments
+from otel_codomon.journal.segments import NO_KEY
+
+TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PROCESS = "process"
+POWER = "power"
+STRICT = "strict"
+DURABILITIES = (PROCESS, POWER, STRICT)
+
+# A segment is the unit of eviction: 32 of these make the cap of 256 MiB.
+MAX_SEGMENT_BYTES = 8 * 1024 * 1024
+# So that the age cap of 48 h is kept to within an hour.
+MAX_SEGMENT_AGE_NS = 3600 * 10**9
+# How many segments of others are tried before a new one is made.
+_TAKE_OVER_TRIES = 4
+
+
+class Writer:
+    """Appends to one stream of the journal.
+
+    Args:
+        folder: Path of the journal.
+        stream: `folder.TRACES` or `folder.METRICS`.
+        durability: ``process``: a record survives the process. ``power``: it
+            survives the machine once `sync` was called, which somebody must do
+            every 100 ms. ``strict``: it survives the machine once appended.
+        max_segment_bytes: When to begin another segment, bytes.
+
+    Raises:
+        JournalUnavailableError: The folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        *,
+        stream: str = folders.TRACES,
+        durability: str = PROCESS,
+        max_segment_bytes: int = MAX_SEGMENT_BYTES,
+    ) -> None:
+        self.folder = folder
+        self.stream = stream
+        self.durability = durability
+        self.written = 0
+        self.unwritten = 0
+        self._max_segment_bytes = max_segment_bytes
+        self._reset()
+        os.close(folders.open_folder(folder))
+        _writers[id(self)] = self
+
+    def _reset(self) -> None:
+        """Begin a session of this process, with no segment open."""
+        # Reentrant: a signal handler may end an execution while this thread appends.
+        self._lock = threading.RLock()
+        self._fd = -1
+        self._name = ""
+        self._created_ns = 0
+        self._must_sync = False
+        self.session = os.urandom(8)
+        self._declared: set[bytes] = set()
+        self._resources: dict[bytes, bytes] = {}
+        self._open: dict[bytes, bytes] = {}
+
+    # --- what goes in ---
+
+    def declare(self, key: bytes, resource: bytes) -> None:
+        """Remember a resource that STARTED and ENDED records refer to by *key*.
+
+        It is written before the next record, in each segment again, so that
+        every segment can be read by itself.
+        """
+        self._resources[key] = resource
+
+    def append(
+        self,
+        signal: int,
+        payload: bytes,
+        *,
+        key: bytes = NO_KEY,
+        flags: int = 0,
+        time_unix_ns: int | None = None,
+    ) -> bool:
+        """Append one record; False, and counted, if that is not possible."""
+        return self.append_all([payload], signal, key=key, flags=flags, time_unix_ns=time_unix_ns)
+
+    def append_all(
+        self,
+        payloads: Iterable[bytes],
+        signal: int,
+        *,
+        key: bytes = NO_KEY,
+        flags: int = 0,
+        time_unix_ns: int | None = None,
+    ) -> bool:
+        """Append records of one kind in one write; all of them or none."""
+        now = time.time_ns() if time_unix_ns is None else time_unix_ns
+        count = 0
+        try:
+            encoded = []
+            for payload in payloads:
+                count += 1
+                encoded.append(
+                    segments.encode(signal, payload, key=key, flags=flags, time_unix_ns=now)
+                )
+            with self._lock:
+                self._write(b"".join(encoded), now)
+                self._note(signal, key, encoded)
+        except (OSError, ValueError):  # a full disk, a lost folder, a payload too long
+            self.unwritten += count
+            return False
+        self.written += count
+        return True
+
+    def _note(self, signal: int, key: bytes, encoded: list[bytes]) -> None:
+        """Keep the starts of what runs: the next segment repeats them."""
+        if key == NO_KEY:
+            return
+        if signal == segments.STARTED:
+            self._open[key] = encoded[0]
+        else:
+            self._open.pop(key, None)
+
+    @property
+    def running(self) -> int:
+        """Executions that were started and not ended."""
+        return len(self._open)
+
+    def sync(self) -> None:
+        """Make what was appended survive the loss of power, if that was asked for."""
+        if not self._must_sync:
+            return
+        self._must_sync = False
+        try:
+            os.fdatasync(self._fd)
+        except OSError:  # closed by another thread, which synced; or a disk that fails
+            return
+
+    def touch(self) -> None:
+        """Leave a sign of life: should the process die, its executions ended after this."""
+        try:
+            with self._lock:
+                if self._fd >= 0:
+                    os.utime(self._fd)
+        except OSError:  # the sign is a nicety; the lock is what tells that we live
+            return
+
+    def close(self) -> None:
+        """Let go of the segment. The next append takes up one again."""
+        with self._lock:
+            self._let_go()
+
+    def forget(self) -> None:
+        """Close for good."""
+        self.close()
+        _writers.pop(id(self), None)
+
+    # --- the segment ---
+
+    def _write(self, encoded: bytes, now: int) -> None:
+        size = self._ready_segment(now, len(encoded))
+        preface = self._preface(now)
+        if preface:
+            encoded = preface + encoded
+        self._write_whole(encoded, size)
+        if preface:
+            self._declared.update(self._resources, (self.session,))
+        if self.durability != PROCESS:
+            self._must_sync = True
+            if self.durability == STRICT:
+                self.sync()
+
+    def _write_whole(self, encoded: bytes, size: int) -> None:
+        """Write all of *encoded* or leave the segment as it was."""
+        count = 0
+        try:
+            count = os.write(self._fd, encoded)
+            if count == len(encoded):
+                return
+            # A short write is a disk that filled up meanwhile, or a limit on file sizes.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - as write would
+        except OSError:
+            # Not undone where a signal handler has appended since: readers pass over a torn record.
+            if count and os.fstat(self._fd).st_size == size + count:
+                os.ftruncate(self._fd, size)
+            raise
+
+    def _preface(self, now: int) -> bytes:
+        """What must come before a record in this segment: who writes, and for which resources."""
+        if len(self._declared) > len(self._resources):
+            return b""
+        parts = []
+        if self.session not in self._declared:
+            who = json.dumps({"pid": os.getpid(), "segment": self._name}).encode()
+            parts.append(segments.encode(segments.SESSION, who, key=self.session, time_unix_ns=now))
+            parts += self._open.values()
+        parts += [
+            segments.encode(segments.RESOURCE, resource, key=key, time_unix_ns=now)
+            for key, resource in self._resources.items()
+            if key not in self._declared
+        ]
+        return b"".join(parts)
+
+    def _ready_segment(self, now: int, needed: int) -> int:
+        """Have a segment open that takes *needed* bytes more; its size now, bytes."""
+        if self._fd >= 0:
+            found = os.fstat(self._fd)
+            if found.st_nlink and not self._is_full(found.st_size + needed, now):
+                return found.st_size
+        self._begin_segment(now)
+        return os.fstat(self._fd).st_size
+
+    def _is_full(self, size: int, now: int) -> bool:
+        return size > self._max_segment_bytes or not (
+            0 <= now - self._created_ns < MAX_SEGMENT_AGE_NS
+        )
+
+    def _begin_segment(self, now: int) -> None:
+        """Open the next segment, and only then let go of the one before."""
+        folder_fd = folders.open_folder(self.folder)
+        try:
+            # Only a first segment may be another's: who looks for the dead
+            # trusts that one who moves on moves to a new file.
+            taken = None if self._fd >= 0 else self._take_over(folder_fd, now)
+            descriptor, name = taken or self._make(folder_fd, now)
+        finally:
+            os.close(folder_fd)
+        self._let_go()
+        self._fd, self._name = descriptor, name
+        self._created_ns = folders.created_unix_ns(name)
+
+    def _take_over(self, folder_fd: int, now: int) -> tuple[int, str] | None:
+        """A segment that a dead process left and that has room."""
+        names = folders.segment_names(folder_fd, self.stream)
+        for name in names[: -_TAKE_OVER_TRIES - 1 : -1]:
+            if not 0 <= now - folders.created_unix_ns(name) < MAX_SEGMENT_AGE_NS // 2:
+                break
+            descriptor = _lock_segment(folder_fd, name, os.O_WRONLY | os.O_APPEND)
+            if descriptor is None:
+                continue
+            if os.fstat(descriptor).st_size < self._max_segment_bytes // 2:
+                return descriptor, name
+            os.close(descriptor)
+        return None
+
+    def _make(self, folder_fd: int, now: int) -> tuple[int, str]:
+        for _ in range(3):  # one that evicts may lock it first, and then removes it
+            name = folders.new_segment_name(self.stream, time_unix_ns=now)
+            descriptor = _lock_segment(
+                folder_fd, name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
+            )
+            if descriptor is not None:
+                if self.durability != PROCESS:
+                    os.fsync(folder_fd)
+                return descriptor, name
+        raise OSError(errno.EAGAIN, "three new segments were taken away at once")
+
+    def _let_go(self) -> None:
+        if self._fd < 0:
+            return
+        self.sync()
+        descriptor, self._fd = self._fd, -1
+        self._declared.clear()
+        os.close(descriptor)
+
+
+def _lock_segment(folder_fd: int, name: str, flags: int) -> int | None:
+    """Open and lock a segment; None where somebody else has it or it is gone."""
+    try:
+        descriptor = folders.open_file(folder_fd, name, flags)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+    except BlockingIOError:
+        pass  # its writer lives
+    except OSError:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+# --- fork ---
+
+_writers: dict[int, Writer] = {}
+
+
+def _before_fork() -> None:
+    for writer in tuple(_writers.values()):
+        writer._lock.acquire()  # noqa: SLF001 - same module
+
+
+def _after_fork_in_parent() -> None:
+    for writer in tuple(_writers.values()):
+        writer._lock.release()  # noqa: SLF001 - same module
+
+
+def _after_fork_in_child() -> None:
+    for writer in tuple(_writers.values()):
+        descriptor = writer._fd  # noqa: SLF001 - same module
+        writer._reset()  # noqa: SLF001 - same module
+        writer.written = writer.unwritten = 0
+        if descriptor >= 0:
+            os.close(descriptor)  # the parent's lock stays: the parent has it open
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
