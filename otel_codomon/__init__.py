@@ -12,6 +12,10 @@ from otel_codomon.version import __version__
 # `otel-codomon run` comes through here before it starts its command.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from otel_codomon.configuration import (
+        Configuration as Configuration,
+        configure as configure,
+    )
     from otel_codomon.errors import (
         CodomonError as CodomonError,
         InvalidArgumentError as InvalidArgumentError,
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Block": "executions.block",
     "CodomonError": "errors",
+    "Configuration": "configuration",
     "Curve": "values.usage",
     "Execution": "executions.running",
     "ExecutionRecord": "values.execution",
@@ -45,6 +50,7 @@ _HOMES = {
     "SandboxType": "values.execution",
     "UnknownExecutionError": "errors",
     "Usage": "values.usage",
+    "configure": "configuration",
     "current_execution": "executions.running",
     "execution": "executions.block",
 }

@@ -90,16 +90,22 @@ class ArgumentReader:
 def _places(function: Callable[..., object]) -> list[tuple[str, int | None, object]]:
     """Name, position (None for keyword-only) and default of each understood argument."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # some callables written in C have no signature
         return []
-    by_keyword = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
-    return [
+    found = [
         (
             parameter.name,
-            None if parameter.kind in by_keyword else position,
+            None if parameter.kind is parameter.KEYWORD_ONLY else position,
             None if parameter.default is parameter.empty else parameter.default,
         )
         for position, parameter in enumerate(parameters)
-        if parameter.name in READERS and parameter.kind is not parameter.VAR_POSITIONAL
+        if parameter.name in READERS and parameter.kind not in _VARIADIC
     ]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        declared = {parameter.name for parameter in parameters}
+        found += [(name, None, None) for name in READERS if name not in declared]
+    return found
+
+
+_VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

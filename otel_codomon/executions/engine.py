@@ -44,7 +44,7 @@ def active_telemetry() -> Telemetry | None:
     """
     telemetry = _chosen
     if telemetry is None:
-        if not has_global_providers():
+        if not (has_tracer_provider() or has_meter_provider()):
             return None
         telemetry = _global or _global_telemetry()
     if telemetry is None or otel_context.get_value(_SUPPRESS_INSTRUMENTATION_KEY):
@@ -52,18 +52,19 @@ def active_telemetry() -> Telemetry | None:
     return telemetry
 
 
-def has_global_providers() -> bool:
-    """Whether somebody has set a global tracer or meter provider.
+# Whether somebody has set a provider: the API's `get_tracer_provider()` would
+# tell too, but loads the environment's choice and costs ten times as much. The
+# two module globals have stood since 1.0; where they are missing the answer is yes.
 
-    `get_tracer_provider()` would tell too, but loads the environment's choice
-    and costs ten times as much; the two module globals have stood since 1.0,
-    and where they are missing the answer is yes.
-    """
-    return (
-        getattr(trace, "_TRACER_PROVIDER", True) is not None
-        or getattr(metrics_internal, "_METER_PROVIDER", True) is not None
-        or _named_by_environment
-    )
+
+def has_tracer_provider() -> bool:
+    """Whether there is a global tracer provider, or the environment names one."""
+    return getattr(trace, "_TRACER_PROVIDER", True) is not None or _named_by_environment
+
+
+def has_meter_provider() -> bool:
+    """Whether there is a global meter provider, or the environment names one."""
+    return getattr(metrics_internal, "_METER_PROVIDER", True) is not None or _named_by_environment
 
 
 @harmless("making the instruments", default=None)

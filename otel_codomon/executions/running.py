@@ -359,7 +359,7 @@ class _Inert(Execution):
         self.started_unix_ns = self.started_ns = 0  # type: ignore[misc] # as above
         self._span, self._context = INVALID_SPAN, Context()
         self._watch = Watch.start(labels=self.labels, started_ns=0, thread=False)
-        self._ended = False
+        self._ended = True
 
     def attach(self, target: object) -> None:
         """Do nothing."""

@@ -1,0 +1,34 @@
+"""What the instrumentor switches on: one row each, in this order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.executions import engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Something that can be observed without changing the program.
+
+    Attributes:
+        name: What messages call it.
+        enable: Begins to observe, on the providers that are handed in; None
+            stands for the global ones.
+        disable: Undoes `enable` and leaves nothing behind; harmless where it
+            was not enabled.
+    """
+
+    name: str
+    enable: Callable[[TracerProvider | None, MeterProvider | None], None]
+    disable: Callable[[], None]
+
+
+TARGETS: Final = (Target("executions", engine.use_providers, engine.forget_providers),)

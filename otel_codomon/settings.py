@@ -1,0 +1,165 @@
+"""What is configured, and by what: an argument, the environment, or the default."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from otel_codomon import environment_variables as env
+from otel_codomon.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_FALSE: Final = frozenset({"false", "0", "no", "off", ""})
+DURABILITIES: Final = ("process", "power", "strict")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting(Generic[T]):
+    """One value and where it comes from.
+
+    Attributes:
+        value: The value, checked.
+        origin: ``argument``, the name of an environment variable, or ``default``.
+    """
+
+    value: T
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One row of the table of settings.
+
+    Attributes:
+        name: The argument of `configure`.
+        variable: The environment variable that stands in for the argument.
+        read: Turns an argument or a variable's text into the value; raises
+            ValueError with what was expected.
+        default: What holds where neither is given.
+    """
+
+    name: str
+    variable: str
+    read: Callable[[object], object]
+    default: object
+
+
+def read_bool(value: object) -> bool:
+    """``true`` or ``false`` in the usual spellings."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in _TRUE | _FALSE:
+        return word in _TRUE
+    raise ValueError("neither true nor false; set it to one of these")
+
+
+def read_seconds(value: object) -> float:
+    """A number of seconds, zero included."""
+    try:
+        seconds = float(value)  # type: ignore[arg-type] # what it cannot take it refuses
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if math.isfinite(seconds) and seconds >= 0:
+        return seconds
+    raise ValueError("not a number of seconds; set it to one, such as 2 or 0.5")
+
+
+def read_interval(value: object) -> float:
+    """A number of seconds above zero."""
+    seconds = read_seconds(value)
+    if seconds > 0:
+        return seconds
+    raise ValueError("not above zero; set it to a number of seconds, such as 0.25")
+
+
+def read_durability(value: object) -> str:
+    """One of `DURABILITIES`."""
+    word = str(value).strip().lower()
+    if word in DURABILITIES:
+        return word
+    raise ValueError(f"none of the known ones; set it to one of {', '.join(DURABILITIES)}")
+
+
+def read_journal(value: object) -> str | None:
+    """A folder, None for ``off``."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if value is False or (isinstance(value, str) and value.strip().lower() == "off"):
+        return None
+    if isinstance(value, str) and value and "\0" not in value:
+        return value
+    raise ValueError("no folder; set it to a path, or to off")
+
+
+def read_control(value: object) -> frozenset[str]:
+    """What other processes may ask: words with commas in between, of which only ``clear`` is."""
+    words = frozenset(filter(None, (word.strip().lower() for word in str(value).split(","))))
+    if words <= {"clear"}:
+        return words
+    raise ValueError("none of the known ones; set it to clear, or leave it out")
+
+
+def default_journal(environ: Mapping[str, str]) -> str:
+    """Where the journal is by default: the user's own folder for state."""
+    # The XDG specification: a relative folder there is to be ignored.
+    state = Path(environ.get("XDG_STATE_HOME", ""))
+    if not state.is_absolute():
+        state = Path.home() / ".local" / "state"
+    return str(state / "otel-codomon")
+
+
+OPTIONS: Final = (
+    Option("journal", env.OTEL_PYTHON_CODOMON_JOURNAL, read_journal, default=None),
+    Option("deliver", env.OTEL_PYTHON_CODOMON_DELIVER, read_bool, default=False),
+    Option("durability", env.OTEL_PYTHON_CODOMON_DURABILITY, read_durability, default="process"),
+    Option("exit_timeout", env.OTEL_PYTHON_CODOMON_EXIT_TIMEOUT, read_seconds, default=2.0),
+    Option("sample_interval", env.OTEL_PYTHON_CODOMON_SAMPLE_INTERVAL, read_interval, default=0.25),
+    Option("slots", env.OTEL_PYTHON_CODOMON_SLOTS, read_bool, default=False),
+    Option("host_metrics", env.OTEL_PYTHON_CODOMON_HOST_METRICS, read_bool, default=False),
+    Option("control", env.OTEL_PYTHON_CODOMON_CONTROL, read_control, default=frozenset()),
+)
+
+
+def read_settings(
+    arguments: Mapping[str, object], environ: Mapping[str, str] | None = None
+) -> dict[str, Setting[Any]]:
+    """All settings by name: an argument goes before the environment, that before the default.
+
+    Args:
+        arguments: What the caller said; None means not said.
+        environ: The environment; None for this process's own.
+
+    Raises:
+        InvalidArgumentError: A value cannot mean anything.
+    """
+    environ = os.environ if environ is None else environ
+    found = {option.name: _setting(option, arguments, environ) for option in OPTIONS}
+    if found["journal"].origin == "default":
+        found["journal"] = Setting(default_journal(environ), "default")
+    return found
+
+
+def _setting(
+    option: Option, arguments: Mapping[str, object], environ: Mapping[str, str]
+) -> Setting[Any]:
+    given = arguments.get(option.name)
+    origin = "argument"
+    if given is None:
+        given, origin = environ.get(option.variable) or None, option.variable
+    if given is None:
+        return Setting(option.default, "default")
+    try:
+        return Setting(option.read(given), origin)
+    except ValueError as error:
+        name = option.name if origin == "argument" else origin
+        raise InvalidArgumentError(
+            name, f"cannot take {given!r:.80} for {name}: it is {error}"
+        ) from None

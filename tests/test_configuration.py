@@ -1,0 +1,193 @@
+"""`configure` and the instrumentor, in programs of their own, against a real OTLP peer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.collector import Collector
+
+from otel_codomon import names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PROGRAM = """
+from otel_codomon import configure, execution
+{before}
+@execution(language="python")
+def job(code):
+    return {{"status": "success"}}
+
+job("1 + 1")
+{after}
+"""
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector() as collector:
+        yield collector
+
+
+def run_program(
+    tmp_path: Path,
+    env: dict[str, str] | None = None,
+    *,
+    before: str = "",
+    after: str = "",
+    command: tuple[str, ...] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run the program above in an environment without a trace of the caller's telemetry."""
+    script = tmp_path / "app.py"
+    script.write_text(PROGRAM.format(before=before, after=after))
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
+    clean |= {"XDG_STATE_HOME": str(tmp_path), "OTEL_SERVICE_NAME": "app", **(env or {})}
+    return subprocess.run(
+        [*command, sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=clean,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.parametrize("journal", ["on", "off"])
+def test_configured_executions_reach_a_collector_as_spans_and_metrics(
+    collector: Collector, protocol: str, journal: str, tmp_path: Path
+) -> None:
+    env = collector.environment(protocol)
+    if journal == "off":
+        env["OTEL_PYTHON_CODOMON_JOURNAL"] = "off"
+
+    done = run_program(tmp_path, env, before="configure()")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    [span] = collector.wait_for_spans(1)
+    points = collector.wait_for_points(2)
+    assert span.name == "job"
+    assert span.resource["service.name"] == "app"
+    assert span.attributes[names.EXECUTION_LANGUAGE] == "python"
+    assert span.attributes[names.CODE_SIZE] == 5
+    assert {names.EXECUTION_DURATION.name, names.EXECUTION_CPU_TIME.name} <= {
+        point.metric for point in points
+    }
+
+
+def test_arguments_say_where_to_and_as_whom(collector: Collector, tmp_path: Path) -> None:
+    arguments = (
+        f"service_name='named', endpoint={collector.http_endpoint!r}, "
+        "headers={'x-team': 'core'}, resource_attributes={'zone': 'a'}"
+    )
+
+    done = run_program(tmp_path, before=f"configure({arguments})")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    [span] = collector.wait_for_spans(1)
+    assert span.resource["service.name"] == "named"
+    assert span.resource["zone"] == "a"
+    assert collector.requests()[0].headers["x-team"] == "core"
+
+
+@pytest.mark.parametrize("journal", ["on", "off"])
+def test_with_no_endpoint_nothing_is_sent_and_nothing_said(tmp_path: Path, journal: str) -> None:
+    env = {"OTEL_PYTHON_CODOMON_JOURNAL": "off"} if journal == "off" else {}
+
+    done = run_program(tmp_path, env, before="configure()")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_disabled_sdk_stays_disabled(collector: Collector, tmp_path: Path) -> None:
+    done = run_program(
+        tmp_path, {"OTEL_SDK_DISABLED": "true", **collector.environment()}, before="configure()"
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert collector.requests() == []
+
+
+def test_providers_that_are_there_are_used_and_not_replaced(tmp_path: Path) -> None:
+    before = """
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+theirs, kept = TracerProvider(), InMemorySpanExporter()
+theirs.add_span_processor(SimpleSpanProcessor(kept))
+trace.set_tracer_provider(theirs)
+made = configure(endpoint="http://127.0.0.1:9", exit_timeout=0).made
+"""
+    after = """
+assert trace.get_tracer_provider() is theirs
+assert made == {"metrics"}, made
+print([span.name for span in kept.get_finished_spans()])
+metrics.get_meter_provider().shutdown(1)
+"""
+
+    done = run_program(tmp_path, {"OTEL_PYTHON_CODOMON_JOURNAL": "off"}, before=before, after=after)
+
+    assert (done.returncode, done.stdout) == (0, "['job']\n"), done.stderr
+
+
+def test_a_second_call_changes_nothing(tmp_path: Path) -> None:
+    done = run_program(tmp_path, before="assert configure() is configure(slots=True)")
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("endpoint='localhost:4318'", "cannot send to 'localhost:4318'"),
+        ("protocol='http/json'", "cannot send with protocol 'http/json'"),
+        ("durability='forever'", "cannot take 'forever' for durability"),
+    ],
+)
+def test_wrong_arguments_are_an_error_at_start(arguments: str, said: str, tmp_path: Path) -> None:
+    done = run_program(tmp_path, before=f"configure({arguments})")
+
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_PYTHON_CODOMON_DELIVER", "maybe"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+        ("OTEL_TRACES_EXPORTER", "no-such-exporter"),
+    ],
+)
+def test_wrong_variables_are_an_error_at_start(variable: str, value: str, tmp_path: Path) -> None:
+    env = {"OTEL_PYTHON_CODOMON_JOURNAL": "off", variable: value}
+
+    done = run_program(tmp_path, env, before="configure()")
+
+    assert done.returncode == 1
+    assert "InvalidArgumentError: cannot " in done.stderr
+    assert variable in done.stderr
+
+
+def test_a_program_nobody_changed_is_observed_by_opentelemetry_instrument(
+    collector: Collector, tmp_path: Path
+) -> None:
+    command = (str(Path(sys.executable).with_name("opentelemetry-instrument")),)
+    exporters = {
+        "OTEL_TRACES_EXPORTER": "otlp_proto_http",
+        "OTEL_METRICS_EXPORTER": "otlp_proto_http",
+        "OTEL_LOGS_EXPORTER": "none",
+    }
+
+    done = run_program(tmp_path, {**exporters, **collector.environment()}, command=command)
+
+    assert done.returncode == 0, done.stderr
+    [span] = collector.wait_for_spans(1)
+    assert span.name == "job"
+    collector.wait_for_points(2)
