@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo backends test check bench clean
 
 help: ## say what each door does
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,6 +31,9 @@ $(VENV)/.bench: $(VENV)/.dev
 
 demo: $(VENV)/.runtime ## run real programs and show what was seen of them
 	@$(BIN)/otel-codomon demo
+
+backends: $(VENV)/bin/python ## install the real programs that some tests run
+	@$(BIN)/python -m tools.backends
 
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/python -m pytest $(ARGS)

@@ -1,0 +1,1 @@
+"""Real programs for the tests of the stack: ``make backends`` installs them."""
