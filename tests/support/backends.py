@@ -1,0 +1,333 @@
+"""The collector and the backends, each as a real program of a test."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from support.programs import RealProgram, free_ports, get, get_json, installed, on_path, wait_for
+from tools.backends.programs import COLLECTOR, JAEGER, KAFKA, PROMETHEUS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+REPOSITORY = Path(__file__).parents[2]
+CONFIGURATIONS = REPOSITORY / "collector-config"
+
+
+class Collector(RealProgram):
+    """The OpenTelemetry Collector with files of ``collector-config/``.
+
+    Attributes:
+        grpc: Where it takes OTLP over gRPC, ``host:port``.
+        http: Where it takes OTLP over HTTP, a URL.
+        telemetry: Where Prometheus finds its own metrics, ``host:port``.
+        commands_page: Where it finds those of short commands, ``host:port``.
+    """
+
+    def __init__(
+        self, *configurations: str, folder: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        grpc, http, health, telemetry, commands, page = free_ports(6)
+        self.grpc = f"127.0.0.1:{grpc}"
+        self.http = f"http://127.0.0.1:{http}"
+        self.telemetry = f"127.0.0.1:{telemetry}"
+        self.commands_page = f"127.0.0.1:{page}"
+        super().__init__(
+            "otelcol",
+            collector_command(*configurations),
+            folder=folder,
+            ready=lambda: get(f"http://127.0.0.1:{health}/"),
+            environment={
+                "CODOMON_GRPC_ENDPOINT": self.grpc,
+                "CODOMON_HTTP_ENDPOINT": f"127.0.0.1:{http}",
+                "CODOMON_HEALTH_ENDPOINT": f"127.0.0.1:{health}",
+                "CODOMON_COMMANDS_ENDPOINT": f"127.0.0.1:{commands}",
+                "CODOMON_COMMANDS_PAGE": self.commands_page,
+                "CODOMON_TELEMETRY_HOST": "127.0.0.1",
+                "CODOMON_TELEMETRY_PORT": str(telemetry),
+                "CODOMON_QUEUE_FOLDER": str(folder / "queue"),
+                "CODOMON_RETRY_INTERVAL": "1s",
+                **(environment or {}),
+            },
+        )
+
+    def own_metric(self, name: str) -> float:
+        """Sum of a metric of its own over all labels; 0 when it has none yet."""
+        lines = (get(f"http://{self.telemetry}/metrics") or "").splitlines()
+        return sum(
+            float(line.rsplit(" ", 1)[1])
+            for line in lines
+            if line.startswith((f"{name}{{", f"{name} "))
+        )
+
+
+def collector_command(*configurations: str, verb: str | None = None) -> list[str]:
+    """The collector's command line for files of ``collector-config/``."""
+    program = installed(COLLECTOR) / "otelcol"
+    files = [f"--config={CONFIGURATIONS / name}" for name in configurations]
+    return [str(program), *([verb] if verb else []), *files]
+
+
+class Jaeger(RealProgram):
+    """Jaeger, with badger on disk, as the stack has it.
+
+    Attributes:
+        otlp: Where it takes OTLP over gRPC, ``host:port``.
+        url: Where its page and its queries are.
+    """
+
+    def __init__(self, *, folder: Path, prometheus: str = "http://127.0.0.1:9") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        otlp, query, query_grpc, health = free_ports(4)
+        self.otlp = f"127.0.0.1:{otlp}"
+        self.url = f"http://127.0.0.1:{query}"
+        super().__init__(
+            "jaeger",
+            [
+                str(installed(JAEGER) / "jaeger"),
+                f"--config={CONFIGURATIONS / 'jaeger' / 'jaeger.yaml'}",
+            ],
+            folder=folder,
+            ready=lambda: get(f"http://127.0.0.1:{health}/status"),
+            environment={
+                "CODOMON_JAEGER_OTLP": self.otlp,
+                "CODOMON_JAEGER_HTTP": f"127.0.0.1:{query}",
+                "CODOMON_JAEGER_QUERY_GRPC": f"127.0.0.1:{query_grpc}",
+                "CODOMON_JAEGER_HEALTH": f"127.0.0.1:{health}",
+                "CODOMON_JAEGER_FOLDER": str(folder / "data"),
+                "CODOMON_JAEGER_UI": str(CONFIGURATIONS / "jaeger" / "ui.json"),
+                "CODOMON_JAEGER_PROMETHEUS": prometheus,
+            },
+        )
+
+    def spans(self, service: str, *, limit: int = 100_000, **tags: str) -> list[dict[str, Any]]:
+        """Every span of *service* in traces that have *tags*."""
+        found = get_json(
+            f"{self.url}/api/traces",
+            service=service,
+            limit=str(limit),
+            lookback="2d",
+            **({"tags": json.dumps(tags)} if tags else {}),
+        )
+        traces = (found or {}).get("data") or []
+        return [span for trace in traces for span in trace["spans"]]
+
+    def trace(self, trace_id: str) -> list[dict[str, Any]]:
+        """Spans of one trace, none when there is no such trace."""
+        found = get_json(f"{self.url}/api/traces/{trace_id}")
+        return [span for trace in (found or {}).get("data") or [] for span in trace["spans"]]
+
+
+def attributes(span: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of a span as Jaeger returns it."""
+    return {tag["key"]: tag["value"] for tag in span["tags"]}
+
+
+class Prometheus(RealProgram):
+    """Prometheus with the stack's file; its targets are what the test runs.
+
+    Attributes:
+        url: Where it answers.
+        otlp: Where it takes OTLP metrics.
+    """
+
+    def __init__(self, *, folder: Path, features: Sequence[str] = ()) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        [port] = free_ports(1)
+        self.url = f"http://127.0.0.1:{port}"
+        self.otlp = f"{self.url}/api/v1/otlp"
+        self._own = f"127.0.0.1:{port}"
+        self._file = folder / "prometheus.yml"
+        self.scrape({})
+        super().__init__(
+            "prometheus",
+            [
+                str(installed(PROMETHEUS) / "prometheus"),
+                f"--config.file={self._file}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+                *prometheus_flags(),
+                *(f"--enable-feature={feature}" for feature in features),
+            ],
+            folder=folder,
+            ready=lambda: get(f"{self.url}/-/ready"),
+        )
+
+    def scrape(self, targets: Mapping[str, str]) -> None:
+        """Write its file, with the address of each job that the test runs.
+
+        Jobs the test does not run are left out; rules are named by their path.
+        """
+        source = CONFIGURATIONS / "prometheus" / "prometheus.yml"
+        settings = yaml.safe_load(source.read_text())
+        addresses = {"prometheus": self._own, **targets}
+        settings["scrape_configs"] = [
+            {**job, "static_configs": [{"targets": [addresses[job["job_name"]]]}]}
+            for job in settings["scrape_configs"]
+            if job["job_name"] in addresses
+        ]
+        settings["rule_files"] = [str(source.parent / name) for name in settings["rule_files"]]
+        self._file.write_text(yaml.safe_dump(settings))
+
+    def query(self, expression: str, *, time: float | None = None) -> list[dict[str, Any]]:
+        """Result of an instant query: a list of ``{metric, value}``."""
+        at = {} if time is None else {"time": str(time)}
+        answer = get_json(f"{self.url}/api/v1/query", query=expression, **at)
+        assert answer is not None, f"Prometheus refuses {expression}"
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+    def value(self, expression: str) -> float | None:
+        """The one number *expression* is; None when it is empty."""
+        result = self.query(expression)
+        assert len(result) <= 1, f"{expression} is {len(result)} series"
+        return float(result[0]["value"][1]) if result else None
+
+    def series(self, match: str) -> list[dict[str, str]]:
+        """Label sets of all series that *match*, in the last two days."""
+        answer = get_json(f"{self.url}/api/v1/series", **{"match[]": match})
+        found: list[dict[str, str]] = answer["data"]
+        return found
+
+    def exemplars(self, expression: str, *, start: float, end: float) -> list[dict[str, Any]]:
+        """Exemplars of *expression*: a list of ``{labels, value, timestamp}``."""
+        answer = get_json(
+            f"{self.url}/api/v1/query_exemplars",
+            query=expression,
+            start=str(start),
+            end=str(end),
+        )
+        return [one for series in answer["data"] for one in series["exemplars"]]
+
+
+def prometheus_flags() -> list[str]:
+    """The flags that docker-compose.yml gives Prometheus, those of the image left out."""
+    compose = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
+    flags: list[str] = compose["services"]["prometheus"]["command"]
+    own = ("--config.file", "--storage.tsdb.path", "--web.listen-address")
+    return [flag for flag in flags if not flag.startswith(own)]
+
+
+class Tempo(RealProgram):
+    """Tempo, where there is one on PATH.
+
+    Attributes:
+        otlp: Where it takes OTLP over gRPC, ``host:port``.
+        url: Where it answers.
+    """
+
+    def __init__(self, *, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        otlp, http, grpc = free_ports(3)
+        self.otlp = f"127.0.0.1:{otlp}"
+        self.url = f"http://127.0.0.1:{http}"
+        super().__init__(
+            "tempo",
+            [
+                on_path("tempo"),
+                "-target=all",
+                "-config.expand-env=true",
+                f"-config.file={CONFIGURATIONS / 'tempo' / 'tempo.yaml'}",
+            ],
+            folder=folder,
+            ready=lambda: get(f"{self.url}/ready"),
+            environment={
+                "CODOMON_TEMPO_OTLP": self.otlp,
+                "CODOMON_TEMPO_HTTP_ADDRESS": "127.0.0.1",
+                "CODOMON_TEMPO_HTTP_PORT": str(http),
+                "CODOMON_TEMPO_GRPC_PORT": str(grpc),
+                "CODOMON_TEMPO_FOLDER": str(folder / "data"),
+            },
+        )
+
+    def trace(self, trace_id: str) -> dict[str, Any] | None:
+        """One trace, None when it is not there."""
+        found: dict[str, Any] | None = get_json(f"{self.url}/api/v2/traces/{trace_id}")
+        return found
+
+
+class Kafka(RealProgram):
+    """One Kafka broker that is its own controller.
+
+    Attributes:
+        broker: ``host:port``.
+    """
+
+    def __init__(self, *, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._libs = installed(KAFKA) / "libs"
+        port, controller = free_ports(2)
+        self.broker = f"127.0.0.1:{port}"
+        self._properties = folder / "server.properties"
+        self._properties.write_text(_kafka_properties(port, controller, folder / "data"))
+        super().__init__(
+            "kafka",
+            self._java("kafka.Kafka", str(self._properties)),
+            folder=folder,
+            ready=lambda: _listens(port),
+        )
+        if not (folder / "data").exists():
+            self._do(
+                "kafka.tools.StorageTool",
+                *("format", "-t", "c3RhY2sgb2YgdGhlIHRlc3"),
+                *("-c", str(self._properties)),
+            )
+
+    def create_topics(self, topics: Iterable[str], *, partitions: int) -> None:
+        """Make *topics* and wait until they are there."""
+        for topic in topics:
+            wait_for(
+                lambda topic=topic: self._do(  # type: ignore[misc] # mypy cannot type a default
+                    "org.apache.kafka.tools.TopicCommand",
+                    *("--bootstrap-server", self.broker, "--create", "--if-not-exists"),
+                    *("--topic", topic, "--partitions", str(partitions)),
+                ),
+                what=f"topic {topic}",
+            )
+
+    def _java(self, main: str, *arguments: str) -> list[str]:
+        return ["java", "-Xmx512m", "-cp", f"{self._libs}/*", main, *arguments]
+
+    def _do(self, main: str, *arguments: str) -> bool:
+        done = subprocess.run(
+            self._java(main, *arguments), capture_output=True, text=True, check=False
+        )
+        return done.returncode == 0
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _kafka_properties(port: int, controller: int, data: Path) -> str:
+    """A broker on loopback with one replica of everything."""
+    return "\n".join(
+        [
+            "process.roles=broker,controller",
+            "node.id=1",
+            f"controller.quorum.voters=1@127.0.0.1:{controller}",
+            f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
+            f"advertised.listeners=PLAINTEXT://127.0.0.1:{port}",
+            "controller.listener.names=CONTROLLER",
+            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            f"log.dirs={data}",
+            "auto.create.topics.enable=false",
+            "offsets.topic.replication.factor=1",
+            "offsets.topic.num.partitions=1",
+            "transaction.state.log.replication.factor=1",
+            "transaction.state.log.min.isr=1",
+            "group.initial.rebalance.delay.ms=0",
+            "",
+        ]
+    )
