@@ -81,7 +81,7 @@ class Writer:
         self._fd = -1
         self._name = ""
         self._created_ns = 0
-        self._must_sync = False
+        self.must_sync = False
         self.session = os.urandom(8)
         self._declared: set[bytes] = set()
         self._resources: dict[bytes, bytes] = {}
@@ -153,9 +153,9 @@ class Writer:
 
     def sync(self) -> None:
         """Make what was appended survive the loss of power, if that was asked for."""
-        if not self._must_sync:
+        if not self.must_sync:
             return
-        self._must_sync = False
+        self.must_sync = False
         try:
             os.fdatasync(self._fd)
         except OSError:  # closed by another thread, which synced; or a disk that fails
@@ -191,7 +191,7 @@ class Writer:
         if preface:
             self._declared.update(self._resources, (self.session,))
         if self.durability != PROCESS:
-            self._must_sync = True
+            self.must_sync = True
             if self.durability == STRICT:
                 self.sync()
 

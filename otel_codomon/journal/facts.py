@@ -1,0 +1,174 @@
+"""The span of an execution, as a record of any kind tells it, and what becomes of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_codomon import names
+from otel_codomon.journal import segments
+from otel_codomon.values.execution import ExecutionRecord, Kind, Labels, Outcome, SandboxType
+from otel_codomon.values.usage import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from otel_codomon.journal.segments import Record
+
+STATUS_ERROR: Final = 2
+_DIED: Final = "the process that observed it died"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanFacts:
+    """The span of an execution, running or ended.
+
+    Attributes:
+        trace_id: 32 hexadecimal digits.
+        span_id: 16 hexadecimal digits.
+        parent_span_id: 16 hexadecimal digits; None for a root.
+        name: The span's name.
+        kind: The span's kind, as OTLP numbers it.
+        started_unix_ns: Start, nanoseconds since the epoch.
+        ended_unix_ns: End; None while it runs.
+        attributes: Its attributes.
+        status: Status code, as OTLP numbers it.
+        message: Status description.
+        events: Mappings with ``name``, ``unix_ns``, ``attributes``.
+        resource_key: Key of the RESOURCE record that tells its resource; None
+            where the record tells it itself.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    name: str
+    kind: int
+    started_unix_ns: int
+    ended_unix_ns: int | None
+    attributes: Mapping[str, Any]
+    status: int = 0
+    message: str = ""
+    events: tuple[Mapping[str, Any], ...] = ()
+    resource_key: bytes | None = None
+
+    def as_died(self, last_sign_unix_ns: int) -> SpanFacts:
+        """The same, ended by the death of its process some time after its last sign of life."""
+        return replace(
+            self,
+            ended_unix_ns=max(self.started_unix_ns, last_sign_unix_ns),
+            attributes={
+                **self.attributes,
+                names.EXECUTION_OUTCOME: Outcome.HOST_DIED.value,
+                names.ERROR_TYPE: Outcome.HOST_DIED.value,
+            },
+            status=STATUS_ERROR,
+            message=_DIED,
+        )
+
+    def execution(self, *, host_pid: int | None) -> ExecutionRecord:
+        """The execution it is the span of."""
+        attributes = self.attributes
+        language = attributes.get(names.EXECUTION_LANGUAGE)
+        ended = self.ended_unix_ns
+        return ExecutionRecord(
+            execution_id=str(attributes.get(names.EXECUTION_ID, self.span_id)),
+            labels=Labels(
+                str(attributes.get(names.EXECUTION_NAME, self.name)),
+                _member(Kind, attributes.get(names.EXECUTION_KIND)) or Kind.FUNCTION,
+                None if language is None else str(language),
+                _member(SandboxType, attributes.get(names.SANDBOX_TYPE)) or SandboxType.NONE,
+            ),
+            trace_id=self.trace_id,
+            span_id=self.span_id,
+            parent_span_id=self.parent_span_id,
+            started_unix_ns=self.started_unix_ns,
+            ended_unix_ns=ended,
+            outcome=_member(Outcome, attributes.get(names.EXECUTION_OUTCOME)) if ended else None,
+            host_pid=host_pid,
+            usage=Usage.of_attributes(attributes),
+            attributes=attributes,
+        )
+
+
+def _member(kind: Any, value: object) -> Any:  # noqa: ANN401 - any of three enumerations
+    """The member of *kind* with this value; None where there is none."""
+    return kind._value2member_map_.get(value) if isinstance(value, str) else None
+
+
+def facts_of(record: Record) -> SpanFacts | None:
+    """What *record* tells about the span of an execution; None where it tells nothing."""
+    read = _READERS.get(record.signal)
+    if read is None:
+        return None
+    try:
+        return read(record)
+    except Exception:  # noqa: BLE001 - whole bytes with a strange content: json and protobuf raise much
+        return None
+
+
+def _of_json(record: Record) -> SpanFacts:
+    told = json.loads(record.payload)
+    ended = told.get("ended")
+    return SpanFacts(
+        trace_id=str(told["trace_id"]),
+        span_id=record.key.hex(),
+        parent_span_id=told.get("parent_span_id"),
+        name=str(told["name"]),
+        kind=int(told.get("kind", 1)),
+        started_unix_ns=int(told["started"]),
+        ended_unix_ns=None if ended is None else int(ended),
+        attributes=dict(told["attributes"]),
+        status=int(told.get("status", 0)),
+        message=str(told.get("message", "")),
+        events=tuple(told.get("events", ())),
+        resource_key=bytes.fromhex(told["resource"]) if "resource" in told else None,
+    )
+
+
+def _of_request(record: Record) -> SpanFacts:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415 - 30 ms, and JSON needs none
+        ExportTraceServiceRequest,
+    )
+
+    request = ExportTraceServiceRequest.FromString(record.payload)
+    span = request.resource_spans[0].scope_spans[0].spans[0]
+    return SpanFacts(
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_span_id=span.parent_span_id.hex() or None,
+        name=span.name,
+        kind=span.kind,
+        started_unix_ns=span.start_time_unix_nano,
+        ended_unix_ns=span.end_time_unix_nano,
+        attributes={pair.key: _plain(pair.value) for pair in span.attributes},
+        status=span.status.code,
+        message=span.status.message,
+        events=tuple(
+            {
+                "name": event.name,
+                "unix_ns": event.time_unix_nano,
+                "attributes": {pair.key: _plain(pair.value) for pair in event.attributes},
+            }
+            for event in span.events
+        ),
+    )
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - an AnyValue is any value
+    which = value.WhichOneof("value")
+    if which is None:
+        return None
+    if which == "array_value":
+        return tuple(_plain(item) for item in value.array_value.values)
+    if which == "kvlist_value":
+        return {pair.key: _plain(pair.value) for pair in value.kvlist_value.values}
+    return getattr(value, which)
+
+
+_READERS: Final[dict[int, Callable[[Record], SpanFacts]]] = {
+    segments.STARTED: _of_json,
+    segments.ENDED: _of_json,
+    segments.TRACES: _of_request,
+}

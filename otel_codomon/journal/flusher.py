@@ -1,0 +1,133 @@
+"""The thread that writes what may wait a tenth of a second, and leaves signs of life."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.journal.writer import PROCESS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_codomon.journal.writer import Writer
+
+FLUSH_SECONDS: Final = 0.1
+"""How long a span that is no execution may wait in memory; the bound DESIGN gives."""
+
+SIGN_OF_LIFE_SECONDS: Final = 1.0
+"""How often the segment is touched while executions run: how exactly the end
+of one whose process dies can be told."""
+
+
+class Flusher:
+    """Calls *flush* a tenth of a second after `flush_soon`, from one lazy thread.
+
+    Where no thread can be started, as while the interpreter exits, it flushes
+    at once instead.
+
+    Args:
+        flush: Writes what is pending.
+        writer: Whose segment gets the signs of life, and is synced where its
+            durability asks for it.
+    """
+
+    def __init__(self, flush: Callable[[], None], writer: Writer) -> None:
+        self._flush = flush
+        self._writer = writer
+        self._after_fork: Callable[[], None] = lambda: None
+        self._reset()
+        _flushers.add(self)
+
+    def _reset(self) -> None:
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._wake = threading.Event()
+        self._hurry = threading.Event()
+        self._parked = True
+        self._stopped = False
+
+    def on_fork_in_child(self, forget: Callable[[], None]) -> None:
+        """Call *forget* in every forked child, before anything else there."""
+        self._after_fork = forget
+
+    def flush_soon(self, *, now: bool = False) -> None:
+        """See that *flush* is called, within 100 ms or *now*."""
+        if now:
+            self._hurry.set()
+        self._wake.set()
+        if self._stopped or (self._thread is None and not self._start()):
+            self._flush()
+
+    def watch_life(self) -> None:
+        """Leave signs of life, and sync, from now on for as long as executions run."""
+        if self._parked:
+            self._parked = False
+            self._wake.set()
+            if self._thread is None:
+                self._start()
+
+    def flush_now(self) -> None:
+        """Flush in this thread, and sync."""
+        self._flush()
+        self._writer.sync()
+
+    def stop(self) -> None:
+        """Flush, and end the thread."""
+        self._stopped = True
+        self._wake.set()
+        self._hurry.set()
+        self.flush_now()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=1)  # it only ever waits for the disk
+
+    def _start(self) -> bool:
+        with self._starting:
+            if self._thread is not None:
+                return True
+            thread = threading.Thread(target=self._run, name="codomon-journal", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter exits, or there are too many threads
+                return False
+            self._thread = thread
+            return True
+
+    def _run(self) -> None:
+        while not self._stopped:
+            # Parked first, then a look: a start that comes in between wakes us.
+            self._parked = True
+            if self._writer.running or self._needs_sync():
+                self._parked = False
+            self._wake.wait(None if self._parked else self._period_seconds())
+            self._parked = False
+            if self._wake.is_set():
+                self._wake.clear()
+                self._hurry.wait(FLUSH_SECONDS)
+                self._hurry.clear()
+                self._flush()
+            self._writer.sync()
+            if self._writer.running:
+                self._writer.touch()
+
+    def _needs_sync(self) -> bool:
+        return self._writer.durability != PROCESS and self._writer.must_sync
+
+    def _period_seconds(self) -> float:
+        return SIGN_OF_LIFE_SECONDS if self._writer.durability == PROCESS else FLUSH_SECONDS
+
+
+_flushers: weakref.WeakSet[Flusher] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for flusher in tuple(_flushers):
+        flusher._reset()  # noqa: SLF001 - same module
+        flusher._after_fork()  # noqa: SLF001 - same module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,237 @@
+"""Where in the journal each execution is: heads are read, payloads are not.
+
+100,000 executions are indexed in about a second and 30 MiB; what is in a
+payload is decoded when somebody asks for that execution.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from otel_codomon.journal import folder as folders, segments
+from otel_codomon.journal.segments import NO_KEY, Record, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_READ_BYTES: Final = 64 * 1024 * 1024
+"""Of a segment: ours have 8 MiB and at most one giant record more."""
+
+_NOBODY: Final = -1
+
+
+class Place(NamedTuple):
+    """Where the latest record of an execution is, and what its heads tell.
+
+    Attributes:
+        started_unix_ns: When its start was written, nanoseconds since the epoch.
+        written_unix_ns: When its latest record was.
+        signal: STARTED while no end is known, otherwise ENDED or TRACES.
+        segment: Number of the segment in `Index.names`.
+        start: Offset of the record.
+        end: Offset after it.
+        session: Number of the session in `Index.sessions` that started it.
+    """
+
+    started_unix_ns: int
+    written_unix_ns: int
+    signal: int
+    segment: int
+    start: int
+    end: int
+    session: int
+
+
+@dataclass(slots=True)
+class Session:
+    """One process that wrote, from its first record to its last.
+
+    Attributes:
+        key: Its id in the journal.
+        pid: Its process id; None where the record that told is damaged.
+        last_unix_ns: Last sign of life, nanoseconds since the epoch.
+        is_alive: Whether it may write more.
+    """
+
+    key: bytes
+    pid: int | None
+    last_unix_ns: int = 0
+    is_alive: bool = False
+
+
+@dataclass(slots=True)
+class Index:
+    """What the heads of all segments tell.
+
+    Attributes:
+        names: The segments that were read, oldest first.
+        places: The executions, by span id.
+        sessions: The processes that wrote them.
+        resources: Payloads of RESOURCE records, by key.
+        damaged: Stretches of bytes that are no record.
+        unfinished_in: Segments with a start whose end is not known.
+    """
+
+    names: list[str] = field(default_factory=list)
+    places: dict[bytes, Place] = field(default_factory=dict)
+    sessions: list[Session] = field(default_factory=list)
+    resources: dict[bytes, bytes] = field(default_factory=dict)
+    damaged: int = 0
+    unfinished_in: set[str] = field(default_factory=set)
+
+    def is_alive(self, place: Place) -> bool:
+        """Whether the process that started an execution may still end it."""
+        return place.session != _NOBODY and self.sessions[place.session].is_alive
+
+    def last_sign_unix_ns(self, place: Place) -> int:
+        """When the process that started an execution was last known to live."""
+        if place.session == _NOBODY:
+            return place.started_unix_ns
+        return max(place.started_unix_ns, self.sessions[place.session].last_unix_ns)
+
+    def died(self) -> list[tuple[bytes, Place]]:
+        """The executions whose process died before it ended them, oldest first."""
+        found = [
+            (key, place)
+            for key, place in self.places.items()
+            if place.signal == segments.STARTED and not self.is_alive(place)
+        ]
+        return sorted(found, key=lambda item: item[1].started_unix_ns)
+
+
+def build_index(folder_fd: int, *, since_unix_ns: int = 0, settled: Iterable[str] = ()) -> Index:
+    """Read the heads of all segments with executions.
+
+    Args:
+        folder_fd: The journal's folder.
+        since_unix_ns: Leave out segments that were last written before.
+        settled: Segments to leave out.
+    """
+    while True:
+        builder = _Builder(folder_fd)
+        names = folders.segment_names(folder_fd, folders.TRACES)
+        for name in names:
+            if name not in settled:
+                builder.read(name, since_unix_ns)
+        builder.find_living()
+        # A process that moved to a new segment while we read let go of its old
+        # one: it would look dead. It cannot have moved without a new name.
+        if set(folders.segment_names(folder_fd, folders.TRACES)) <= set(names):
+            return builder.index
+
+
+class _Builder:
+    """Reads segments into an index, one after the other."""
+
+    def __init__(self, folder_fd: int) -> None:
+        self.index = Index()
+        self._folder_fd = folder_fd
+        self._session_numbers: dict[bytes, int] = {}
+        self._last_session: dict[str, int] = {}
+
+    def read(self, name: str, since_unix_ns: int) -> None:
+        """Add one segment; nothing of one that is gone."""
+        try:
+            descriptor = folders.open_file(self._folder_fd, name, os.O_RDONLY)
+        except OSError:  # evicted since it was listed, or not ours
+            return
+        try:
+            touched_ns = os.fstat(descriptor).st_mtime_ns
+            if touched_ns < since_unix_ns:
+                return
+            segment = read_from(descriptor, 0, MAX_READ_BYTES)
+        finally:
+            os.close(descriptor)
+        self._add(name, segment, touched_ns)
+
+    def _add(self, name: str, segment: bytes, touched_ns: int) -> None:
+        number = len(self.index.names)
+        self.index.names.append(name)
+        session = _NOBODY
+        for item in decode(segment):
+            if not isinstance(item, Record):
+                self.index.damaged += 1
+            elif item.signal == segments.SESSION:
+                session = self._session(item)
+            elif item.signal == segments.RESOURCE:
+                self.index.resources[item.key] = item.payload
+            elif item.key != NO_KEY:
+                self._place(item, number, session)
+                if session != _NOBODY:
+                    found = self.index.sessions[session]
+                    found.last_unix_ns = max(found.last_unix_ns, item.time_unix_ns)
+        self._last_session[name] = session
+        if session != _NOBODY:
+            found = self.index.sessions[session]
+            found.last_unix_ns = max(found.last_unix_ns, touched_ns)
+
+    def _session(self, record: Record) -> int:
+        number = self._session_numbers.get(record.key)
+        if number is None:
+            number = self._session_numbers[record.key] = len(self.index.sessions)
+            self.index.sessions.append(Session(record.key, _pid(record.payload)))
+        return number
+
+    def _place(self, record: Record, segment: int, session: int) -> None:
+        places = self.index.places
+        before = places.get(record.key)
+        if before is None:
+            started, by = record.time_unix_ns, session
+        else:
+            started, by = min(before.started_unix_ns, record.time_unix_ns), before.session
+            if record.signal == segments.STARTED:
+                by = session  # repeated in the segment its process moved to
+                if before.signal != segments.STARTED:
+                    return  # written again, but ended before: the end stands
+        places[record.key] = Place(
+            started, record.time_unix_ns, record.signal, segment, record.start, record.end, by
+        )
+
+    def find_living(self) -> None:
+        """Find out which processes live, and which segments hold starts without an end."""
+        for name, session in self._last_session.items():
+            if session != _NOBODY and is_locked(self._folder_fd, name):
+                self.index.sessions[session].is_alive = True
+        for place in self.index.places.values():
+            if place.signal == segments.STARTED:
+                self.index.unfinished_in.add(self.index.names[place.segment])
+
+
+def is_locked(folder_fd: int, name: str) -> bool:
+    """Whether the process that writes a segment lives."""
+    try:
+        descriptor = folders.open_file(folder_fd, name, os.O_RDONLY)
+    except OSError:  # gone, so nobody writes it
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def read_from(descriptor: int, start: int, length: int) -> bytes:
+    """Up to *length* bytes of a file from offset *start*; fewer at its end."""
+    parts = []
+    while length > 0:
+        part = os.pread(descriptor, min(length, 1 << 20), start)
+        if not part:
+            break
+        parts.append(part)
+        start += len(part)
+        length -= len(part)
+    return b"".join(parts)
+
+
+def _pid(payload: bytes) -> int | None:
+    try:
+        pid = json.loads(payload)["pid"]
+    except (ValueError, KeyError, TypeError):  # a record of somebody's fantasy
+        return None
+    return pid if isinstance(pid, int) else None

@@ -1,0 +1,98 @@
+"""The metric exporter: what is collected is on disk, and no callback waits for a collector."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.sdk.environment_variables import (
+    OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION,
+    OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE,
+)
+from opentelemetry.sdk.metrics import Counter, Histogram, ObservableCounter
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+)
+from opentelemetry.sdk.metrics.view import Aggregation, ExponentialBucketHistogramAggregation
+
+from otel_codomon.emit.guard import harmless
+from otel_codomon.journal import segments
+from otel_codomon.journal.encoding import encode_metrics_data
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from otel_codomon.journal.writer import Writer
+
+# Which instruments report growth instead of totals, for each value of the
+# variable. From the specification of the OTLP metrics exporter.
+_DELTA: Final[dict[str, tuple[type, ...]]] = {
+    "delta": (Counter, Histogram, ObservableCounter),
+    "lowmemory": (Counter, Histogram),
+}
+_EXPONENTIAL: Final = "base2_exponential_bucket_histogram"
+
+
+def preferred_temporality(environ: Mapping[str, str]) -> dict[type, AggregationTemporality]:
+    """Temporality of each instrument, as the standard variable says it."""
+    preference = environ.get(OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE, "")
+    return dict.fromkeys(_DELTA.get(preference.strip().lower(), ()), AggregationTemporality.DELTA)
+
+
+def preferred_aggregation(environ: Mapping[str, str]) -> dict[type, Aggregation]:
+    """Aggregation of histograms, as the standard variable says it."""
+    wanted = environ.get(OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION, "")
+    if wanted.strip().lower() != _EXPONENTIAL:
+        return {}
+    return {Histogram: ExponentialBucketHistogramAggregation()}
+
+
+class JournalMetricExporter(MetricExporter):
+    """Writes each collection to the journal, with the times its points were taken at.
+
+    Args:
+        writer: Where to; of the stream `folder.METRICS`.
+        on_write: Called after a collection was written.
+    """
+
+    def __init__(self, writer: Writer, *, on_write: Callable[[], None] = lambda: None) -> None:
+        super().__init__(
+            preferred_temporality=preferred_temporality(os.environ),
+            preferred_aggregation=preferred_aggregation(os.environ),
+        )
+        self._writer = writer
+        self._on_write = on_write
+
+    def export(
+        self,
+        metrics_data: MetricsData,
+        timeout_millis: float = 10_000,
+        **_options: Any,
+    ) -> MetricExportResult:
+        """Write *metrics_data*; a success is that it is on disk."""
+        del timeout_millis
+        return self._export(metrics_data)
+
+    @harmless("journal: metrics", default=MetricExportResult.FAILURE)
+    def _export(self, metrics_data: MetricsData) -> MetricExportResult:
+        requests, refused = encode_metrics_data(metrics_data)
+        self._writer.unwritten += refused
+        if not requests:
+            return MetricExportResult.FAILURE
+        if not self._writer.append(segments.METRICS, b"".join(requests)):
+            return MetricExportResult.FAILURE
+        self._writer.sync()
+        self._on_write()
+        return MetricExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Nothing waits here."""
+        del timeout_millis
+        return True
+
+    def shutdown(self, timeout_millis: float = 30_000, **_options: Any) -> None:
+        """Nothing to do: the segment goes with the process."""
+        del timeout_millis

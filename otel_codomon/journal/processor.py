@@ -1,0 +1,176 @@
+"""The span processor: what ends is on disk, for any SDK tracer provider."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    SpanContext,
+    SpanKind,
+    format_span_id,
+    format_trace_id,
+)
+
+from otel_codomon import names
+from otel_codomon.emit.guard import harmless
+from otel_codomon.journal import light, segments
+from otel_codomon.journal.encoding import SpanEncoder
+from otel_codomon.journal.flusher import Flusher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import ReadableSpan, Span
+
+    from otel_codomon.journal.writer import Writer
+
+_MAX_PENDING: Final = 512
+"""Spans that are not executions and wait for the next write: the stock batch's size."""
+
+_KINDS: Final = {kind: kind.value + 1 for kind in SpanKind}  # OTLP counts from 1
+
+
+class JournalSpanProcessor(SpanProcessor):
+    """Writes the spans of a provider to the journal.
+
+    An execution's start is on disk when its block is entered, and its span
+    when its call returns. Other spans follow within 100 ms.
+
+    Args:
+        writer: Where to.
+        deliver: Whether the journal delivers. If not, somebody else's exporter
+            does: then executions are kept, as this machine's history, and
+            other spans are none of the journal's business.
+        on_write: Called after spans were written.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        *,
+        deliver: bool = True,
+        on_write: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._writer = writer
+        self._deliver = deliver
+        self._on_write = on_write
+        self._encoder = SpanEncoder()
+        self._resource_keys: dict[int, tuple[Resource, str]] = {}
+        self._flusher = Flusher(self._write_pending, writer)
+        self._pending: list[ReadableSpan] = []
+        self._make_locks()
+        self._flusher.on_fork_in_child(self._after_fork)
+
+    def _make_locks(self) -> None:
+        # Reentrant: a signal handler may end a span while this thread does.
+        self._lock = threading.RLock()
+        self._writing = threading.RLock()
+
+    def _after_fork(self) -> None:
+        self._make_locks()
+        self._pending = []  # the parent writes them
+
+    @harmless("journal: start of a span", default=None)
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Write the start of an execution."""
+        del parent_context
+        if is_execution(span):
+            key, payload = self._started(span)
+            self._writer.append(segments.STARTED, payload, key=key)
+            self._flusher.watch_life()
+
+    def _started(self, span: Span) -> tuple[bytes, bytes]:
+        context = span.get_span_context()
+        payload = {
+            "trace_id": format_trace_id(context.trace_id),
+            "parent_span_id": None if span.parent is None else format_span_id(span.parent.span_id),
+            "name": span.name,
+            "kind": _KINDS[span.kind],
+            "started": span.start_time,
+            "attributes": dict(span.attributes or {}),
+            "resource": self._resource_key(span.resource),
+        }
+        return context.span_id.to_bytes(8, "big"), light.to_json(payload)
+
+    def _resource_key(self, resource: Resource) -> str:
+        found = self._resource_keys.get(id(resource))
+        if found is None:
+            declared = light.to_json(dict(resource.attributes))
+            key = light.key_of(declared)
+            self._writer.declare(key, declared)
+            found = self._resource_keys[id(resource)] = (resource, key.hex())
+        return found[1]
+
+    @harmless("journal: end of a span", default=None)
+    def on_end(self, span: ReadableSpan) -> None:
+        """Write the span of an execution; take any other into the next batch."""
+        if is_execution(span):
+            self._write_execution(span)
+        elif self._deliver and _is_sampled(span):
+            with self._lock:
+                self._pending.append(span)
+                count = len(self._pending)
+            if count == 1 or count >= _MAX_PENDING:
+                self._flusher.flush_soon(now=count >= _MAX_PENDING)
+
+    def _write_execution(self, span: ReadableSpan) -> None:
+        request = self._encoder.encode(span)
+        if request is None:
+            self._writer.unwritten += 1
+            return
+        delivered = self._deliver and _is_sampled(span)
+        self._writer.append(
+            segments.TRACES,
+            request,
+            key=_context(span).span_id.to_bytes(8, "big"),
+            flags=0 if delivered else segments.HISTORY,
+        )
+        if delivered:
+            self._on_write()
+
+    def _write_pending(self) -> None:
+        with self._writing:  # who flushes waits for who is at it already
+            with self._lock:
+                spans, self._pending = self._pending, []
+            requests = [self._encoder.encode(span) for span in spans]
+            whole = [request for request in requests if request is not None]
+            self._writer.unwritten += len(requests) - len(whole)
+            if whole:
+                # One record for all: requests concatenate.
+                self._writer.append(segments.TRACES, b"".join(whole))
+                self._on_write()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Write what is pending; whether everything that ended is on disk."""
+        del timeout_millis
+        before = self._writer.unwritten
+        self._flusher.flush_now()
+        return self._writer.unwritten == before
+
+    def shutdown(self) -> None:
+        """Write what is pending. Executions that end later are written too."""
+        self._flusher.stop()
+
+
+def is_execution(span: ReadableSpan) -> bool:
+    """Whether *span* is the span of one of our executions."""
+    scope = span.instrumentation_scope
+    return (
+        scope is not None
+        and scope.name == names.SCOPE
+        and span.attributes is not None
+        and names.EXECUTION_ID in span.attributes
+    )
+
+
+def _is_sampled(span: ReadableSpan) -> bool:
+    return _context(span).trace_flags.sampled
+
+
+def _context(span: ReadableSpan) -> SpanContext:
+    return span.get_span_context() or INVALID_SPAN_CONTEXT
