@@ -1,0 +1,278 @@
+"""Cgroups: one of our own for an execution, or a look into somebody else's.
+
+The kernel accounts a cgroup exactly, children that lived five milliseconds and
+daemons included. Version 2 is used as it stands below our own cgroup; on hosts
+with version 1 (or both) one folder is made in each controller that counts.
+
+Imports only what Python has loaded anyway: `otel-codomon run` makes a cgroup
+before it starts its command.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from otel_codomon.sources.cgroup_files import FILES, LIVE_FILES, UNIFIED, CgroupTotals
+from otel_codomon.sources.cgroup_folders import (
+    REMOVE_ATTEMPTS,
+    below,
+    folders_of,
+    is_cgroup,
+    kill,
+    make_folder,
+    mounts,
+    names_in,
+    own_bases,
+    own_places,
+    pids_in,
+    read_text,
+    remove_folder,
+    try_write,
+    write,
+)
+from otel_codomon.sources.cgroup_limits import cores_limit, memory_limit_bytes, set_limit
+
+TYPE_CHECKING = False  # not from typing: its import takes as long as half a start of Python
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PREFIX = "codomon"
+
+
+class Cgroup:
+    """The folders of one cgroup, its files kept open once they have been read.
+
+    None of the methods raises for what the kernel or another process does to
+    it meanwhile: what cannot be read or written is missing.
+
+    Attributes:
+        folders: Controller, or `UNIFIED`, -> its folder.
+        is_ours: Whether we made it, so that we also limit, kill and remove it.
+    """
+
+    __slots__ = ("_open", "folders", "is_ours")
+
+    def __init__(self, folders: Mapping[str, str], *, is_ours: bool) -> None:
+        self.folders = dict(folders)
+        self.is_ours = is_ours
+        self._open: dict[str, int] = {}
+
+    @property
+    def procs(self) -> tuple[str, ...]:
+        """The files a process joins by: write its pid, or ``0`` for the writer itself, to each."""
+        return tuple(f"{folder}/cgroup.procs" for folder in dict.fromkeys(self.folders.values()))
+
+    def join(self, pid: int = 0) -> None:
+        """Move process *pid*, by default the calling one, in.
+
+        Raises:
+            OSError: The kernel refused; nothing that the process does is counted here.
+        """
+        for path in self.procs:
+            write(path, str(pid))
+
+    def totals(self, *, live: bool = False) -> CgroupTotals:
+        """Read what it has used so far.
+
+        Args:
+            live: Read only what changes a picture of now: CPU time, memory, processes.
+        """
+        found: dict[str, int] = {}
+        for folder, file, parse in LIVE_FILES if live else FILES:
+            text = self._read(folder, file)
+            if text is not None:
+                found = {**parse(text), **found}
+        return CgroupTotals(found)
+
+    def memory_limit_bytes(self) -> int | None:
+        """The memory limit that applies, of it or of those above it, bytes; None without one."""
+        return memory_limit_bytes(self.folders)
+
+    def cores_limit(self) -> float | None:
+        """How many cores its quota, or that of those above it, lets it use; None without one."""
+        return cores_limit(self.folders)
+
+    def pids(self) -> tuple[int, ...]:
+        """The processes in it and below it; empty when it is gone."""
+        folder = next(iter(self.folders.values()))
+        return tuple(sorted({pid for below_it in folders_of(folder) for pid in pids_in(below_it)}))
+
+    def limit(
+        self,
+        *,
+        memory_bytes: int | None = None,
+        processes: int | None = None,
+        cores: float | None = None,
+    ) -> tuple[str, ...]:
+        """Have the kernel hold the whole tree to these limits.
+
+        Args:
+            memory_bytes: Memory, swap included, bytes.
+            processes: Processes and threads at one time.
+            cores: CPU time per time.
+
+        Returns:
+            The names of the limits that now hold.
+        """
+        wanted = {"memory_bytes": memory_bytes, "processes": processes, "cores": cores}
+        return tuple(
+            name
+            for name, value in wanted.items()
+            if value is not None and set_limit(self.folders, name, value)
+        )
+
+    def kill(self) -> None:
+        """End every process in it with SIGKILL, those that it starts meanwhile included."""
+        unified = self.folders.get(UNIFIED)
+        if unified is not None and try_write(f"{unified}/cgroup.kill", "1"):
+            return
+        if "pids" in self.folders:
+            try_write(f"{self.folders['pids']}/pids.max", "0")  # nobody outruns us by forking
+        for _ in range(REMOVE_ATTEMPTS):
+            pids = self.pids()
+            if not pids:
+                return
+            for pid in pids:
+                kill(pid)
+            time.sleep(0.002)
+
+    def remove(self) -> bool:
+        """Close its files and, if it is ours, remove its folders.
+
+        Returns:
+            Whether nothing is left. What is left, because a process in it will
+            not die, is removed by a later `clean_up`.
+        """
+        self.close()
+        if not self.is_ours:
+            return True
+        gone = [remove_folder(folder) for folder in dict.fromkeys(self.folders.values())]
+        return all(gone)
+
+    def close(self) -> None:
+        """Close its files; a later look opens them again."""
+        files, self._open = self._open, {}
+        for descriptor in files.values():
+            os.close(descriptor)
+
+    def _read(self, folder: str, file: str) -> bytes | None:
+        if folder not in self.folders:
+            return None
+        path = f"{self.folders[folder]}/{file}"
+        try:
+            descriptor = self._open.get(path)
+            if descriptor is None:
+                descriptor = self._open[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            return os.pread(descriptor, 1 << 16, 0)
+        except OSError:  # not told by this kernel, or removed meanwhile
+            return None
+
+
+# --- making and finding them --------------------------------------------------
+
+
+def create() -> Cgroup | None:
+    """Make a cgroup of our own for one execution, below the one we are in.
+
+    Also removes what processes that died have left there.
+
+    Returns:
+        The new cgroup; None where none can be made: no cgroups, or no right to.
+    """
+    bases = own_bases()
+    if not bases:
+        return None
+    _clean_up(bases)
+    name = f"{_owner()}-{time.monotonic_ns()}"
+    folders: dict[str, str] = {}
+    for controller, base in bases.items():
+        folder = f"{base}/{name}"
+        if folder in folders.values() or make_folder(folder):
+            folders[controller] = folder
+    made = Cgroup(folders, is_ours=True)
+    if not {"cpuacct", UNIFIED} & folders.keys():
+        made.remove()
+        return None
+    return made
+
+
+def find(path: str) -> Cgroup | None:
+    """The cgroup at *path*, of whomever it is; None if there is none.
+
+    Args:
+        path: Its folder: of version 2, or of one controller of version 1; the
+            folders of the same name in the other controllers are found too.
+    """
+    path = os.path.realpath(path)
+    for mount in mounts():
+        relative = os.path.relpath(path, mount.point)
+        if not relative.startswith("..") and is_cgroup(path):
+            folders = {
+                controller: below(other.point, relative)
+                for other in mounts()
+                for controller in other.controllers
+                if mount.is_v2 == other.is_v2 and is_cgroup(below(other.point, relative))
+            }
+            return Cgroup(folders, is_ours=False)
+    return None
+
+
+def own() -> Cgroup | None:
+    """The cgroup this process is in; None where there are no cgroups."""
+    folders = {
+        controller: below(mount.point, relative)
+        for mount, relative in own_places()
+        for controller in mount.controllers
+    }
+    return Cgroup(folders, is_ours=False) if folders else None
+
+
+def clean_up() -> int:
+    """Remove the cgroups that processes which died have left below ours, where they are empty.
+
+    A cgroup that still has processes stays: they may be doing what they were
+    started for.
+
+    Returns:
+        How many folders were removed.
+    """
+    return _clean_up(own_bases())
+
+
+def _owner() -> str:
+    """Names this process so that no other, later or in another container, has the same name."""
+    pid = os.getpid()
+    return f"{_of_namespace()}{pid}-{start_ticks(pid)}"
+
+
+def _of_namespace() -> str:
+    """What the names of all cgroups that this container's processes make begin with."""
+    return f"{_PREFIX}-{os.stat('/proc/self/ns/pid').st_ino}-"
+
+
+def start_ticks(pid: int) -> int | None:
+    """When process *pid* started, clock ticks since boot; None if there is none.
+
+    With the pid it identifies a process: pids are used again.
+    """
+    try:
+        text = read_text(f"/proc/{pid}/stat")
+    except OSError:
+        return None
+    return int(text[text.rindex(")") + 2 :].split()[19])
+
+
+def _clean_up(bases: Mapping[str, str]) -> int:
+    removed = 0
+    mine = _of_namespace() if bases else ""
+    for base in set(bases.values()):
+        for name in names_in(base):
+            if name.startswith(mine) and not _is_owner_alive(name):
+                removed += remove_folder(f"{base}/{name}", attempts=1)
+    return removed
+
+
+def _is_owner_alive(name: str) -> bool:
+    _, _, pid, ticks, _ = (*name.split("-"), "", "", "", "")[:5]
+    return pid.isdigit() and str(start_ticks(int(pid))) == ticks

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, strategies as st
+
+from otel_codomon.sources import cgroups
+from otel_codomon.sources.cgroup_files import FILES, LIVE_FILES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def cgroup() -> Iterator[cgroups.Cgroup]:
+    made = cgroups.create()
+    if made is None:
+        pytest.skip("no cgroup can be made here: run as root, or in a delegated unit")
+    yield made
+    made.kill()
+    assert made.remove()
+
+
+def run_in(cgroup: cgroups.Cgroup, program: str) -> tuple[int, float]:
+    """Run *program* within *cgroup*: its exit status, and its CPU seconds by `wait4`."""
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", program],
+        preexec_fn=cgroup.join,  # noqa: PLW1509 - the test has one thread
+    ) as child:
+        _, status, rusage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    return child.returncode, rusage.ru_utime + rusage.ru_stime
+
+
+def needs_memory(cgroup: cgroups.Cgroup) -> None:
+    if cgroup.totals().peak_memory_bytes is None:
+        pytest.skip("no memory controller here")
+
+
+def folders(cgroup: cgroups.Cgroup) -> list[Path]:
+    return [Path(folder) for folder in set(cgroup.folders.values())]
+
+
+def test_a_cgroup_counts_the_cpu_time_of_children_nobody_sampled(cgroup: cgroups.Cgroup) -> None:
+    _, truth = run_in(
+        cgroup,
+        "import os\n"
+        "for _ in range(50):\n"
+        "    pid = os.fork()\n"
+        "    if not pid:\n"
+        "        sum(range(200_000)); os._exit(0)\n"
+        "    os.waitpid(pid, 0)\n",
+    )
+
+    cpu_ns = cgroup.totals().cpu_ns
+
+    assert cpu_ns is not None
+    assert cpu_ns / 1e9 == pytest.approx(truth, rel=0.01, abs=0.005)
+
+
+def test_a_cgroup_remembers_a_peak_that_has_passed(cgroup: cgroups.Cgroup) -> None:
+    needs_memory(cgroup)
+    run_in(cgroup, "b = b'x' * (200 << 20); del b")
+
+    totals = cgroup.totals()
+
+    assert totals.peak_memory_bytes is not None
+    assert 200 * MIB <= totals.peak_memory_bytes - (totals.cache_bytes or 0) <= 215 * MIB
+
+
+def test_a_cgroup_ends_a_program_that_takes_too_much_memory_and_says_so(
+    cgroup: cgroups.Cgroup,
+) -> None:
+    needs_memory(cgroup)
+    assert cgroup.limit(memory_bytes=64 * MIB) == ("memory_bytes",)
+    assert cgroup.memory_limit_bytes() == 64 * MIB
+
+    code, _ = run_in(cgroup, "b = b'x' * (200 << 20)")
+
+    assert (code, cgroup.totals().oom_kills) == (-9, 1)
+
+
+def test_a_cgroup_refuses_more_processes_than_its_limit(cgroup: cgroups.Cgroup) -> None:
+    if not cgroup.limit(processes=2):
+        pytest.skip("no pids controller here")
+
+    code, _ = run_in(
+        cgroup,
+        "import os\n"
+        "try:\n"
+        "    [os.fork() or __import__('signal').pause() for _ in range(5)]\n"
+        "except BlockingIOError:\n"
+        "    os.killpg(0, 9) if os.getpgid(0) == os.getpid() else os._exit(7)\n",
+    )
+    cgroup.kill()
+
+    assert code == 7
+
+
+def test_a_killed_cgroup_has_no_process_left_not_even_a_daemon(cgroup: cgroups.Cgroup) -> None:
+    daemonise = (
+        "import os, signal\n"
+        "if not os.fork():\n"
+        "    os.setsid()\n"
+        "    if not os.fork():\n"
+        "        print('ready', flush=True); signal.pause()\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", daemonise],
+        stdout=subprocess.PIPE,
+        preexec_fn=cgroup.join,  # noqa: PLW1509 - the test has one thread
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        child.wait()
+        [daemon] = cgroup.pids()
+
+        cgroup.kill()
+
+        assert child.stdout.read() == b""  # the daemon held the pipe open until it died
+    assert daemon != child.pid
+
+
+def test_a_cgroup_that_a_dead_process_left_is_removed_by_the_next_start(
+    cgroup: cgroups.Cgroup,
+) -> None:
+    leave = (
+        "import os\n"
+        "from otel_codomon.sources import cgroups\n"
+        "made = cgroups.create()\n"
+        "print(*made.folders.values(), sep='\\n', flush=True)\n"
+        "os._exit(0)\n"
+    )
+    left = subprocess.run(
+        [sys.executable, "-c", leave], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert all(Path(folder).is_dir() for folder in left)
+
+    cgroups.clean_up()
+
+    assert not any(Path(folder).exists() for folder in left)
+    assert all(folder.is_dir() for folder in folders(cgroup))  # its owner, we, is alive
+
+
+def test_cgroups_that_a_program_made_in_its_own_are_removed_with_it() -> None:
+    made = cgroups.create()
+    if made is None:
+        pytest.skip("no cgroup can be made here: run as root, or in a delegated unit")
+    for folder in folders(made):
+        (folder / "inner" / "most").mkdir(parents=True)
+
+    assert made.remove()
+
+    assert not any(folder.exists() for folder in folders(made))
+
+
+def test_a_folder_that_is_no_cgroup_is_not_taken_for_one(tmp_path: Path) -> None:
+    assert cgroups.find(str(tmp_path)) is None
+    assert cgroups.find("/sys/fs/cgroup/not-there") is None
+
+
+def test_somebody_elses_cgroup_is_found_by_its_path_and_never_removed(
+    cgroup: cgroups.Cgroup,
+) -> None:
+    for folder in folders(cgroup):
+        found = cgroups.find(str(folder))
+
+        assert found is not None
+        assert folder in folders(found)
+        assert found.remove()
+        assert folder.is_dir()
+
+
+def test_a_removed_cgroup_tells_nothing_and_raises_nothing() -> None:
+    made = cgroups.create()
+    if made is None:
+        pytest.skip("no cgroup can be made here: run as root, or in a delegated unit")
+    made.totals()
+    made.remove()
+
+    totals = made.totals()
+
+    assert [getattr(totals, field) for field in totals.FIELDS] == [None] * len(totals.FIELDS)
+    assert made.pids() == ()
+    assert made.limit(memory_bytes=MIB) == ()
+    made.kill()
+    made.close()
+
+
+@given(st.sampled_from(FILES), st.binary(max_size=200))
+def test_whatever_a_file_says_is_parsed_or_left_out(
+    row: tuple[str, str, object], text: bytes
+) -> None:
+    parse = row[2]
+    assert callable(parse)
+
+    assert all(isinstance(value, int) for value in parse(text).values())
+
+
+def test_what_is_read_while_it_runs_is_read_at_the_end_too() -> None:
+    assert set(LIVE_FILES) <= set(FILES)
