@@ -61,9 +61,21 @@ def test_how_a_command_ends_is_its_exit_code_and_one_line(
 
 
 @pytest.mark.usefixtures("deeds")
-def test_a_wrong_option_of_a_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_of_a_command_is_one_line_that_says_what_is_accepted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert cli.main(["deed", "nothing"]) == 2
-    assert capsys.readouterr().err.startswith("usage: otel-codomon deed")
+
+    said = capsys.readouterr().err
+    assert said.startswith("otel-codomon deed: argument what: invalid choice: 'nothing'")
+    assert "succeed" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.usefixtures("deeds")
+def test_help_of_a_command_ends_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["deed", "--help"]) == 0
+    assert capsys.readouterr().out.endswith("examples:\n  otel-codomon deed succeed\n")
 
 
 def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:

@@ -1,7 +1,7 @@
 """The command line: prints what the operations return.
 
-One command is one module with ``HELP``, ``add_arguments(parser)`` and
-``run(args) -> int``, and a row in `COMMANDS`. Only the module of the command
+One command is one module with ``HELP``, ``EXAMPLES``, ``add_arguments(parser)``
+and ``run(args) -> int``, and a row in `COMMANDS`. Only the module of the command
 that was asked for is imported, and nothing here imports what takes
 milliseconds: `otel-codomon run` starts its command before it does anything else.
 """
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         """What the module of a command has in it."""
 
         HELP: str
+        EXAMPLES: str
 
         @staticmethod
         def add_arguments(parser: argparse.ArgumentParser, /) -> None:
@@ -59,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for a failure that was explained on stderr, 2 for wrong usage.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _say_what_cannot_be_encoded()
     try:
         code = _run_command(arguments)
         sys.stdout.flush()
@@ -80,8 +82,7 @@ def _run_command(arguments: list[str]) -> int:
     from importlib import import_module  # noqa: PLC0415 - only the chosen command's module
 
     command: Command = import_module(row[0])  # type: ignore[assignment] # what the table promises
-    parser = _parser(f"{PROGRAM} {arguments[0]}", command.HELP)
-    command.add_arguments(parser)
+    parser = parser_of(arguments[0], command)
     try:
         args = parser.parse_args(arguments[1:])
     except SystemExit as stop:  # argparse has said what there is to say
@@ -89,9 +90,16 @@ def _run_command(arguments: list[str]) -> int:
     return command.run(args)
 
 
+def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
+    """The parser of the command called *name*, with everything it takes."""
+    parser = _parser(f"{PROGRAM} {name}", command.HELP, getattr(command, "EXAMPLES", ""))
+    command.add_arguments(parser)
+    return parser
+
+
 def _explain(arguments: list[str]) -> int:
     """Answer a line that names no command: help, version, or what is wrong with it."""
-    parser = _parser(PROGRAM, "Watch executions: a span for each, and what it used.")
+    parser = _parser(PROGRAM, "watch executions: a span for each, and what it used")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     listed = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
     for name, (_, help_line) in COMMANDS.items():
@@ -104,10 +112,11 @@ def _explain(arguments: list[str]) -> int:
     return WRONG_USAGE
 
 
-def _parser(program: str, description: str) -> argparse.ArgumentParser:
-    import argparse  # noqa: PLC0415 - not for who imports a constant of this module
+def _parser(program: str, description: str, examples: str = "") -> argparse.ArgumentParser:
+    # Not for who imports a constant of this module.
+    from otel_codomon.cli.parser import make_parser  # noqa: PLC0415
 
-    return argparse.ArgumentParser(prog=program, description=description, allow_abbrev=False)
+    return make_parser(program, description, examples)
 
 
 def _code_of(stop: SystemExit) -> int:
@@ -116,6 +125,12 @@ def _code_of(stop: SystemExit) -> int:
 
 def _one_line(error: CodomonError) -> str:
     return " ".join(str(error).split())
+
+
+def _say_what_cannot_be_encoded() -> None:
+    """Where the locale has no such character print its code, rather than fail."""
+    if hasattr(sys.stdout, "reconfigure"):  # a test or an embedder may have put another file there
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _let_go_of_stdout() -> None:

@@ -45,9 +45,68 @@ def positive_seconds(text: str, /) -> float:
     """A time in seconds from the command line.
 
     Raises:
-        ValueError: It is not a finite number above zero; argparse then says so.
+        argparse.ArgumentTypeError: It is not a finite number above zero.
     """
-    seconds = float(text)
+    seconds = _number(text)
     if not 0 < seconds < float("inf"):
-        raise ValueError(f"cannot wait {text} seconds: it is not a positive number; give one")
+        raise refusal(f"cannot wait {text!r:.40} seconds: it is not a number above 0")
     return seconds
+
+
+def seconds_or_for_ever(text: str, /) -> float:
+    """A time in seconds; infinity for 0, which means for ever.
+
+    Raises:
+        argparse.ArgumentTypeError: It is neither.
+    """
+    seconds = _number(text)
+    if not 0 <= seconds < float("inf"):
+        raise refusal(f"cannot go on for {text!r:.40} seconds: it is no number; 0 is for ever")
+    return seconds or float("inf")
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def span_of_time(text: str, /) -> float:
+    """A span of time as ``90s``, ``15m``, ``1h`` or ``2d``, in seconds.
+
+    Raises:
+        argparse.ArgumentTypeError: It is not written like that.
+    """
+    unit = _UNITS.get(text[-1:])
+    seconds = _number(text[:-1]) * (unit or 0)
+    if not 0 < seconds < float("inf"):
+        raise refusal(
+            f"cannot look back {text!r:.40}: it is no span of time; write one as 90s, 15m, 1h or 2d"
+        )
+    return seconds
+
+
+def add_since(parser: argparse.ArgumentParser, /, *, help_line: str) -> None:
+    """``--since``: how far back to look, seconds; None when it is not given."""
+    parser.add_argument("--since", type=span_of_time, metavar="SPAN", help=help_line)
+
+
+def add_journal(parser: argparse.ArgumentParser, /) -> None:
+    """``--journal``: another folder than the environment's."""
+    parser.add_argument(
+        "--journal",
+        metavar="FOLDER",
+        help="the journal to read (default: OTEL_PYTHON_CODOMON_JOURNAL, or this user's own)",
+    )
+
+
+def _number(text: str) -> float:
+    """The number that *text* is; one that no range holds where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def refusal(message: str, /) -> Exception:
+    """What the type of an option raises: argparse puts the option's name before the message."""
+    from argparse import ArgumentTypeError  # noqa: PLC0415 - only where something is wrong
+
+    return ArgumentTypeError(message)

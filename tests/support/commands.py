@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import argparse
 
 HELP = "do what a test asks for"
+EXAMPLES = "otel-codomon deed succeed"
 
 
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:

@@ -1,0 +1,192 @@
+"""How commands print data: for people on a terminal, for programs elsewhere.
+
+Whatever a name, a path or an attribute holds was chosen by somebody else: in
+text no control character of it reaches the terminal.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rich.console import Console
+
+_BLOCKS: Final = "▁▂▃▄▅▆▇█"
+_ASCII_BLOCKS: Final = "_.-=+*#@"
+
+
+# --- for programs ---
+
+
+def plain(value: object) -> Any:  # noqa: ANN401 - JSON
+    """*value* as JSON has it: a dataclass becomes an object, a number that is not finite null."""
+    for types, convert in _PLAIN:
+        if isinstance(value, types):
+            return convert(value)
+    return _plain_fields(value) if is_dataclass(value) else str(value)
+
+
+def _plain_fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+
+
+# The first row that fits: an Enum may be a str too.
+_PLAIN: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
+    (Enum, lambda value: value.value),
+    (float, lambda value: value if math.isfinite(value) else None),
+    ((str, int, type(None)), lambda value: value),
+    (Mapping, lambda value: {str(key): plain(each) for key, each in value.items()}),
+    ((Sequence, AbstractSet), lambda value: [plain(each) for each in value]),
+)
+
+
+def write_json(value: object) -> None:
+    """Print *value* as one JSON document."""
+    sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def write_json_line(value: object) -> None:
+    """Print *value* as JSON on one line, at once."""
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def write_csv(rows: Iterable[object], columns: Sequence[str]) -> None:
+    """Print *rows*, dataclasses, as CSV with a head; what is not known is empty."""
+    writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        flat = {key: _cell(value) for key, value in plain(row).items()}
+        writer.writerow(flat)
+
+
+def _cell(value: object) -> object:
+    return json.dumps(value) if isinstance(value, (dict, list)) else value
+
+
+# --- for people ---
+
+
+def is_terminal() -> bool:
+    """Whether stdout is a terminal."""
+    return sys.stdout.isatty()
+
+
+def printable(text: str) -> str:
+    """*text* on one line, with no character that a terminal would act upon."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def speaks_unicode(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the terminal can be expected to draw what is beyond ASCII, by its locale.
+
+    Python itself says UTF-8 in the C locale too, where the terminal may not agree.
+    """
+    environ = os.environ if environ is None else environ
+    locale = next(filter(None, map(environ.get, ("LC_ALL", "LC_CTYPE", "LANG"))), "C")
+    return "utf-8" in locale.lower() or "utf8" in locale.lower()
+
+
+def spark(values: Sequence[float | None], *, top: float | None = None, width: int = 20) -> str:
+    """Draw the last *width* of *values* as a small curve from 0 to *top*.
+
+    Args:
+        values: Numbers; None is a gap.
+        top: Value that fills the height; None for the largest.
+        width: Characters at most.
+    """
+    shown = values[-width:]
+    top = top or max((value for value in shown if value is not None), default=0) or 1
+    blocks = _BLOCKS if speaks_unicode() else _ASCII_BLOCKS
+    return "".join(
+        " " if value is None else blocks[min(7, max(0, int(value / top * 8)))] for value in shown
+    )
+
+
+def make_console() -> Console:
+    """A console of rich on stdout, for a terminal."""
+    from rich.console import Console  # noqa: PLC0415 - 33 ms that a pipe does not need
+
+    return Console(highlight=False, safe_box=True, legacy_windows=False)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
+    """Print a table: drawn on a terminal, aligned columns elsewhere."""
+    if is_terminal():
+        make_console().print(make_table(columns, rows, title=title))
+        return
+    if title:
+        sys.stdout.write(f"{title}\n")
+    for line in _aligned([tuple(columns), *rows]):
+        sys.stdout.write(line + "\n")
+
+
+def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> Any:  # noqa: ANN401 - of rich, imported late
+    """A table of rich. Text is taken as it is: nothing in it is markup."""
+    from rich import box  # noqa: PLC0415 - as in `make_console`
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    simple = box.SIMPLE_HEAD if speaks_unicode() else box.ASCII2
+    table = Table(title=title or None, box=simple, title_justify="left", pad_edge=False)
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    return table
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(padded).rstrip()
+
+
+# --- quantities ---
+
+_BYTES: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_KIB: Final = 1024
+_SECONDS: Final = ((1e-3, 1e6, "us"), (1, 1e3, "ms"), (120, 1, "s"), (7200, 1 / 60, "min"))
+
+
+def in_bytes(value: float | None) -> str:
+    """Bytes for people: ``1.5 MiB``; ``-`` for what is not known."""
+    if value is None:
+        return "-"
+    step = 0
+    while abs(value) >= _KIB and step < len(_BYTES) - 1:
+        value /= _KIB
+        step += 1
+    return f"{value:.0f} {_BYTES[step]}" if step == 0 else f"{value:.1f} {_BYTES[step]}"
+
+
+def in_seconds(value: float | None) -> str:
+    """A time for people: ``12 ms``, ``3.4 s``, ``2.0 h``; ``-`` for what is not known."""
+    if value is None:
+        return "-"
+    for below, factor, unit in _SECONDS:
+        if value < below:
+            return f"{value * factor:.3g} {unit}"
+    return f"{value / 3600:.1f} h"
+
+
+def in_percent(share: float | None) -> str:
+    """A share of 1 for people: ``42 %``; ``-`` for what is not known."""
+    return "-" if share is None else f"{share * 100:.3g} %"
+
+
+def in_number(value: float | None) -> str:
+    """A number for people; ``-`` for what is not known."""
+    return "-" if value is None else f"{value:,.6g}"
