@@ -22,11 +22,11 @@ $(VENV)/.runtime: $(VENV)/bin/python pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python -m pip install --quiet --editable . --group dev --group bench
 	@touch $@
 
 demo: $(VENV)/.runtime ## run real programs and show what was seen of them

@@ -70,14 +70,12 @@ def test_configured_executions_reach_a_collector_as_spans_and_metrics(
 
     assert (done.returncode, done.stderr) == (0, "")
     [span] = collector.wait_for_spans(1)
-    points = collector.wait_for_points(2)
+    points = collector.wait_for_points(1)
     assert span.name == "job"
     assert span.resource["service.name"] == "app"
     assert span.attributes[names.EXECUTION_LANGUAGE] == "python"
     assert span.attributes[names.CODE_SIZE] == 5
-    assert {names.EXECUTION_DURATION.name, names.EXECUTION_CPU_TIME.name} <= {
-        point.metric for point in points
-    }
+    assert names.EXECUTION_DURATION.name in {point.metric for point in points}
 
 
 def test_arguments_say_where_to_and_as_whom(collector: Collector, tmp_path: Path) -> None:
@@ -190,4 +188,4 @@ def test_a_program_nobody_changed_is_observed_by_opentelemetry_instrument(
     assert done.returncode == 0, done.stderr
     [span] = collector.wait_for_spans(1)
     assert span.name == "job"
-    collector.wait_for_points(2)
+    collector.wait_for_points(1)

@@ -96,7 +96,7 @@ class Telemetry:
         context: Context,
     ) -> None:
         """Record what an execution took, within its span's *context*: exemplars find it."""
-        ended: dict[str, AttributeValue] = dict(labels.attributes())
+        ended: dict[str, AttributeValue] = {**labels.attributes()}
         if usage.disk_read_bytes is not None:
             self._disk_io.add(usage.disk_read_bytes, {**ended, names.DISK_IO_DIRECTION: "read"})
         if usage.disk_write_bytes is not None:

@@ -74,6 +74,8 @@ class ArgumentReader:
 
     def __call__(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Facts:
         """The facts that the arguments of one call tell."""
+        if not self._places:
+            return {}
         facts: Facts = {}
         for name, position, default in self._places:
             if name in kwargs:

@@ -47,7 +47,7 @@ def active_telemetry() -> Telemetry | None:
         if not (has_tracer_provider() or has_meter_provider()):
             return None
         telemetry = _global or _global_telemetry()
-    if telemetry is None or otel_context.get_value(_SUPPRESS_INSTRUMENTATION_KEY):
+    if _SUPPRESS_INSTRUMENTATION_KEY in otel_context.get_current():
         return None
     return telemetry
 

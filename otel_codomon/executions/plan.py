@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from otel_codomon import names
-from otel_codomon.emit.guard import harmless
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.executions.arguments import code_facts, session_facts, timeout_facts
 from otel_codomon.executions.running import Execution
@@ -52,15 +51,14 @@ class Plan:
         attributes = {**self.attributes, **labels.attributes(), **_code_attributes(function)}
         return replace(self, labels=labels, attributes=attributes)
 
-    @harmless("start of an execution", default=None)
     def begin(
         self,
         telemetry: Telemetry,
         *,
         facts: Mapping[str, AttributeValue] | None = None,
         thread: bool = True,
-    ) -> Execution | None:
-        """Start one execution; None if that failed, which is logged once.
+    ) -> Execution:
+        """Start one execution.
 
         Args:
             telemetry: Where it goes.

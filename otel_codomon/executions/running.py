@@ -231,7 +231,6 @@ class Execution:
 
     # --- its life -------------------------------------------------------------
 
-    @harmless("entry into an execution", default=None)
     def enter(self) -> None:
         """Make it, and its span, the current ones of the calling context."""
         self._token = otel_context.attach(self._context)
@@ -251,30 +250,31 @@ class Execution:
             return
         otel_context.detach(token)
 
+    @harmless("end of an execution", default=None)
     def succeed(self, result: object = None) -> None:
         """End it with what the observed code returned."""
-        if self._ended:
-            return
-        self._end(self._verdict_of(result), None)
-
-    def fail(self, error: BaseException) -> None:
-        """End it with what the observed code raised."""
-        if self._ended:
-            return
-        self._end(_safe_exception(error), error)
-
-    @harmless("reading of a result", default=UNKNOWN)
-    def _verdict_of(self, result: object) -> Verdict:
-        if self._read_result is not None:
-            read = self._read_result(result)
-            result = read if not isinstance(read, Outcome) else {"status": read.value}
-        return read_result(result)
+        if not self._ended:
+            own = self._read_result
+            self._end(read_result(result) if own is None else _read_with(own, result), None)
 
     @harmless("end of an execution", default=None)
+    def fail(self, error: BaseException) -> None:
+        """End it with what the observed code raised."""
+        if not self._ended:
+            self._end(_safe_exception(error), error)
+
     def _end(self, seen: Verdict, error: BaseException | None) -> None:
         self._ended = True
         registry.leave(self)
         elapsed_ns = time.monotonic_ns() - self.started_ns
+        try:
+            self._tell(seen, error, seconds=elapsed_ns / 1e9)
+        finally:
+            # Not the wall clock again: it may have been set back while we ran.
+            self._span.end(self.started_unix_ns + elapsed_ns)
+
+    def _tell(self, seen: Verdict, error: BaseException | None, *, seconds: float) -> None:
+        """Put on the span and into the histograms what is known at the end."""
         watched = self._watch.finish()
         usage = self._usage or watched
         verdict = _settle(self._recorded, seen)
@@ -284,13 +284,11 @@ class Execution:
         self._telemetry.measure(
             self.labels,
             outcome,
-            seconds=elapsed_ns / 1e9,
+            seconds=seconds,
             usage=usage,
             error_type=None if outcome is Outcome.SUCCESS else verdict.error_type,
             context=self._context,
         )
-        # Not the wall clock again: it may have been set back while we ran.
-        self._span.end(self.started_unix_ns + elapsed_ns)
 
     def _finish_span(
         self, verdict: Verdict, outcome: Outcome, usage: Usage, error: BaseException | None
@@ -317,12 +315,21 @@ class Execution:
             self._span.set_status(STATUS[outcome])
 
 
+@harmless("reading of a result", default=UNKNOWN)
+def _read_with(own: Callable[[object], object], result: object) -> Verdict:
+    """Read *result* by the caller's own function."""
+    read = own(result)
+    return read_result({"status": read.value} if isinstance(read, Outcome) else read)
+
+
 def _settle(recorded: Verdict, seen: Verdict) -> Verdict:
     """What was told, completed by what was seen.
 
     An outcome that was told stands, except that a success told before an
     exception came is none.
     """
+    if recorded is UNKNOWN and seen is UNKNOWN:
+        return UNKNOWN
     if recorded.outcome is Outcome.SUCCESS and seen.outcome not in (None, Outcome.SUCCESS):
         recorded = Verdict(exit_code=recorded.exit_code, reason=recorded.reason)
     outcome = recorded.outcome or seen.outcome

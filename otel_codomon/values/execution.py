@@ -62,9 +62,9 @@ class Labels:
     kind: Kind
     language: str | None = None
     sandbox_type: SandboxType = SandboxType.NONE
+    _attributes: Mapping[str, str] = field(init=False, compare=False, repr=False)
 
-    def attributes(self) -> dict[str, str]:
-        """The same as telemetry attributes; what is not known is absent."""
+    def __post_init__(self) -> None:
         found = {
             names.EXECUTION_NAME: self.name,
             names.EXECUTION_KIND: self.kind.value,
@@ -72,7 +72,12 @@ class Labels:
         }
         if self.language is not None:
             found[names.EXECUTION_LANGUAGE] = self.language
-        return found
+        # Made once: every execution of a name asks for them several times.
+        object.__setattr__(self, "_attributes", found)
+
+    def attributes(self) -> Mapping[str, str]:
+        """The same as telemetry attributes; what is not known is absent."""
+        return self._attributes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
@@ -75,8 +76,12 @@ class Usage:
 
     def attributes(self) -> dict[str, str | int | float | Sequence[float] | Sequence[int]]:
         """The same as span attributes; what is not known is absent."""
+        if self is NOTHING_KNOWN:
+            return {}
         found: dict[str, str | int | float | Sequence[float] | Sequence[int]] = {
-            key: value for key, field in USAGE_FIELDS if (value := getattr(self, field)) is not None
+            key: value
+            for key, value in zip(_KEYS, _values_of(self), strict=True)
+            if value is not None
         }
         if self.curve is not None:
             found[names.USAGE_CURVE_TIME] = self.curve.seconds
@@ -125,3 +130,8 @@ USAGE_FIELDS: Final[tuple[tuple[str, str], ...]] = (
     (names.USAGE_FAULTS_MINOR, "minor_page_faults"),
     (names.USAGE_SAMPLES, "samples"),
 )
+_KEYS: Final = tuple(key for key, _ in USAGE_FIELDS)
+_values_of: Final = attrgetter(*(field for _, field in USAGE_FIELDS))
+
+NOTHING_KNOWN: Final = Usage()
+"""The usage of an execution of which nothing could be seen; one for all, as making it costs."""

@@ -1,0 +1,145 @@
+"""What a decorated call costs, against an SDK span, Logfire and the API's no-op span."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+from benchmarks.measure import Row, in_turn, print_table
+from otel_codomon import execution
+from otel_codomon.executions import engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.util.types import AnyValue
+
+_MICRO = 1e6
+_MILLI = 1e3
+
+
+class _Sink(SpanExporter):
+    """Takes spans and forgets them, so that only their making is measured."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        del spans
+        return SpanExportResult.SUCCESS
+
+
+def _providers() -> tuple[TracerProvider, MeterProvider]:
+    tracers = TracerProvider()
+    tracers.add_span_processor(BatchSpanProcessor(_Sink(), max_queue_size=2**20))
+    return tracers, MeterProvider([InMemoryMetricReader()])
+
+
+def _noop() -> None:
+    pass
+
+
+def _sdk_span(tracers: TracerProvider, meters: MeterProvider) -> Callable[[], None]:
+    tracer = tracers.get_tracer("peer")
+    histogram = meters.get_meter("peer").create_histogram("peer.duration", "s")
+    attributes: dict[str, AnyValue] = {"a": "text", "b": "text", "c": 1, "d": 2.0, "e": True}
+    labels = {"a": "text", "b": "text", "c": "text"}
+
+    def call() -> None:
+        with tracer.start_as_current_span("peer", attributes=attributes):
+            _noop()
+            histogram.record(0.001, labels)
+
+    return call
+
+
+def recorded() -> Iterator[Row]:
+    """A decorated no-op whose span and measurements are recorded."""
+    tracers, meters = _providers()
+    decorated = execution(_noop)
+    with engine.providers(tracers, meters):
+        ours, peer = in_turn(decorated, _sdk_span(*_providers()), calls=2000)
+        yield Row(
+            "decorated no-op, recorded",
+            ours * _MICRO,
+            peer * _MICRO,
+            "us",
+            1.5,
+            "SDK span with 5 attributes + one Histogram.record",
+        )
+        ours, peer = in_turn(decorated, _logfire_call(), calls=2000)
+    yield Row(
+        "decorated no-op, recorded", ours * _MICRO, peer * _MICRO, "us", 1.0, "@logfire.instrument"
+    )
+
+
+def _logfire_call() -> Callable[[], None]:
+    import logfire
+
+    logfire.configure(
+        send_to_logfire=False,
+        console=False,
+        inspect_arguments=False,
+        additional_span_processors=[BatchSpanProcessor(_Sink(), max_queue_size=2**20)],
+    )
+    return logfire.instrument("peer", extract_args=False)(_noop)
+
+
+def not_configured() -> Iterator[Row]:
+    """A decorated no-op in a program that has configured nothing."""
+    tracer = trace.NoOpTracerProvider().get_tracer("peer")
+    decorated = execution(_noop)
+
+    def peer_call() -> None:
+        with tracer.start_as_current_span("peer"):
+            _noop()
+
+    ours, peer = in_turn(decorated, peer_call, calls=20000)
+    yield Row(
+        "decorated no-op, nothing configured",
+        ours * _MICRO,
+        peer * _MICRO,
+        "us",
+        0.5,
+        "the API's own no-op span",
+    )
+
+
+def imports() -> Iterator[Row]:
+    """Importing the package, in fresh interpreters."""
+
+    def start(code: str) -> Callable[[], object]:
+        return lambda: subprocess.run([sys.executable, "-c", code], check=True)
+
+    ours, peer = in_turn(start("import otel_codomon"), start("import opentelemetry.trace"))
+    yield Row(
+        "import otel_codomon (whole process)",
+        ours * _MILLI,
+        peer * _MILLI,
+        "ms",
+        1.3,
+        "import opentelemetry.trace",
+    )
+    ours, peer = in_turn(
+        start("from otel_codomon import execution"), start("import opentelemetry.trace")
+    )
+    yield Row(
+        "from otel_codomon import execution (whole process)",
+        ours * _MILLI,
+        peer * _MILLI,
+        "ms",
+        None,
+        "import opentelemetry.trace",
+    )
+
+
+if __name__ == "__main__":
+    # Before the recorded ones: Logfire sets the global providers.
+    print_table("An execution that is not configured", not_configured())
+    print_table("A recorded execution", recorded())
+    print_table("Imports", imports())
