@@ -25,12 +25,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.util._importlib_metadata import entry_points
 
+from otel_codomon.emit.capture import choose as choose_capture
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.executions import engine
 from otel_codomon.settings import Setting, read_bool, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from opentelemetry.sdk.metrics.export import MetricReader
@@ -136,6 +137,7 @@ def configure(
     sample_interval: float | None = None,
     slots: bool | None = None,
     host_metrics: bool | None = None,
+    capture: Iterable[str] | None = None,
 ) -> Configuration:
     """Set up what sends executions, once for the process; a second call changes nothing.
 
@@ -161,6 +163,8 @@ def configure(
         sample_interval: Time between two samples of an execution, seconds.
         slots: Whether gauges get one series for each running execution.
         host_metrics: Whether ``system.*`` and ``process.*`` are reported too.
+        capture: Texts that may leave, truncated and scrubbed: some of
+            ``arguments``, ``code``, ``exception`` and ``output``; default none.
 
     Returns:
         What has been set up.
@@ -178,6 +182,7 @@ def configure(
             "sample_interval": sample_interval,
             "slots": slots,
             "host_metrics": host_metrics,
+            "capture": capture,
         }
     )
     target = _check_target(endpoint, protocol, headers)
@@ -185,6 +190,7 @@ def configure(
         if _configured is None:
             resource = _resource(service_name, resource_attributes)
             _configured = _set_up(settings, target, resource)
+            choose_capture(settings["capture"].value)
         return _configured
 
 

@@ -35,3 +35,6 @@ OTEL_PYTHON_CODOMON_HOST_METRICS = "OTEL_PYTHON_CODOMON_HOST_METRICS"
 
 OTEL_PYTHON_CODOMON_CONTROL = "OTEL_PYTHON_CODOMON_CONTROL"
 """What other processes of this user may ask of this one: ``clear`` its caches, or nothing."""
+
+OTEL_PYTHON_CODOMON_CAPTURE = "OTEL_PYTHON_CODOMON_CAPTURE"
+"""Texts that may leave, scrubbed: some of ``arguments,code,exception,output``. Default: none."""

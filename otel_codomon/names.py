@@ -217,6 +217,16 @@ OUTPUT_TRUNCATED: Final = _attribute(
     "codomon.output.truncated", "boolean", None, "Whether more was written than was kept."
 )
 
+CODE_TEXT: Final = _attribute(
+    "codomon.code.text", "string", None, "The source text, scrubbed; only when asked for."
+)
+STDOUT_TEXT: Final = _attribute(
+    "codomon.output.stdout.text", "string", None, "Output, scrubbed; only when asked for."
+)
+STDERR_TEXT: Final = _attribute(
+    "codomon.output.stderr.text", "string", None, "Error output, scrubbed; only when asked for."
+)
+
 # --- events ------------------------------------------------------------------
 
 EVENT_LIMIT_REACHED: Final = "codomon.limit.reached"
@@ -261,6 +271,9 @@ PROCESS_PID: Final = _attribute("process.pid", "int", None, "Process id of the c
 PROCESS_EXECUTABLE_NAME: Final = _attribute(
     "process.executable.name", "string", None, "Name of the command's executable."
 )
+PROCESS_COMMAND_ARGS: Final = _attribute(
+    "process.command_args", "string[]", None, "The command's arguments; only when asked for."
+)
 PROCESS_EXIT_CODE: Final = _attribute(
     "process.exit.code", "int", None, "Exit code of the command; 128+n for signal n."
 )
@@ -270,6 +283,16 @@ CODE_FUNCTION_NAME: Final = _attribute(
 )
 CODE_FILE_PATH: Final = _attribute("code.file.path", "string", None, "File of the function.")
 CODE_LINE_NUMBER: Final = _attribute("code.line.number", "int", None, "Line of the function.")
+EVENT_EXCEPTION: Final = "exception"
+EXCEPTION_TYPE: Final = _attribute(
+    "exception.type", "string", None, "Class of the exception it ended with."
+)
+EXCEPTION_MESSAGE: Final = _attribute(
+    "exception.message", "string", None, "Its text, scrubbed; only when asked for."
+)
+EXCEPTION_STACKTRACE: Final = _attribute(
+    "exception.stacktrace", "string", None, "Where it came from, scrubbed; only when asked for."
+)
 ERROR_TYPE: Final = _attribute(
     "error.type", "string", None, "Class of error it ended with.", on_metrics=True
 )

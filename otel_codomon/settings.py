@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -99,12 +100,18 @@ def read_journal(value: object) -> str | None:
     raise ValueError("no folder; set it to a path, or to off")
 
 
-def read_control(value: object) -> frozenset[str]:
-    """What other processes may ask: words with commas in between, of which only ``clear`` is."""
-    words = frozenset(filter(None, (word.strip().lower() for word in str(value).split(","))))
-    if words <= {"clear"}:
-        return words
-    raise ValueError("none of the known ones; set it to clear, or leave it out")
+def _words(*known: str) -> Callable[[object], frozenset[str]]:
+    """A reader of words with commas in between, or of a collection of them."""
+
+    def read(value: object) -> frozenset[str]:
+        given = value.split(",") if isinstance(value, str) else value
+        if isinstance(given, Iterable):
+            words = frozenset(filter(None, (str(word).strip().lower() for word in given)))
+            if words <= set(known):
+                return words
+        raise ValueError(f"none of the known ones; set it to some of {', '.join(known)}")
+
+    return read
 
 
 def default_journal(environ: Mapping[str, str]) -> str:
@@ -124,7 +131,13 @@ OPTIONS: Final = (
     Option("sample_interval", env.OTEL_PYTHON_CODOMON_SAMPLE_INTERVAL, read_interval, default=0.25),
     Option("slots", env.OTEL_PYTHON_CODOMON_SLOTS, read_bool, default=False),
     Option("host_metrics", env.OTEL_PYTHON_CODOMON_HOST_METRICS, read_bool, default=False),
-    Option("control", env.OTEL_PYTHON_CODOMON_CONTROL, read_control, default=frozenset()),
+    Option("control", env.OTEL_PYTHON_CODOMON_CONTROL, _words("clear"), default=frozenset()),
+    Option(
+        "capture",
+        env.OTEL_PYTHON_CODOMON_CAPTURE,
+        _words("arguments", "code", "exception", "output"),
+        default=frozenset(),
+    ),
 )
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import inspect
+import os
 import pickle
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import SpanKind, StatusCode, get_current_span
+from typing_extensions import assert_type
 
 from otel_codomon import (
     CodomonError,
@@ -128,6 +131,8 @@ CALLS: dict[str, Callable[[], str]] = {
     "static method, ours outside": Methods.static_inside,
     "static method, ours inside": Methods.static_outside,
     "class method": Methods.of_class,
+    "partial": execution(functools.partial(named.__wrapped__)),  # type: ignore[attr-defined] # wraps
+    "callable object": execution(functools.partial(lambda: current_execution().execution_id)),
     "lambda": execution("lambda")(lambda: current_execution().execution_id),
 }
 
@@ -154,6 +159,7 @@ def test_what_is_known_of_a_function_by_looking_at_it_stays_so() -> None:
     assert inspect.iscoroutinefunction(execution(coroutine))
     assert inspect.isasyncgenfunction(execution(async_generator))
     assert inspect.isgeneratorfunction(execution(_generator))
+    assert_type(double(1), int)
     assert double.__doc__ == "Twice as much."
     assert double.__name__ == "double"
     assert pickle.loads(pickle.dumps(double)) is double  # noqa: S301 - our own bytes
@@ -304,6 +310,25 @@ def test_the_clock_of_a_coroutine_does_not_count_other_tasks(recorder: Recorder)
 
     [run] = recorder.executions()
     assert run.usage.cpu_seconds is None or run.usage.cpu_seconds < 0.1
+
+
+def test_a_forked_child_does_not_end_what_runs_in_its_parent(recorder: Recorder) -> None:
+    reader, writer = os.pipe()
+    with execution("parent"):
+        child = os.fork()
+        if child == 0:
+            own = current_execution().is_running
+            with execution("child"):
+                pass
+            names_seen = [run.labels.name for run in recorder.executions()]
+            os.write(writer, repr((own, names_seen)).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+
+    assert os.read(reader, 1000) == b"(False, ['child'])"
+    assert [run.labels.name for run in recorder.executions()] == ["parent"]
+    os.close(reader)
+    os.close(writer)
 
 
 # --- outcomes -----------------------------------------------------------------

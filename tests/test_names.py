@@ -19,7 +19,7 @@ def test_each_metric_has_a_unit_and_a_sentence(row: names.Metric) -> None:
 @pytest.mark.parametrize("row", names.ATTRIBUTES.values(), ids=lambda row: row.key)
 def test_each_attribute_has_a_sentence_and_a_known_type(row: names.Attribute) -> None:
     assert row.description.endswith(".")
-    assert row.type in {"string", "int", "double", "boolean", "double[]", "int[]"}
+    assert row.type in {"string", "int", "double", "boolean", "double[]", "int[]", "string[]"}
     assert row.unit is None or UCUM.match(row.unit)
 
 

@@ -15,6 +15,7 @@ ACCEPTED = [
     (env.OTEL_PYTHON_CODOMON_SLOTS, "1", "slots", True),
     (env.OTEL_PYTHON_CODOMON_HOST_METRICS, "no", "host_metrics", False),
     (env.OTEL_PYTHON_CODOMON_CONTROL, "clear", "control", frozenset({"clear"})),
+    (env.OTEL_PYTHON_CODOMON_CAPTURE, "code, Output", "capture", frozenset({"code", "output"})),
 ]
 REFUSED = [
     (env.OTEL_PYTHON_CODOMON_JOURNAL, "a\0b"),
@@ -27,6 +28,7 @@ REFUSED = [
     (env.OTEL_PYTHON_CODOMON_SLOTS, "2"),
     (env.OTEL_PYTHON_CODOMON_HOST_METRICS, "all"),
     (env.OTEL_PYTHON_CODOMON_CONTROL, "clear,shutdown"),
+    (env.OTEL_PYTHON_CODOMON_CAPTURE, "everything"),
 ]
 
 

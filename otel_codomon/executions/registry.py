@@ -40,6 +40,12 @@ def count_active() -> Counter[Labels]:
     return Counter(execution.labels for execution in running())
 
 
-# After a fork the parent's executions go on in the parent, and only there.
+def _after_fork() -> None:
+    """The parent's executions go on in the parent, and end only there."""
+    for execution in running():
+        execution.abandon()
+    _running.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_running.clear)
+    os.register_at_fork(after_in_child=_after_fork)

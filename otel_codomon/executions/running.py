@@ -6,6 +6,7 @@ import time
 from binascii import hexlify
 from contextvars import ContextVar
 from os import urandom
+from traceback import format_exception
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context as otel_context
@@ -13,6 +14,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, format_span_id, format_trace_id
 
 from otel_codomon import names
+from otel_codomon.emit.capture import captured
 from otel_codomon.emit.guard import harmless
 from otel_codomon.emit.telemetry import STATUS
 from otel_codomon.executions import registry
@@ -22,6 +24,7 @@ from otel_codomon.values.execution import Kind, Labels, Outcome
 from otel_codomon.values.verdict import (
     UNKNOWN,
     Verdict,
+    error_type,
     read_exception,
     read_exit_code,
     read_result,
@@ -263,6 +266,10 @@ class Execution:
         if not self._ended:
             self._end(_safe_exception(error), error)
 
+    def abandon(self) -> None:
+        """Never end it in this process: it goes on in the one that was forked from."""
+        self._ended = True
+
     def _end(self, seen: Verdict, error: BaseException | None) -> None:
         self._ended = True
         registry.leave(self)
@@ -309,8 +316,7 @@ class Execution:
                 attributes[key] = clean_attribute(value)
         self._span.set_attributes(attributes)
         if error is not None and outcome is not Outcome.SUCCESS:
-            # The text of an exception may hold what must not leave; its class may.
-            self._span.add_event("exception", {"exception.type": verdict.error_type or "unknown"})
+            self._span.add_event(names.EVENT_EXCEPTION, _exception_facts(error))
         if outcome is not Outcome.SUCCESS:
             self._span.set_status(STATUS[outcome])
 
@@ -345,6 +351,17 @@ def _settle(recorded: Verdict, seen: Verdict) -> Verdict:
 
 def _outcome(value: Outcome | str | None) -> Outcome | None:
     return None if value is None else Outcome(value)
+
+
+def _exception_facts(error: BaseException) -> dict[str, AttributeValue]:
+    """The class of *error*; its text and traceback only where they were asked for."""
+    facts: dict[str, AttributeValue] = {names.EXCEPTION_TYPE: error_type(error)}
+    message = captured("exception", error)
+    if message is not None:
+        trace = "".join(format_exception(type(error), error, error.__traceback__))
+        facts[names.EXCEPTION_MESSAGE] = message
+        facts[names.EXCEPTION_STACKTRACE] = captured("exception", trace) or ""
+    return facts
 
 
 def _safe_exception(error: BaseException) -> Verdict:
