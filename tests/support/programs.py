@@ -179,4 +179,5 @@ class RealProgram:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.stop()
+        # Its folder goes with the test: nobody needs it to end in good order.
+        self.kill()
