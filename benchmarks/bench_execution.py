@@ -87,7 +87,8 @@ def _logfire_call() -> Callable[[], None]:
         inspect_arguments=False,
         additional_span_processors=[BatchSpanProcessor(_Sink(), max_queue_size=2**20)],
     )
-    return logfire.instrument("peer", extract_args=False)(_noop)
+    call: Callable[[], None] = logfire.instrument("peer", extract_args=False)(_noop)
+    return call
 
 
 def not_configured() -> Iterator[Row]:
