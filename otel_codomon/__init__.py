@@ -12,13 +12,21 @@ from otel_codomon.version import __version__
 # `otel-codomon run` comes through here before it starts its command.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from otel_codomon.caches.observing import (
+        cache_findings as cache_findings,
+        observe_all as observe_all,
+        observe_cache as observe_cache,
+        observe_module as observe_module,
+    )
     from otel_codomon.configuration import (
         Configuration as Configuration,
         configure as configure,
     )
     from otel_codomon.errors import (
+        CacheNameTakenError as CacheNameTakenError,
         CodomonError as CodomonError,
         InvalidArgumentError as InvalidArgumentError,
+        UnknownCacheError as UnknownCacheError,
         UnknownExecutionError as UnknownExecutionError,
     )
     from otel_codomon.executions.block import Block as Block, execution as execution
@@ -26,6 +34,17 @@ if TYPE_CHECKING:
         Execution as Execution,
         current_execution as current_execution,
     )
+    from otel_codomon.sources.caches.adapter import (
+        CacheAdapter as CacheAdapter,
+        CacheTraits as CacheTraits,
+    )
+    from otel_codomon.sources.caches.counting import count_lookups as count_lookups
+    from otel_codomon.sources.caches.reading import (
+        DEFAULT_ADAPTERS as DEFAULT_ADAPTERS,
+        read_cache as read_cache,
+    )
+    from otel_codomon.values.cache import CacheReading as CacheReading
+    from otel_codomon.values.cache_findings import CacheFinding as CacheFinding
     from otel_codomon.values.execution import (
         ExecutionRecord as ExecutionRecord,
         Kind as Kind,
@@ -38,9 +57,15 @@ if TYPE_CHECKING:
 # Where each public name lives. A row here, an import above, an entry in the docs.
 _HOMES = {
     "Block": "executions.block",
+    "CacheAdapter": "sources.caches.adapter",
+    "CacheFinding": "values.cache_findings",
+    "CacheNameTakenError": "errors",
+    "CacheReading": "values.cache",
+    "CacheTraits": "sources.caches.adapter",
     "CodomonError": "errors",
     "Configuration": "configuration",
     "Curve": "values.usage",
+    "DEFAULT_ADAPTERS": "sources.caches.reading",
     "Execution": "executions.running",
     "ExecutionRecord": "values.execution",
     "InvalidArgumentError": "errors",
@@ -48,11 +73,18 @@ _HOMES = {
     "Limits": "values.limits",
     "Outcome": "values.execution",
     "SandboxType": "values.execution",
+    "UnknownCacheError": "errors",
     "UnknownExecutionError": "errors",
     "Usage": "values.usage",
+    "cache_findings": "caches.observing",
     "configure": "configuration",
+    "count_lookups": "sources.caches.counting",
     "current_execution": "executions.running",
     "execution": "executions.block",
+    "observe_all": "caches.observing",
+    "observe_cache": "caches.observing",
+    "observe_module": "caches.observing",
+    "read_cache": "sources.caches.reading",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings

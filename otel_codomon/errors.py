@@ -54,3 +54,37 @@ class JournalUnavailableError(CodomonError, OSError):
             f"cannot keep a journal in {folder}: {found}; name a folder of your own in "
             "OTEL_PYTHON_CODOMON_JOURNAL, or say off there"
         )
+
+
+class UnknownCacheError(CodomonError, LookupError):
+    """No adapter recognises the object that was handed in as a cache.
+
+    Attributes:
+        cache_type: Type of the object.
+        tried: Names of the adapters that were asked.
+    """
+
+    def __init__(self, cache_type: type, tried: tuple[str, ...]) -> None:
+        self.cache_type = cache_type
+        self.tried = tried
+        super().__init__(
+            f"cannot read a cache of type {cache_type.__module__}.{cache_type.__qualname__}: "
+            f"none of the adapters ({', '.join(tried) or 'none were given'}) recognises it; "
+            "pass a CacheAdapter that does, as adapters=(YourAdapter(), *DEFAULT_ADAPTERS), "
+            "or observe count_lookups(cache) if it is a mapping that counts nothing itself"
+        )
+
+
+class CacheNameTakenError(CodomonError, ValueError):
+    """Two caches of one process cannot have one name.
+
+    Attributes:
+        name: The name.
+    """
+
+    def __init__(self, name: str, found: str) -> None:
+        self.name = name
+        super().__init__(
+            f"cannot observe a cache as {name!r}: {found}; "
+            "tell them apart with a name of your own, as observe_cache(cache, name='...')"
+        )

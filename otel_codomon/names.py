@@ -250,6 +250,13 @@ CACHE_KIND: Final = _attribute(
 CACHE_RESULT: Final = _attribute(
     "codomon.cache.result", "string", None, "How a lookup ended: hit or miss.", on_metrics=True
 )
+CACHE_ESTIMATED: Final = _attribute(
+    "codomon.cache.estimated",
+    "boolean",
+    None,
+    "True where the number is a bound or an estimate; absent where it was counted.",
+    on_metrics=True,
+)
 JOURNAL_FATE: Final = _attribute(
     "codomon.journal.fate",
     "string",
@@ -344,7 +351,7 @@ BYTES_BOUNDARIES: Final = tuple(float(_MIB * 4**power) for power in range(8))
 _EXECUTION: Final = (EXECUTION_NAME, EXECUTION_KIND, EXECUTION_LANGUAGE, SANDBOX_TYPE)
 _LIVE: Final = (*_EXECUTION, EXECUTION_SLOT)
 _ENDED: Final = (*_EXECUTION, EXECUTION_OUTCOME)
-_CACHE: Final = (CACHE_NAME, CACHE_KIND)
+_CACHE: Final = (CACHE_NAME, CACHE_KIND, CACHE_ESTIMATED)
 
 EXECUTION_DURATION: Final = Metric(
     "codomon.execution.duration",

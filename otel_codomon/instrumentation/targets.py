@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon.caches.observing import process_caches
 from otel_codomon.executions import engine
 
 if TYPE_CHECKING:
@@ -31,4 +32,11 @@ class Target:
     disable: Callable[[], None]
 
 
-TARGETS: Final = (Target("executions", engine.use_providers, engine.forget_providers),)
+TARGETS: Final = (
+    Target("executions", engine.use_providers, engine.forget_providers),
+    Target(
+        "caches",
+        lambda _, meter_provider: process_caches.use_meter_provider(meter_provider),
+        process_caches.forget_meter_provider,
+    ),
+)

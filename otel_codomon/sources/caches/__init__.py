@@ -1,0 +1,1 @@
+"""Read the statistics that caches keep: one adapter a file, and the registry of what is watched."""
