@@ -125,15 +125,14 @@ class Cgroup:
     def kill(self) -> None:
         """End every process in it with SIGKILL, those that it starts meanwhile included."""
         unified = self.folders.get(UNIFIED)
-        if unified is not None and try_write(f"{unified}/cgroup.kill", "1"):
-            return
-        if "pids" in self.folders:
+        at_once = unified is not None and try_write(f"{unified}/cgroup.kill", "1")
+        if not at_once and "pids" in self.folders:
             try_write(f"{self.folders['pids']}/pids.max", "0")  # nobody outruns us by forking
         for _ in range(REMOVE_ATTEMPTS):
             pids = self.pids()
             if not pids:
                 return
-            for pid in pids:
+            for pid in () if at_once else pids:
                 kill(pid)
             time.sleep(0.002)
 
