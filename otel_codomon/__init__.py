@@ -34,6 +34,10 @@ if TYPE_CHECKING:
         Execution as Execution,
         current_execution as current_execution,
     )
+    from otel_codomon.monitoring import (
+        ExecutionMonitor as ExecutionMonitor,
+        MetricsCollector as MetricsCollector,
+    )
     from otel_codomon.sources.caches.adapter import (
         CacheAdapter as CacheAdapter,
         CacheTraits as CacheTraits,
@@ -67,10 +71,12 @@ _HOMES = {
     "Curve": "values.usage",
     "DEFAULT_ADAPTERS": "sources.caches.reading",
     "Execution": "executions.running",
+    "ExecutionMonitor": "monitoring",
     "ExecutionRecord": "values.execution",
     "InvalidArgumentError": "errors",
     "Kind": "values.execution",
     "Limits": "values.limits",
+    "MetricsCollector": "monitoring",
     "Outcome": "values.execution",
     "SandboxType": "values.execution",
     "UnknownCacheError": "errors",

@@ -133,6 +133,11 @@ class Block:
         self._is_named = is_named
         self._entered: list[Execution] = []
 
+    @property
+    def plan(self) -> Plan:
+        """What was said of its executions, checked."""
+        return self._plan
+
     def __call__(self, function: F) -> F:
         """Decorate *function*.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context, trace
@@ -15,7 +16,8 @@ from opentelemetry.environment_variables import (
     OTEL_PYTHON_METER_PROVIDER,
     OTEL_PYTHON_TRACER_PROVIDER,
 )
-from opentelemetry.metrics import _internal as metrics_internal
+from opentelemetry.metrics import NoOpMeterProvider, _internal as metrics_internal
+from opentelemetry.trace import NoOpTracerProvider
 
 from otel_codomon.emit.guard import harmless
 from otel_codomon.emit.telemetry import Telemetry
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
+
+    from otel_codomon.executions.plan import Plan
+    from otel_codomon.executions.running import Execution
 
 _lock = threading.Lock()
 _chosen: Telemetry | None = None
@@ -44,7 +49,7 @@ def active_telemetry() -> Telemetry | None:
     """
     telemetry = _chosen
     if telemetry is None:
-        if not (has_tracer_provider() or has_meter_provider()):
+        if not (has_tracer_provider() or has_meter_provider() or registry.is_kept()):
             return None
         telemetry = _global or _global_telemetry()
     if _SUPPRESS_INSTRUMENTATION_KEY in otel_context.get_current():
@@ -114,6 +119,19 @@ def providers(tracer_provider: TracerProvider, meter_provider: MeterProvider) ->
         yield
     finally:
         _chosen = before
+
+
+def start_detached(plan: Plan) -> Execution:
+    """Start an execution that no block holds: its context is attached nowhere.
+
+    Where nothing is configured it is watched all the same, and told to nobody.
+    """
+    return plan.begin(active_telemetry() or _silent_telemetry(), thread=False)
+
+
+@lru_cache(maxsize=1)
+def _silent_telemetry() -> Telemetry:
+    return Telemetry(NoOpTracerProvider(), NoOpMeterProvider())
 
 
 def _after_fork() -> None:

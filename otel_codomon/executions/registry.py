@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from typing import TYPE_CHECKING
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from otel_codomon.executions.running import Execution
-    from otel_codomon.values.execution import Labels
+    from otel_codomon.values.execution import ExecutionRecord, Labels
 
 # Insertion, removal and copy of a dict are atomic under the interpreter's
 # lock: no lock of ours, so none can be held across a fork.
 _running: dict[str, Execution] = {}
+
+MAX_FINISHED: Final = 1000
+"""Finished executions that are remembered: about 1 MiB, and bounded."""
+_finished: deque[ExecutionRecord] = deque(maxlen=MAX_FINISHED)
+_keeps = False
 
 
 def enter(execution: Execution) -> None:
@@ -23,6 +28,28 @@ def enter(execution: Execution) -> None:
 def leave(execution: Execution) -> None:
     """Stop counting *execution* as running; one that never entered is no error."""
     _running.pop(execution.execution_id, None)
+
+
+def keep_finished() -> None:
+    """From now on, remember the last `MAX_FINISHED` executions that end here."""
+    global _keeps  # noqa: PLW0603 - switched on once, by the first who asks
+    _keeps = True
+
+
+def is_kept() -> bool:
+    """Whether somebody asked for `keep_finished`."""
+    return _keeps
+
+
+def remember(record: ExecutionRecord) -> None:
+    """Keep *record* of an execution that has ended, if somebody asked for it."""
+    if _keeps:
+        _finished.append(record)
+
+
+def finished() -> tuple[ExecutionRecord, ...]:
+    """The executions that ended here since `keep_finished`, oldest first."""
+    return tuple(_finished.copy())
 
 
 def find(execution_id: str) -> Execution | None:
@@ -45,6 +72,7 @@ def _after_fork() -> None:
     for execution in running():
         execution.abandon()
     _running.clear()
+    _finished.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from binascii import hexlify
 from contextvars import ContextVar
@@ -20,7 +21,8 @@ from otel_codomon.emit.telemetry import STATUS
 from otel_codomon.executions import registry
 from otel_codomon.executions.watch import Watch
 from otel_codomon.values.cleaning import clean_attribute, clean_attributes, clean_name
-from otel_codomon.values.execution import Kind, Labels, Outcome
+from otel_codomon.values.execution import ExecutionRecord, Kind, Labels, Outcome
+from otel_codomon.values.usage import NOTHING_KNOWN
 from otel_codomon.values.verdict import (
     UNKNOWN,
     Verdict,
@@ -149,6 +151,35 @@ class Execution:
     def is_running(self) -> bool:
         """Whether it has not ended yet."""
         return not self._ended
+
+    def snapshot(
+        self,
+        *,
+        verdict: Verdict = UNKNOWN,
+        usage: Usage = NOTHING_KNOWN,
+        seconds: float | None = None,
+    ) -> ExecutionRecord:
+        """What is known of it.
+
+        Args:
+            verdict: How it ended, if it did.
+            usage: Its totals, if it ended.
+            seconds: How long it took; None while it runs.
+        """
+        ended = None if seconds is None else self.started_unix_ns + int(seconds * 1e9)
+        outcome = (verdict.outcome or Outcome.SUCCESS) if seconds is not None else None
+        return ExecutionRecord(
+            execution_id=self.execution_id,
+            labels=self.labels,
+            trace_id=self.trace_id or "",
+            span_id=self.span_id or "",
+            started_unix_ns=self.started_unix_ns,
+            ended_unix_ns=ended,
+            outcome=outcome,
+            host_pid=os.getpid(),
+            usage=usage,
+            attributes={**self.labels.attributes(), **self._extra, **_verdict_facts(verdict)},
+        )
 
     # --- what the observed code may tell --------------------------------------
 
@@ -288,6 +319,8 @@ class Execution:
         outcome = verdict.outcome or Outcome.SUCCESS
         if self._span.is_recording():
             self._finish_span(verdict, outcome, usage, error)
+        if registry.is_kept():
+            registry.remember(self.snapshot(verdict=verdict, usage=usage, seconds=seconds))
         self._telemetry.measure(
             self.labels,
             outcome,
@@ -305,15 +338,7 @@ class Execution:
             **self._extra,
             **usage.attributes(),
         }
-        optional = (
-            (names.PROCESS_EXIT_CODE, verdict.exit_code),
-            (names.EXECUTION_SIGNAL, verdict.signal),
-            (names.ERROR_REASON, verdict.reason),
-            (names.ERROR_TYPE, verdict.error_type if outcome is not Outcome.SUCCESS else None),
-        )
-        for key, value in optional:
-            if value is not None:
-                attributes[key] = clean_attribute(value)
+        attributes.update(_verdict_facts(verdict))
         self._span.set_attributes(attributes)
         if error is not None and outcome is not Outcome.SUCCESS:
             self._span.add_event(names.EVENT_EXCEPTION, _exception_facts(error))
@@ -351,6 +376,18 @@ def _settle(recorded: Verdict, seen: Verdict) -> Verdict:
 
 def _outcome(value: Outcome | str | None) -> Outcome | None:
     return None if value is None else Outcome(value)
+
+
+def _verdict_facts(verdict: Verdict) -> dict[str, AttributeValue]:
+    """How it ended, as span attributes; what is not known is absent."""
+    is_success = verdict.outcome in (None, Outcome.SUCCESS)
+    facts = {
+        names.PROCESS_EXIT_CODE: verdict.exit_code,
+        names.EXECUTION_SIGNAL: verdict.signal,
+        names.ERROR_REASON: verdict.reason,
+        names.ERROR_TYPE: None if is_success else verdict.error_type,
+    }
+    return {key: clean_attribute(value) for key, value in facts.items() if value is not None}
 
 
 def _exception_facts(error: BaseException) -> dict[str, AttributeValue]:
