@@ -40,7 +40,12 @@ PROGRAM = "otel-codomon"
 
 # Name of each command: the module it is in, and one line of help, which is here
 # as well as in the module so that `--help` imports none of them.
-COMMANDS: Mapping[str, tuple[str, str]] = {}
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "report": (
+        "otel_codomon.cli.report",
+        "say what ran, how it ended, and what is wrong with it",
+    ),
+}
 
 FAILURE = 1
 WRONG_USAGE = 2

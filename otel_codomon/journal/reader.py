@@ -30,10 +30,15 @@ class JournalReader:
 
     Args:
         folder: Path of the journal.
+
+    Attributes:
+        unreadable: What could not be understood in all readings so far:
+            damaged stretches of segments, and records of strange content.
     """
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
+        self.unreadable = 0
 
     def executions(
         self,
@@ -56,6 +61,7 @@ class JournalReader:
             if folder_fd is None:
                 return
             index = build_index(folder_fd, since_unix_ns=since_unix_ns)
+            self.unreadable += index.damaged
             keys = [
                 (place.started_unix_ns, key)
                 for key, place in index.places.items()
@@ -66,7 +72,9 @@ class JournalReader:
             with _Payloads(folder_fd, index) as payloads:
                 for _, key in newest:
                     found = payloads.execution(key)
-                    if found is not None:
+                    if found is None:
+                        self.unreadable += 1
+                    else:
                         yield found
 
     def find(self, wanted: str) -> ExecutionRecord | None:

@@ -1,0 +1,316 @@
+"""What ran in a period, how it ended, and what is wrong with it."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon import names
+from otel_codomon.journal.reader import JournalReader
+from otel_codomon.operations.places import find_journal
+from otel_codomon.values.distribution import Distribution
+from otel_codomon.values.findings import Finding
+from otel_codomon.values.rules import find_in
+from otel_codomon.values.tally import Tally
+from otel_codomon.values.usage import Curve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from otel_codomon.values.execution import ExecutionRecord, Labels
+
+DAY_SECONDS: Final = 86400.0
+# A page with more bars than this is no picture.
+RECENT: Final = 200
+LARGEST: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionLine:
+    """One execution, as much of it as a line or a bar shows. None is not known.
+
+    Attributes:
+        execution_id: Identifies it.
+        trace_id: Its trace, 32 hexadecimal digits.
+        span_id: Its span, 16 hexadecimal digits.
+        parent_span_id: The span it is a child of; None for a root.
+        name: Its name.
+        kind: What is executed.
+        outcome: How it ended; None while it runs.
+        started_unix_ns: Start, nanoseconds since the epoch.
+        duration_seconds: From start to end, seconds; None while it runs.
+        cpu_seconds: CPU time, seconds.
+        peak_memory_bytes: Most memory in use at one instant, bytes.
+        curve: What it used over time.
+    """
+
+    execution_id: str
+    trace_id: str
+    span_id: str
+    parent_span_id: str | None
+    name: str
+    kind: str
+    outcome: str | None
+    started_unix_ns: int
+    duration_seconds: float | None
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+    curve: Curve | None = None
+
+    @classmethod
+    def of(cls, record: ExecutionRecord) -> ExecutionLine:
+        """The line of *record*."""
+        return cls(
+            execution_id=record.execution_id,
+            trace_id=record.trace_id,
+            span_id=record.span_id,
+            parent_span_id=record.parent_span_id,
+            name=record.labels.name,
+            kind=record.labels.kind.value,
+            outcome=None if record.outcome is None else record.outcome.value,
+            started_unix_ns=record.started_unix_ns,
+            duration_seconds=record.duration_seconds,
+            cpu_seconds=record.usage.cpu_seconds,
+            peak_memory_bytes=record.usage.peak_memory_bytes,
+            curve=record.usage.curve,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """How many values lie between boundaries.
+
+    Attributes:
+        boundaries: Upper edges of all buckets but the last, ascending.
+        counts: How many values each bucket has; one more than boundaries.
+    """
+
+    boundaries: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The finished executions of one name, kind, language and sandbox.
+
+    Attributes:
+        name: Their name.
+        kind: What is executed.
+        language: Their language; None when nobody said.
+        sandbox_type: What separates them from their host.
+        executions: How many there are.
+        outcomes: How many ended in each way.
+        error_types: How many ended with each class of error.
+        duration_seconds: How long they took, seconds.
+        cpu_seconds: CPU time, seconds; None where none of them tells it.
+        peak_memory_bytes: Most memory at one instant, bytes; as above.
+        durations: The same durations as a histogram, seconds.
+        memory_peaks: The same peaks as a histogram, bytes.
+    """
+
+    name: str
+    kind: str
+    language: str | None
+    sandbox_type: str
+    executions: int
+    outcomes: Mapping[str, int]
+    error_types: Mapping[str, int]
+    duration_seconds: Distribution | None
+    cpu_seconds: Distribution | None
+    peak_memory_bytes: Distribution | None
+    durations: Histogram
+    memory_peaks: Histogram
+
+    @classmethod
+    def of(cls, tally: Tally) -> Group:
+        """What *tally* has counted."""
+        return cls(
+            name=tally.labels.name,
+            kind=tally.labels.kind.value,
+            language=tally.labels.language,
+            sandbox_type=tally.labels.sandbox_type.value,
+            executions=tally.count,
+            outcomes={outcome.value: n for outcome, n in tally.outcomes.most_common()},
+            error_types=dict(tally.error_types.most_common()),
+            duration_seconds=tally.distribution("duration_seconds"),
+            cpu_seconds=tally.distribution("cpu_seconds"),
+            peak_memory_bytes=tally.distribution("peak_memory_bytes"),
+            durations=_histogram(tally, "duration_seconds", names.DURATION_BOUNDARIES),
+            memory_peaks=_histogram(tally, "peak_memory_bytes", names.BYTES_BOUNDARIES),
+        )
+
+
+def _histogram(tally: Tally, figure: str, boundaries: tuple[float, ...]) -> Histogram:
+    return Histogram(boundaries=boundaries, counts=tally.histogram(figure, boundaries))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What ran in a period, how it ended, and what is wrong with it.
+
+    Attributes:
+        journal: The journal it was read from.
+        since_unix_ns: Begin of the period, nanoseconds since the epoch.
+        until_unix_ns: Its end.
+        executions: Finished executions that began in the period.
+        running: Executions that began in it and have not ended.
+        before: Finished executions of the period before, of equal length.
+        unreadable: Records of the journal that could not be understood.
+        outcomes: How many ended in each way.
+        groups: What ran, by name; what took the most time goes first.
+        findings: What is wrong, what matters most first.
+        slowest: The executions that took the longest.
+        greediest_cpu: Those that used the most CPU time.
+        greediest_memory: Those that used the most memory.
+        recent: The newest executions of the period, oldest first, at most 200.
+    """
+
+    journal: str
+    since_unix_ns: int
+    until_unix_ns: int
+    executions: int
+    running: int
+    before: int
+    unreadable: int
+    outcomes: Mapping[str, int]
+    groups: tuple[Group, ...]
+    findings: tuple[Finding, ...]
+    slowest: tuple[ExecutionLine, ...] = ()
+    greediest_cpu: tuple[ExecutionLine, ...] = ()
+    greediest_memory: tuple[ExecutionLine, ...] = ()
+    recent: tuple[ExecutionLine, ...] = field(default=())
+
+
+def make_report(
+    *,
+    journal: str | None = None,
+    since_seconds: float = DAY_SECONDS,
+    name: str | None = None,
+    now_unix_ns: int | None = None,
+    on_progress: Callable[[int], object] = lambda _: None,
+) -> Report:
+    """Read the journal and report on a period up to now.
+
+    Args:
+        journal: Folder of the journal; None for what the environment says.
+        since_seconds: Length of the period. The period before it, of equal
+            length, is what regressions are found against.
+        name: Only executions of this name; None for all.
+        now_unix_ns: End of the period, nanoseconds since the epoch; None for now.
+        on_progress: Called with the number of executions read, now and then.
+    """
+    folder = find_journal(journal)
+    until = time.time_ns() if now_unix_ns is None else now_unix_ns
+    since = until - int(since_seconds * 1e9)
+    reader = JournalReader(folder)
+    records = reader.executions(since_unix_ns=2 * since - until, until_unix_ns=until)
+    gathered = _Gathered(since)
+    for record in records:
+        if name is None or record.labels.name == name:
+            gathered.add(record)
+            if gathered.read % _PROGRESS_STEP == 0:
+                on_progress(gathered.read)
+    return gathered.report(folder, until, reader.unreadable)
+
+
+_PROGRESS_STEP: Final = 1000
+
+
+class _Largest:
+    """The few records with the largest values, without keeping the rest."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._heap: list[tuple[float, int, ExecutionRecord]] = []
+        self._seen = 0
+
+    def add(self, value: float | None, record: ExecutionRecord) -> None:
+        """Keep *record* if it is one of them."""
+        if value is None:
+            return
+        self._seen += 1
+        # The number in the middle keeps equal values apart: records have no order.
+        item = (value, -self._seen, record)
+        if len(self._heap) < self._size:
+            heapq.heappush(self._heap, item)
+        elif value > self._heap[0][0]:
+            heapq.heapreplace(self._heap, item)
+
+    def lines(self) -> tuple[ExecutionLine, ...]:
+        """The lines of those, largest first."""
+        return tuple(ExecutionLine.of(record) for _, _, record in sorted(self._heap, reverse=True))
+
+
+class _Gathered:
+    """What one pass over the records leaves in memory."""
+
+    def __init__(self, since_unix_ns: int) -> None:
+        self._since = since_unix_ns
+        self._now: dict[Labels, Tally] = {}
+        self._before: dict[Labels, Tally] = {}
+        self._slowest = _Largest(LARGEST)
+        self._cpu = _Largest(LARGEST)
+        self._memory = _Largest(LARGEST)
+        self._recent = _Largest(RECENT)
+        self._running = 0
+        self.read = 0
+
+    def add(self, record: ExecutionRecord) -> None:
+        """Take in one execution, of either period."""
+        self.read += 1
+        if record.started_unix_ns < self._since:
+            if record.ended_unix_ns is not None:
+                _tally_of(self._before, record.labels).add(record)
+            return
+        self._recent.add(record.started_unix_ns, record)
+        if record.ended_unix_ns is None:
+            self._running += 1
+            return
+        _tally_of(self._now, record.labels).add(record)
+        self._slowest.add(record.duration_seconds, record)
+        self._cpu.add(record.usage.cpu_seconds, record)
+        self._memory.add(record.usage.peak_memory_bytes, record)
+
+    def report(self, folder: str, until_unix_ns: int, unreadable: int) -> Report:
+        """Everything that was taken in, summed up."""
+        tallies = sorted(self._now.values(), key=_total_seconds, reverse=True)
+        pairs = [(tally, self._before.get(tally.labels, Tally(tally.labels))) for tally in tallies]
+        return Report(
+            journal=folder,
+            since_unix_ns=self._since,
+            until_unix_ns=until_unix_ns,
+            executions=sum(tally.count for tally in tallies),
+            running=self._running,
+            before=sum(tally.count for tally in self._before.values()),
+            unreadable=unreadable,
+            outcomes=_outcomes(tallies),
+            groups=tuple(Group.of(tally) for tally in tallies),
+            findings=find_in(pairs),
+            slowest=self._slowest.lines(),
+            greediest_cpu=self._cpu.lines(),
+            greediest_memory=self._memory.lines(),
+            recent=self._recent.lines()[::-1],
+        )
+
+
+def _tally_of(tallies: dict[Labels, Tally], labels: Labels) -> Tally:
+    found = tallies.get(labels)
+    if found is None:
+        found = tallies[labels] = Tally(labels)
+    return found
+
+
+def _total_seconds(tally: Tally) -> float:
+    found = tally.distribution("duration_seconds")
+    return 0.0 if found is None else found.total
+
+
+def _outcomes(tallies: Iterable[Tally]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for tally in tallies:
+        total.update({outcome.value: n for outcome, n in tally.outcomes.items()})
+    return dict(total.most_common())

@@ -1,0 +1,77 @@
+"""What a rule finds, and what a rule is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping  # noqa: TC003 - schemas are made of the fields' types
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_codomon.values.tally import Tally
+
+    Evidence = dict[str, float | str | None]
+    Look = Callable[[Tally, Tally], Evidence | None]
+
+
+class Severity(str, Enum):
+    """How much a finding matters: ``high`` loses work, ``medium`` time, ``low`` room."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong with the executions of a name, and what to do about it.
+
+    Attributes:
+        rule: Which rule found it.
+        severity: How much it matters.
+        name: Name of the executions.
+        kind: Their kind.
+        language: Their language; None when nobody said.
+        message: What was found, with its numbers.
+        advice: What to do about it.
+        evidence: The numbers it rests on; the end of a name is the unit, None
+            is not known.
+        recommended: Limits that would fit, by the names of `Limits`; ``timeout_seconds`` too.
+        executions: Ids of a few executions that show it.
+    """
+
+    rule: str
+    severity: Severity
+    name: str
+    kind: str
+    language: str | None
+    message: str
+    advice: str
+    evidence: Mapping[str, float | str | None]
+    recommended: Mapping[str, float] = field(default_factory=dict)
+    executions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One row of the table.
+
+    Attributes:
+        name: Its name.
+        severity: How much it matters.
+        look: The numbers that show it, from the tallies of now and before; or None.
+        message: Says it, with the evidence as fields.
+        advice: What to do about it, with the evidence as fields.
+        recommend: A limit that would fit: its name and what to make it from.
+        examples: Ids of executions that show it.
+    """
+
+    name: str
+    severity: Severity
+    look: Look
+    message: str
+    advice: str
+    recommend: Callable[[Tally], Mapping[str, float]] = lambda _: {}
+    examples: Callable[[Tally], tuple[str, ...]] = lambda _: ()

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from support.history import MIB, Past, write_history
+
+from otel_codomon import names
+from otel_codomon.operations.report import make_report
+from otel_codomon.values.execution import Kind, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from otel_codomon.operations.report import Report
+    from otel_codomon.values.findings import Finding
+
+HOUR = 3600.0
+
+
+def report_on(folder: Path, past: Iterable[Past], **options: object) -> Report:
+    write_history(folder, past).forget()
+    return make_report(journal=os.fspath(folder), **options)  # type: ignore[arg-type] # as the test says
+
+
+def found(report: Report, rule: str) -> Finding:
+    (finding,) = [finding for finding in report.findings if finding.rule == rule]
+    return finding
+
+
+def memory(peak: float, limit: float = 100) -> dict[str, object]:
+    return {names.USAGE_MEMORY_PEAK: int(peak * MIB), names.LIMIT_MEMORY: int(limit * MIB)}
+
+
+def cpu(seconds: float) -> dict[str, object]:
+    return {names.USAGE_CPU_TIME: seconds}
+
+
+def test_a_journal_that_does_not_exist_is_an_empty_report_and_is_not_made(tmp_path: Path) -> None:
+    report = make_report(journal=str(tmp_path / "none"))
+
+    assert (report.executions, report.groups, report.findings) == (0, (), ())
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_ran_is_counted_by_name_and_outcome(tmp_path: Path) -> None:
+    report = report_on(
+        tmp_path,
+        [
+            Past(name="a", seconds=1.0),
+            Past(name="a", seconds=3.0, outcome=Outcome.ERROR),
+            Past(name="b", seconds=10.0),
+            Past(name="b", ago_seconds=40 * HOUR),
+        ],
+    )
+
+    assert (report.executions, report.before, report.running) == (3, 1, 0)
+    assert report.outcomes == {"success": 2, "error": 1}
+    assert [(group.name, group.executions) for group in report.groups] == [("b", 1), ("a", 2)]
+    assert [line.duration_seconds for line in report.slowest] == [10.0, 3.0, 1.0]
+    durations = report.groups[1].duration_seconds
+    assert durations is not None
+    assert (durations.minimum, durations.p50, durations.maximum) == (1.0, 2.0, 3.0)
+
+
+def test_what_still_runs_is_counted_apart(tmp_path: Path) -> None:
+    writer = write_history(tmp_path, [Past(), Past(seconds=None)])
+
+    report = make_report(journal=str(tmp_path))
+
+    writer.forget()
+    assert (report.executions, report.running) == (1, 1)
+
+
+def test_what_its_process_never_ended_is_lost_with_its_host(tmp_path: Path) -> None:
+    report = report_on(tmp_path, [Past(seconds=None)])
+
+    assert found(report, "host_died").evidence == {"count": 1, "executions": 1}
+
+
+def test_a_damaged_journal_is_read_around_the_damage_which_is_counted(tmp_path: Path) -> None:
+    write_history(tmp_path, [Past() for _ in range(10)]).forget()
+    (segment,) = tmp_path.glob("*.seg")
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    segment.write_bytes(content)
+
+    report = make_report(journal=str(tmp_path))
+
+    assert (report.executions, report.unreadable) == (9, 1)
+
+
+def test_strange_but_whole_records_are_counted(tmp_path: Path) -> None:
+    writer = write_history(tmp_path, [Past()])
+    writer.append(4, b"{}", key=b"12345678")
+    writer.forget()
+
+    report = make_report(journal=str(tmp_path))
+
+    assert (report.executions, report.unreadable) == (1, 1)
+
+
+def test_a_name_narrows_the_report(tmp_path: Path) -> None:
+    report = report_on(tmp_path, [Past(name="a"), Past(name="b")], name="a")
+
+    assert [group.name for group in report.groups] == ["a"]
+
+
+# --- each rule, on the executions it is about ---
+
+CASES: dict[str, list[Past]] = {
+    "out_of_memory": [
+        Past(attributes=memory(100), outcome=Outcome.OOM_KILLED),
+        Past(attributes=memory(40)),
+    ],
+    "timeout": [Past(outcome=Outcome.TIMEOUT, attributes={names.EXECUTION_TIMEOUT: 1.0})],
+    "limit_exceeded": [Past(outcome=Outcome.LIMIT_EXCEEDED)],
+    "killed": [Past(outcome=Outcome.KILLED)],
+    "host_died": [Past(seconds=None)],
+    "setup_error": [Past(outcome=Outcome.SETUP_ERROR)],
+    "failing": [
+        Past(outcome=Outcome.ERROR, attributes={names.ERROR_TYPE: "ValueError"}) for _ in range(3)
+    ],
+    "memory_near_limit": [Past(attributes=memory(95)) for _ in range(3)],
+    "cpu_near_limit": [Past(attributes={**cpu(0.5), names.LIMIT_CPU: 0.5}) for _ in range(3)],
+    "throttled": [Past(attributes={names.USAGE_CPU_THROTTLED_TIME: 0.5}) for _ in range(3)],
+    "cpu_bound": [Past(seconds=2.0, attributes=cpu(1.9)) for _ in range(3)],
+    "waiting": [Past(seconds=2.0, attributes=cpu(0.01)) for _ in range(3)],
+    "many_short_children": [Past(attributes={names.USAGE_PROCESSES: 200}) for _ in range(3)],
+    "slower_than_before": [
+        *(Past(seconds=1 + i / 100, ago_seconds=30 * HOUR) for i in range(30)),
+        *(Past(seconds=2 + i / 100) for i in range(30)),
+    ],
+    "more_cpu_than_before": [
+        *(Past(attributes=cpu(0.1 + i / 1000), ago_seconds=30 * HOUR) for i in range(30)),
+        *(Past(attributes=cpu(0.5 + i / 1000)) for i in range(30)),
+    ],
+    "more_memory_than_before": [
+        *(Past(attributes=memory(10 + i, 9999), ago_seconds=30 * HOUR) for i in range(30)),
+        *(Past(attributes=memory(90 + i, 9999)) for i in range(30)),
+    ],
+    "fails_more_than_before": [
+        *(Past(ago_seconds=30 * HOUR) for _ in range(30)),
+        *(Past(outcome=Outcome.ERROR if i % 2 else Outcome.SUCCESS) for i in range(30)),
+    ],
+    "idle_memory_limit": [Past(attributes=memory(10)) for _ in range(20)],
+    "idle_timeout": [Past(attributes={names.EXECUTION_TIMEOUT: 60.0}) for _ in range(20)],
+}
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_each_rule_finds_what_it_is_about_and_says_what_to_do(rule: str, tmp_path: Path) -> None:
+    finding = found(report_on(tmp_path, CASES[rule]), rule)
+
+    assert finding.name == "work"
+    assert "{" not in finding.message + finding.advice
+    assert finding.evidence
+
+
+@pytest.mark.parametrize("rule", CASES)
+def test_a_healthy_execution_is_no_finding(rule: str, tmp_path: Path) -> None:
+    del rule
+    healthy = [
+        Past(seconds=1 + i / 100, ago_seconds=ago, attributes={**cpu(0.5), **memory(50)})
+        for i in range(30)
+        for ago in (60, 30 * HOUR)
+    ]
+
+    assert report_on(tmp_path, healthy).findings == ()
+
+
+def test_a_memory_limit_is_recommended_from_what_was_used(tmp_path: Path) -> None:
+    finding = found(report_on(tmp_path, CASES["idle_memory_limit"]), "idle_memory_limit")
+
+    assert finding.recommended == {"memory_bytes": 15 * MIB}
+
+
+def test_after_a_kill_the_recommended_limit_is_above_the_one_that_was_not_enough(
+    tmp_path: Path,
+) -> None:
+    finding = found(report_on(tmp_path, CASES["out_of_memory"]), "out_of_memory")
+
+    assert finding.recommended == {"memory_bytes": 150 * MIB}
+    assert finding.message == ("1 of 2 ran out of memory (limit 100.0 MiB, median peak 70.0 MiB)")
+
+
+def test_the_first_execution_in_each_process_that_is_slow_is_a_slow_start(tmp_path: Path) -> None:
+    for number in range(8):
+        pid = os.fork()
+        if pid == 0:
+            first = [Past(seconds=5 + number / 10, kind=Kind.FUNCTION, ago_seconds=100)]
+            rest = [Past(seconds=0.1 + i / 100, kind=Kind.FUNCTION) for i in range(9)]
+            write_history(tmp_path, first + rest).forget()
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+    finding = found(make_report(journal=str(tmp_path)), "slow_start")
+
+    assert finding.evidence["hosts"] == 8
+
+
+def test_the_same_numbers_in_both_periods_are_no_regression(tmp_path: Path) -> None:
+    past = [Past(seconds=1 + i / 10, ago_seconds=ago) for i in range(50) for ago in (60, 30 * HOUR)]
+
+    report = report_on(tmp_path, past)
+
+    assert report.findings == ()
+
+
+def test_the_page_shows_the_newest_executions_oldest_first(tmp_path: Path) -> None:
+    past = [Past(ago_seconds=float(ago), execution_id=str(ago)) for ago in range(300, 0, -1)]
+
+    report = report_on(tmp_path, past)
+
+    assert [line.execution_id for line in report.recent] == [str(ago) for ago in range(200, 0, -1)]
