@@ -69,7 +69,7 @@ def test_the_page_names_nothing_on_any_network() -> None:
     assert set(re.findall(r"https?://[^\"'\s]+", page)) == {"http://www.w3.org/2000/svg"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def chrome() -> Iterator[Chrome]:
     with open_browser() as chrome:
         yield chrome
@@ -92,7 +92,6 @@ def report_page(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def page(chrome: Chrome, report_page: str) -> Chrome:
     look_like(chrome, width=1280, scheme="light")
-    chrome.get_log("browser")  # type: ignore[no-untyped-call] # what a test before left is gone then
     chrome.get(report_page)
     assert chrome.execute_script("return document.documentElement.dataset.ready") == "yes"
     return chrome
@@ -220,7 +219,6 @@ def test_the_filter_hides_the_rows_that_do_not_match(page: Chrome) -> None:
 def test_an_empty_report_is_a_page_too(chrome: Chrome, tmp_path: Path) -> None:
     (tmp_path / "empty.html").write_text(render(EMPTY), encoding="utf-8")
 
-    chrome.get_log("browser")  # type: ignore[no-untyped-call] # as above
     chrome.get((tmp_path / "empty.html").as_uri())
 
     assert "Nothing has run." in chrome.execute_script("return document.body.innerText")
