@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         ExecutionMonitor as ExecutionMonitor,
         MetricsCollector as MetricsCollector,
     )
+    from otel_codomon.sandbox.runner import arun as arun, run as run
     from otel_codomon.sources.caches.adapter import (
         CacheAdapter as CacheAdapter,
         CacheTraits as CacheTraits,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         SandboxType as SandboxType,
     )
     from otel_codomon.values.limits import Limits as Limits
+    from otel_codomon.values.result import ExecutionResult as ExecutionResult
     from otel_codomon.values.usage import Curve as Curve, Usage as Usage
 
 # Where each public name lives. A row here, an import above, an entry in the docs.
@@ -73,6 +75,7 @@ _HOMES = {
     "Execution": "executions.running",
     "ExecutionMonitor": "monitoring",
     "ExecutionRecord": "values.execution",
+    "ExecutionResult": "values.result",
     "InvalidArgumentError": "errors",
     "Kind": "values.execution",
     "Limits": "values.limits",
@@ -83,6 +86,7 @@ _HOMES = {
     "UnknownExecutionError": "errors",
     "Usage": "values.usage",
     "cache_findings": "caches.observing",
+    "arun": "sandbox.runner",
     "configure": "configuration",
     "count_lookups": "sources.caches.counting",
     "current_execution": "executions.running",
@@ -91,6 +95,7 @@ _HOMES = {
     "observe_cache": "caches.observing",
     "observe_module": "caches.observing",
     "read_cache": "sources.caches.reading",
+    "run": "sandbox.runner",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - the keys are strings

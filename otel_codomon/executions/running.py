@@ -148,6 +148,11 @@ class Execution:
         return self._watch
 
     @property
+    def usage(self) -> Usage | None:
+        """Its totals; None while it runs, and where nothing is configured."""
+        return self._usage if self._ended else None
+
+    @property
     def is_running(self) -> bool:
         """Whether it has not ended yet."""
         return not self._ended
@@ -314,7 +319,7 @@ class Execution:
     def _tell(self, seen: Verdict, error: BaseException | None, *, seconds: float) -> None:
         """Put on the span and into the histograms what is known at the end."""
         watched = self._watch.finish()
-        usage = self._usage or watched
+        usage = self._usage = self._usage or watched
         verdict = _settle(self._recorded, seen)
         outcome = verdict.outcome or Outcome.SUCCESS
         if self._span.is_recording():
@@ -420,6 +425,7 @@ class _Inert(Execution):
         self.started_unix_ns = self.started_ns = 0  # type: ignore[misc] # as above
         self._span, self._context = INVALID_SPAN, Context()
         self._watch = Watch.start(labels=self.labels, started_ns=0, thread=False)
+        self._usage = None
         self._ended = True
 
     def attach(self, target: object) -> None:

@@ -1,0 +1,94 @@
+"""One command, ready to be started: a value, and the facts of it that the kernel holds."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.values.limits import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Of each stream, when nobody says: enough for a person, and a million of them fit.
+DEFAULT_OUTPUT_BYTES: Final = 1024 * 1024
+# From SIGTERM to SIGKILL: as long as most programs take to close their files.
+GRACE_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What is to be started.
+
+    Attributes:
+        path: The program.
+        argv: What it finds as its name and arguments.
+        env: Its whole environment.
+        cwd: Its working folder.
+        stdin: What it reads; nothing when empty.
+        limits: What it may use.
+        cgroups: ``cgroup.procs`` files of the cgroups it belongs into.
+    """
+
+    path: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    stdin: bytes = b""
+    limits: Limits = field(default_factory=Limits)
+    cgroups: tuple[str, ...] = ()
+
+    @property
+    def output_bytes(self) -> int:
+        """How much of each output stream is kept, bytes."""
+        return self.limits.output_bytes or DEFAULT_OUTPUT_BYTES
+
+
+def encode_command(command: Command, *, host_pid: int) -> bytes:
+    """Return *command* as the supervisor reads it: see `supervisor.Plan`."""
+    data = b"".join(field + b"\0" for field in _fields(command, host_pid))
+    return b"%010d" % len(data) + data
+
+
+def _fields(command: Command, host_pid: int) -> Iterator[bytes]:
+    for text in (command.path, *command.argv):
+        yield b"arg=" + os.fsencode(text)
+    for name, value in command.env.items():
+        yield b"env=" + os.fsencode(name) + b"=" + os.fsencode(value)
+    yield b"cwd=" + os.fsencode(command.cwd)
+    for path in command.cgroups:
+        yield b"cgroup=" + os.fsencode(path)
+    for which, soft, hard in resource_limits(command.limits):
+        yield b"rlimit=%d %d %d" % (which, soft, hard)
+    limits = command.limits
+    yield b"cpu=%r" % (limits.cpu_seconds or 0)
+    yield b"memory=%d" % (limits.memory_bytes or 0)
+    yield b"processes=%d" % (limits.processes or 0)
+    yield b"grace=%r" % GRACE_SECONDS
+    yield b"host=%d" % host_pid
+
+
+def resource_limits(limits: Limits) -> Iterator[tuple[int, int, int]]:
+    """Yield ``RLIMIT`` number, soft and hard value of what one process may use.
+
+    The kernel holds these on each process, not on their sum. The sum is looked
+    after besides. There is none for the number of processes: ``RLIMIT_NPROC``
+    counts all of a user's, and does nothing for root.
+    """
+    import resource  # noqa: PLC0415 - not on every platform
+
+    yield resource.RLIMIT_CORE, 0, 0  # a dump would fill the folder it died in
+    if limits.cpu_seconds is not None:
+        # Whole seconds. With soft = hard the kernel sends SIGKILL, which says
+        # nothing, where SIGXCPU says what happened.
+        seconds = math.ceil(limits.cpu_seconds)
+        yield resource.RLIMIT_CPU, seconds, seconds + 1
+    if limits.memory_bytes is not None:
+        # Not the address space: Node, Go and Java reserve gigabytes of that.
+        yield resource.RLIMIT_DATA, limits.memory_bytes, limits.memory_bytes
+    if limits.file_size_bytes is not None:
+        yield resource.RLIMIT_FSIZE, limits.file_size_bytes, limits.file_size_bytes
+    if limits.open_files is not None:
+        yield resource.RLIMIT_NOFILE, limits.open_files, limits.open_files

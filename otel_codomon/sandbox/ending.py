@@ -1,0 +1,199 @@
+"""How a command ended, and what that means: a value and pure functions over it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.values.execution import Outcome
+from otel_codomon.values.result import Output
+from otel_codomon.values.usage import Usage
+from otel_codomon.values.verdict import Verdict, read_exit_code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from otel_codomon.values.limits import Limits
+
+    _Question = Callable[["Ending", "LimitSeen | None"], bool]
+    _Answer = Callable[["Ending", "LimitSeen | None"], str]
+
+# Where the figures stand in a `resource.struct_rusage`.
+_USER, _SYSTEM, _MAX_RSS = 0, 1, 2
+_MINOR_FAULTS, _MAJOR_FAULTS = 6, 7
+_VOLUNTARY, _INVOLUNTARY = 14, 15
+# The call that starts a program touches a few pages more of the forked copy.
+_COPY_SLACK_KIB: Final = 1024
+_LIMIT_FIELDS: Final = {
+    "cpu": "cpu_seconds",
+    "memory": "memory_bytes",
+    "processes": "processes",
+    "file_size": "file_size_bytes",
+}
+# As a shell tells it: found but not to be started, and not found.
+CANNOT_START: Final = 126
+NOT_FOUND: Final = 127
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSeen:
+    """A limit that was passed.
+
+    Attributes:
+        limit: Which: ``cpu``, ``memory``, ``processes``, ``file_size``.
+        seen: What was seen of it, in the limit's unit; None where a signal said so.
+    """
+
+    limit: str
+    seen: float | None = None
+
+    @property
+    def field(self) -> str:
+        """The field of `Limits` that sets it."""
+        return _LIMIT_FIELDS[self.limit]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a command ended.
+
+    Attributes:
+        pid: Process id; None when it was not started.
+        failure: ``errno`` of the start that failed; None when it was started.
+        status: Wait status; None when nobody could tell, or it was not started.
+        rusage: Figures of its whole tree, without what was used before the
+            program began: a `resource.struct_rusage` as a tuple, its memory 0
+            where that is not known. Empty when nobody could tell.
+        timed_out: Whether it ran out of time.
+        cancelled: Whether its caller ended it.
+        limit: The limit for which it was ended.
+        oom_kills: Processes that the kernel killed for its memory limit.
+        left: Processes that could not be killed.
+        output: What it wrote to standard output.
+        errors: What it wrote to standard error.
+    """
+
+    pid: int | None = None
+    failure: int | None = None
+    status: int | None = None
+    rusage: tuple[float, ...] = ()
+    timed_out: bool = False
+    cancelled: bool = False
+    limit: LimitSeen | None = None
+    oom_kills: int = 0
+    left: int = 0
+    output: Output = field(default_factory=Output)
+    errors: Output = field(default_factory=Output)
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code, ``-n`` for signal n, as `subprocess` tells it; None when not known."""
+        return None if self.status is None else os.waitstatus_to_exitcode(self.status)
+
+
+def since(before: Sequence[float], totals: Sequence[float]) -> tuple[float, ...]:
+    """What a program used: *totals* of its process without what was used *before* it began.
+
+    The memory peak of a process starts at that of the copy it was forked from,
+    which only a larger one hides: any other is not known, which is 0 here.
+    """
+    spent = [max(0, end - start) for start, end in zip(before, totals, strict=True)]
+    is_own = totals[_MAX_RSS] > before[_MAX_RSS] + _COPY_SLACK_KIB
+    spent[_MAX_RSS] = totals[_MAX_RSS] if is_own else 0
+    return tuple(spent)
+
+
+def usage_of(rusage: Sequence[float]) -> Usage:
+    """The totals of a tree that was waited for to its last process."""
+    if not rusage:
+        return Usage()
+    return Usage(
+        source="process_tree",
+        cpu_seconds=rusage[_USER] + rusage[_SYSTEM],
+        cpu_user_seconds=rusage[_USER],
+        cpu_system_seconds=rusage[_SYSTEM],
+        peak_memory_bytes=int(rusage[_MAX_RSS]) * 1024 or None,
+        minor_page_faults=int(rusage[_MINOR_FAULTS]),
+        major_page_faults=int(rusage[_MAJOR_FAULTS]),
+        voluntary_context_switches=int(rusage[_VOLUNTARY]),
+        involuntary_context_switches=int(rusage[_INVOLUNTARY]),
+    )
+
+
+# --- what an ending means ----------------------------------------------------
+
+
+def judge(ending: Ending, limits: Limits) -> tuple[Verdict, LimitSeen | None]:
+    """Say how the execution went, and which limit it ran into, if any.
+
+    What we did to it explains its end before its exit code does: a command
+    that was ended for its time may well leave with 0.
+    """
+    limit = ending.limit or _signalled_limit(ending, limits)
+    code = ending.returncode
+    seen = Verdict() if code is None else read_exit_code(code)
+    for applies, outcome, reason in _MEANINGS:
+        if applies(ending, limit):
+            return replace(
+                seen, outcome=outcome, error_type=outcome.value, reason=reason(ending, limit)
+            ), limit
+    if code is None:
+        return _not_started(ending), None
+    return replace(seen, reason=_plain_reason(seen, ending)), None
+
+
+# The first that applies says the outcome.
+_MEANINGS: Final[tuple[tuple[_Question, Outcome, _Answer], ...]] = (
+    (lambda e, _: e.cancelled, Outcome.CANCELLED, lambda *_: "its caller ended it"),
+    (lambda e, _: e.timed_out, Outcome.TIMEOUT, lambda *_: "it ran out of time"),
+    (
+        lambda e, _: e.oom_kills > 0 and e.returncode != 0,
+        Outcome.OOM_KILLED,
+        lambda e, _: f"the kernel killed {e.oom_kills} of its processes for its memory limit",
+    ),
+    (
+        lambda _, limit: limit is not None,
+        Outcome.LIMIT_EXCEEDED,
+        lambda _, limit: f"it passed its limit: {limit and limit.limit}",
+    ),
+    (
+        lambda e, _: e.pid is not None and e.status is None,
+        Outcome.KILLED,
+        lambda *_: "the process that looked after it was killed, and with it the command",
+    ),
+)
+
+# Signals by which the kernel tells that a limit was passed.
+_LIMIT_SIGNALS: Final = {
+    getattr(signal, "SIGXCPU", None): LimitSeen("cpu"),
+    getattr(signal, "SIGXFSZ", None): LimitSeen("file_size"),
+}
+
+
+def _signalled_limit(ending: Ending, limits: Limits) -> LimitSeen | None:
+    limit = _LIMIT_SIGNALS.get(-(ending.returncode or 0))
+    is_ours = limit is not None and getattr(limits, limit.field) is not None
+    return limit if is_ours else None
+
+
+def _not_started(ending: Ending) -> Verdict:
+    number = ending.failure or errno.ENOENT
+    missing = number in (errno.ENOENT, errno.ENOTDIR)
+    return Verdict(
+        outcome=Outcome.SETUP_ERROR,
+        exit_code=NOT_FOUND if missing else CANNOT_START,
+        error_type=Outcome.SETUP_ERROR.value,
+        reason=f"it could not be started: {os.strerror(number)}",
+    )
+
+
+def _plain_reason(seen: Verdict, ending: Ending) -> str | None:
+    left = f"; {ending.left} of its processes could not be killed" if ending.left else ""
+    if seen.outcome is Outcome.SUCCESS:
+        return left[2:] or None
+    if seen.signal is not None:
+        return f"{seen.signal} ended it{left}"
+    return f"it ended with exit code {seen.exit_code}{left}"

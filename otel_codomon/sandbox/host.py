@@ -1,0 +1,43 @@
+"""Run a command to its end in the best way this machine has."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from otel_codomon.sandbox.cancellation import current_cancellation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_codomon.sandbox.command import Command
+    from otel_codomon.sandbox.ending import Ending
+
+
+def run_to_end(
+    command: Command, *, deadline: float | None, on_start: Callable[[int], None]
+) -> Ending:
+    """Run *command* until nothing of its tree is left, or as near to that as can be.
+
+    Args:
+        command: What to run.
+        deadline: `time.monotonic` at which it is ended; None for never.
+        on_start: Called with the process id when the program runs.
+    """
+    if has_supervisor():
+        from otel_codomon.sandbox.supervised import run_supervised as run  # noqa: PLC0415 - Linux
+    else:
+        from otel_codomon.sandbox.portable import run_portable as run  # noqa: PLC0415 - the rest
+    cancellation = current_cancellation.get()
+    return run(command, deadline=deadline, cancellation=cancellation, on_start=on_start)
+
+
+def has_supervisor() -> bool:
+    """Whether a process can be put between us and a command.
+
+    It needs Linux for the adoption of orphans, and an interpreter to run in:
+    a frozen program has none, nor has one that embeds Python.
+    """
+    has_interpreter = bool(sys.executable) and not getattr(sys, "frozen", False)
+    return sys.platform == "linux" and has_interpreter and hasattr(os, "pidfd_open")

@@ -1,0 +1,91 @@
+"""Put a command inside bubblewrap: its own view of the machine, without network."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.sandbox.toolchains import UnavailableError
+from otel_codomon.values.execution import SandboxType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from otel_codomon.sandbox.command import Command
+
+# What `isolation=` may be, and what it makes of the sandbox type.
+ISOLATION: Final = {"none": SandboxType.PROCESS, "bubblewrap": SandboxType.BUBBLEWRAP}
+
+# The system, and of /etc only what programs need to start: the rest may hold
+# secrets that are readable to who runs this.
+_SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt")
+_SETTINGS: Final = (
+    *("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d"),
+    *("/etc/localtime", "/etc/timezone", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group"),
+    *("/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/java*"),
+)
+# Of an installation outside of the system: what runs, and none of what else
+# lies there, such as credentials.
+_INSTALLED: Final = ("bin", "lib", "lib64", "libexec", "include", "pyvenv.cfg")
+_OPTIONS: Final = (
+    "--unshare-all",  # no network, and process ids, users and hosts of its own
+    "--die-with-parent",
+    "--new-session",  # no terminal to push characters into (CVE-2017-5226)
+    *("--proc", "/proc"),
+    *("--dev", "/dev"),
+    *("--tmpfs", "/tmp"),  # noqa: S108 - a private one is the point
+    *("--dir", "/var/tmp"),  # noqa: S108 - as above
+)
+
+
+def isolate(command: Command, *, writable: Iterable[str], readable: Iterable[str] = ()) -> Command:
+    """Return the command that runs *command* inside bubblewrap.
+
+    Args:
+        command: What to run.
+        writable: Folders it may write to, where they are.
+        readable: Files and folders it may read, besides the system and its own program.
+
+    Raises:
+        UnavailableError: There is no bubblewrap here.
+    """
+    bubblewrap = shutil.which("bwrap", path=command.env.get("PATH"))
+    if bubblewrap is None:
+        raise UnavailableError(
+            "cannot isolate with bubblewrap: no bwrap on the PATH; install the package bubblewrap"
+        )
+    shown = [*_SYSTEM, *_expanded(_SETTINGS), *_programs(command.path), *readable]
+    words = [
+        *_OPTIONS,
+        *(word for path in shown for word in ("--ro-bind-try", path, path)),
+        *(word for path in writable for word in ("--bind", path, path)),
+        *("--chdir", command.cwd, "--", command.path, *command.argv[1:]),
+    ]
+    return replace(command, path=bubblewrap, argv=("bwrap", *words), cwd="/")
+
+
+def _expanded(patterns: Iterable[str]) -> Iterator[str]:
+    for pattern in patterns:
+        yield from glob.glob(pattern) if "*" in pattern else [pattern]  # noqa: PTH207 - strings
+
+
+def _programs(path: str) -> Iterator[str]:
+    """What has to be seen for the program at *path* to start."""
+    real = os.path.realpath(path)
+    prefixes = {str(Path(place).parent.parent) for place in (path, real) if _is_installed(place)}
+    if sys.executable and real == os.path.realpath(sys.executable):
+        prefixes |= {sys.prefix, sys.base_prefix}
+    for prefix in sorted(prefixes):
+        if not prefix.startswith(_SYSTEM):
+            yield from (f"{prefix}/{part}" for part in _INSTALLED)
+    yield from (place for place in (path, real) if not _is_installed(place))
+
+
+def _is_installed(path: str) -> bool:
+    """Whether it lies with other programs, and its libraries beside them."""
+    return Path(path).parent.name in ("bin", "sbin")

@@ -1,0 +1,265 @@
+"""`run` and `arun`: one command or source text, as one execution."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec
+
+from otel_codomon.executions.block import execution
+from otel_codomon.sandbox.cancellation import Cancellation, current_cancellation
+from otel_codomon.sandbox.ending import Ending, judge, usage_of
+from otel_codomon.sandbox.environment import trace_environment
+from otel_codomon.sandbox.host import run_to_end
+from otel_codomon.sandbox.isolation import ISOLATION
+from otel_codomon.sandbox.preparation import DoesNotCompileError, prepared
+from otel_codomon.sandbox.request import make_request
+from otel_codomon.sandbox.toolchains import UnavailableError
+from otel_codomon.values.execution import Kind, Outcome
+from otel_codomon.values.result import ExecutionResult
+from otel_codomon.values.verdict import Verdict
+
+if TYPE_CHECKING:
+    import resource
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+    from otel_codomon.executions.running import Execution
+    from otel_codomon.sandbox.ending import LimitSeen
+    from otel_codomon.sandbox.request import Request
+    from otel_codomon.values.limits import Limits
+
+P = ParamSpec("P")
+
+
+def run(
+    command: str | Sequence[str | bytes | os.PathLike[str]],
+    *,
+    language: str | None = None,
+    name: str | None = None,
+    timeout: float | None = None,
+    limits: Limits | None = None,
+    stdin: str | bytes | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    allow_env: Sequence[str] = (),
+    propagate: str = "none",
+    isolation: str = "none",
+    session_id: str | None = None,
+    attributes: Mapping[str, object] | None = None,
+) -> ExecutionResult:
+    """Run a command, or a source text, as one execution.
+
+    When this returns, nothing of the command's process tree is left, whatever
+    it did to get away from us.
+
+    Args:
+        command: Program and arguments as a list, or source text in *language*.
+        language: Language of the source text: ``python``, ``javascript``,
+            ``bash``, ``c``, ``cpp``, ``go``, ``rust`` or ``java``. Of a command
+            it is only what telemetry calls it.
+        name: What the execution is called: few different ones. The program's
+            name, or the language, by default.
+        timeout: Longest time, seconds. Then the tree gets SIGTERM, and SIGKILL
+            if that does not end it.
+        limits: What it may use; 1 MiB of each output stream is kept by default.
+        stdin: What it reads; nothing by default.
+        cwd: Working folder. By default ours for a command, and for source text
+            or inside bubblewrap a private one that is removed at the end.
+        env: Variables it gets, besides the few of ours that programs need.
+        allow_env: Names of more variables of ours that it gets; ``LC_*`` is
+            every name that begins so.
+        propagate: ``none``: it learns nothing of our telemetry. ``linked``: it
+            can report, in a trace of its own that ours has a link to. ``full``:
+            it reports into our trace, for code you trust.
+        isolation: ``none``: a process like any other of this user, which is no
+            security boundary. ``bubblewrap``: no network, a private /tmp, a
+            read-only system, process ids of its own.
+        session_id: The caller's session that asked for it.
+        attributes: More attributes of its span.
+
+    Returns:
+        How it went. A command that fails, is killed or runs out of time is a
+        result too; so is, as ``setup_error``, a toolchain that is not here.
+
+    Raises:
+        InvalidArgumentError: One of the arguments cannot mean anything; nothing
+            was started.
+    """
+    request = make_request(
+        command,
+        language=language,
+        name=name,
+        timeout=timeout,
+        limits=limits,
+        stdin=stdin,
+        cwd=cwd,
+        env=env,
+        allow_env=allow_env,
+        propagate=propagate,
+        isolation=isolation,
+    )
+    started = time.monotonic()
+    with execution(
+        request.name,
+        kind=Kind.COMMAND if request.source is None else Kind.SNIPPET,
+        language=request.language,
+        sandbox_type=ISOLATION[request.isolation],
+        timeout=request.timeout,
+        session_id=session_id,
+        code=request.source,
+        limits=request.limits,
+        attributes=attributes,
+    ) as current:
+        result = _carry_out(request, current, started)
+    # The totals are whole when the execution has ended. Where nothing is
+    # configured nobody watched, and what the kernel told at the end stands.
+    return replace(
+        result,
+        usage=current.usage or result.usage,
+        duration_seconds=time.monotonic() - started,
+    )
+
+
+def _carry_out(request: Request, current: Execution, started: float) -> ExecutionResult:
+    """Run *request* within *current*, and tell it how that went."""
+    deadline = None if request.timeout is None else started + request.timeout
+    try:
+        extra = trace_environment(current, request.propagate, os.environ)
+        request = replace(request, env={**request.env, **extra})
+        with prepared(request, deadline) as command:
+            ending = run_to_end(command, deadline=deadline, on_start=current.attach)
+        verdict, limit = judge(ending, request.limits)
+    except UnavailableError as error:
+        ending, limit = Ending(), None
+        verdict = Verdict(outcome=Outcome.SETUP_ERROR, reason=str(error))
+    except DoesNotCompileError as error:
+        ending, limit = error.ending, None
+        verdict = replace(error.verdict, reason=str(error))
+    if limit is not None:
+        _tell_limit(current, request.limits, limit)
+    _tell(current, request, ending, verdict)
+    return _result(current, ending, verdict)
+
+
+def _tell_limit(current: Execution, limits: Limits, limit: LimitSeen) -> None:
+    current.reach_limit(limit.limit, limit=getattr(limits, limit.field), seen=limit.seen)
+
+
+def _tell(current: Execution, request: Request, ending: Ending, verdict: Verdict) -> None:
+    started = ending.pid is not None
+    current.record(
+        outcome=verdict.outcome,
+        signal=verdict.signal,
+        reason=verdict.reason,
+        error_type=verdict.error_type,
+        exit_code=ending.returncode if started else verdict.exit_code,
+        pid=ending.pid,
+        executable=None if request.path is None else Path(request.path).name,
+        usage=usage_of(ending.rusage) if ending.rusage else None,
+        rusage=_struct_rusage(ending.rusage),
+        stdout_bytes=ending.output.total_bytes if started else None,
+        stderr_bytes=ending.errors.total_bytes if started else None,
+        truncated=(ending.output.is_truncated or ending.errors.is_truncated) if started else None,
+    )
+
+
+def _struct_rusage(figures: tuple[float, ...]) -> resource.struct_rusage | None:
+    if not figures:
+        return None
+    import resource  # noqa: PLC0415 - not on every platform; where there are figures there is it
+
+    return resource.struct_rusage(figures)
+
+
+def _result(current: Execution, ending: Ending, verdict: Verdict) -> ExecutionResult:
+    return ExecutionResult(
+        execution_id=current.execution_id,
+        outcome=verdict.outcome or Outcome.ERROR,
+        exit_code=verdict.exit_code,
+        signal=verdict.signal,
+        reason=verdict.reason,
+        duration_seconds=0.0,
+        output=ending.output,
+        errors=ending.errors,
+        usage=usage_of(ending.rusage),
+        pid=ending.pid,
+        trace_id=current.trace_id,
+        span_id=current.span_id,
+    )
+
+
+# --- the same for who must not wait ------------------------------------------
+
+
+def _in_thread(
+    function: Callable[P, ExecutionResult],
+) -> Callable[P, Coroutine[None, None, ExecutionResult]]:
+    """Return *function* as a coroutine function whose cancellation ends the command.
+
+    Each call has a thread of its own: those of asyncio's executor are few, and
+    a command may take hours.
+    """
+
+    async def call(*args: P.args, **kwargs: P.kwargs) -> ExecutionResult:
+        cancellation = Cancellation()
+        try:
+            context = contextvars.copy_context()
+            context.run(current_cancellation.set, cancellation)
+            work = _start_thread(functools.partial(context.run, function, *args, **kwargs))
+            return await _outlast(work, on_cancel=cancellation.say)
+        finally:
+            cancellation.close()
+
+    return call
+
+
+def _start_thread(work: Callable[[], ExecutionResult]) -> asyncio.Future[ExecutionResult]:
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[ExecutionResult] = loop.create_future()
+
+    def settle(result: ExecutionResult | None, error: BaseException | None) -> None:
+        if error is not None:
+            done.set_exception(error)
+        elif result is not None:
+            done.set_result(result)
+
+    def target() -> None:
+        try:
+            result, error = work(), None
+        except BaseException as raised:  # noqa: BLE001 - carried to who waits
+            result, error = None, raised
+        loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=target, name="otel-codomon-run", daemon=True).start()
+    return done
+
+
+async def _outlast(
+    work: asyncio.Future[ExecutionResult], *, on_cancel: Callable[[], object]
+) -> ExecutionResult:
+    """Wait for *work*; when cancelled, say so to it and still wait until it is over."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError as error:  # noqa: PERF203 - once, but for who insists
+            cancelled = error
+            on_cancel()
+    if cancelled is not None:
+        raise cancelled
+    return work.result()
+
+
+arun = _in_thread(run)
+arun.__name__ = arun.__qualname__ = "arun"
+arun.__doc__ = """`run` for coroutines: the event loop goes on meanwhile.
+
+Cancelling it ends the command with its tree, with outcome ``cancelled``; the
+cancellation goes on when nothing of the tree is left.
+"""

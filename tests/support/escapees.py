@@ -1,0 +1,71 @@
+"""Programs that misbehave, for commands under test."""
+
+from __future__ import annotations
+
+import os
+import select
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+# Leaves its session, its parent and every group, and ignores what can be
+# ignored. Says its process id when all that is done.
+ESCAPEE = """
+import os, signal, sys, time
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    os.write(writer, b"%d" % os.getpid())
+    os.close(writer)
+    while True:
+        time.sleep(1000)
+os.close(writer)
+print(os.read(reader, 20).decode(), flush=True)
+"""
+
+# The same, and then ignores SIGTERM itself.
+STUBBORN = (
+    ESCAPEE
+    + """
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(os.getpid(), flush=True)
+while True:
+    time.sleep(1000)
+"""
+)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is a process *pid*, be it a zombie."""
+    return Path(f"/proc/{pid}").exists()
+
+
+def stubborn_telling(path: Path) -> str:
+    """`STUBBORN`, telling its two ids on the named pipe *path*."""
+    opened = f"told = open({str(path)!r}, 'w')\nreader, "
+    return STUBBORN.replace("reader, ", opened, 1).replace("flush=True", "flush=True, file=told")
+
+
+class NamedPipe:
+    """A named pipe that the test reads; it never comes to an end."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self._file = os.fdopen(os.open(path, os.O_RDWR), "rb", buffering=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def number(self) -> int:
+        """The next line, which is a number. Fails when nobody writes for half a minute."""
+        assert select.select([self._file], [], [], 30)[0], "nobody wrote"
+        return int(self._file.readline())
