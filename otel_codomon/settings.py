@@ -160,6 +160,16 @@ def read_settings(
     return found
 
 
+def read_setting(name: str, environ: Mapping[str, str] | None = None) -> Setting[Any]:
+    """One setting by name, as the environment has it.
+
+    Raises:
+        InvalidArgumentError: The variable cannot mean anything.
+    """
+    option = next(option for option in OPTIONS if option.name == name)
+    return _setting(option, {}, os.environ if environ is None else environ)
+
+
 def _setting(
     option: Option, arguments: Mapping[str, object], environ: Mapping[str, str]
 ) -> Setting[Any]:

@@ -7,6 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Final, TypeVar, overload
 
+from otel_codomon.caches.control import ClearRequests
 from otel_codomon.emit.caches import CacheMetrics
 from otel_codomon.errors import CacheNameTakenError, CodomonError
 from otel_codomon.sources.caches.reading import DEFAULT_ADAPTERS
@@ -34,12 +35,11 @@ class CacheObserver:
 
     Attributes:
         registry: The caches.
-        before_look: Called at each collection, before the caches are looked at.
     """
 
     def __init__(self) -> None:
         self.registry = CacheRegistry()
-        self.before_look: Callable[[], None] | None = None
+        self._requests = ClearRequests(self.registry.clear, self.registry.names)
         self._lock = threading.Lock()
         self._global: CacheMetrics | None = None
         self._chosen: CacheMetrics | None = None
@@ -71,9 +71,8 @@ class CacheObserver:
                 self._global.is_on = True
 
     def readings(self) -> tuple[NamedReading, ...]:
-        """Look at every cache."""
-        if self.before_look is not None:
-            self.before_look()
+        """Do what other processes have asked for, then look at every cache."""
+        self._requests.take()
         return self.registry.readings()
 
     def observe_found(

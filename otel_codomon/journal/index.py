@@ -173,7 +173,7 @@ class _Builder:
         number = self._session_numbers.get(record.key)
         if number is None:
             number = self._session_numbers[record.key] = len(self.index.sessions)
-            self.index.sessions.append(Session(record.key, _pid(record.payload)))
+            self.index.sessions.append(Session(record.key, pid_in(record.payload)))
         return number
 
     def _place(self, record: Record, segment: int, session: int) -> None:
@@ -229,7 +229,8 @@ def read_from(descriptor: int, start: int, length: int) -> bytes:
     return b"".join(parts)
 
 
-def _pid(payload: bytes) -> int | None:
+def pid_in(payload: bytes) -> int | None:
+    """The process id that the payload of a SESSION record tells; None where it does not."""
     try:
         pid = json.loads(payload)["pid"]
     except (ValueError, KeyError, TypeError):  # a record of somebody's fantasy

@@ -313,6 +313,15 @@ def _lock_segment(folder_fd: int, name: str, flags: int) -> int | None:
 _writers: dict[int, Writer] = {}
 
 
+def open_sessions(stream: str) -> list[tuple[str, bytes]]:
+    """Folder and session of each writer of *stream* that this process has."""
+    return [
+        (writer.folder, writer.session)
+        for writer in tuple(_writers.values())
+        if writer.stream == stream
+    ]
+
+
 def _before_fork() -> None:
     for writer in tuple(_writers.values()):
         writer._lock.acquire()  # noqa: SLF001 - same module

@@ -17,8 +17,6 @@ from otel_codomon.values.cache import NO_COUNTS, NamedReading
 from otel_codomon.values.cache_findings import Span, find_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from otel_codomon.sources.caches.adapter import CacheAdapter
     from otel_codomon.sources.caches.aside import Call
     from otel_codomon.values.cache import CacheReading, Counts
@@ -165,7 +163,22 @@ class CacheRegistry:
         empty = observed.traits.clear
         if empty is None:
             return f"a cache of kind {observed.kind} is not ours to clear"
-        return self._clear(cache, empty)
+        outcome: list[str | None] = []
+
+        def attempt() -> None:
+            try:
+                empty(cache)
+            except Exception as error:  # noqa: BLE001 - the answer says so
+                outcome.append(f"{type(error).__name__} was raised")
+            else:
+                outcome.append(None)
+
+        with self._looking:
+            if observed.traits.blocks:
+                self._aside.call(attempt, timeout_seconds=_COLLECTION_SECONDS)
+            else:
+                attempt()
+        return outcome[0] if outcome else "it has not come to an end yet"
 
     def names(self) -> tuple[str, ...]:
         """The names of what is observed."""
@@ -194,20 +207,6 @@ class CacheRegistry:
         self._late[observed.name] = call
         observed.complain(TimeoutError(f"it did not answer in {remaining:.2f} s"))
         return None
-
-    def _clear(self, cache: object, empty: Callable[[object], object]) -> str | None:
-        outcome: list[str | None] = []
-
-        def attempt() -> None:
-            try:
-                empty(cache)
-            except Exception as error:  # noqa: BLE001 - the answer says so
-                outcome.append(f"{type(error).__name__} was raised")
-            else:
-                outcome.append(None)
-
-        self._aside.call(attempt, timeout_seconds=_COLLECTION_SECONDS)
-        return outcome[0] if outcome else "it has not come to an end yet"
 
     def _is_known(self, owner: object, name: str) -> bool:
         for observed in self._caches.values():
