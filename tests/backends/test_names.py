@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import pytest
 from support.every_name import attributes_of, every_metric, value_of
 from support.programs import wait_for
-from support.prometheus_names import label_of, name_of, sample_of, type_of
 from support.stack import LocalStack
 
 from otel_codomon.names import METRICS, Metric
+from tools.dashboards.prometheus_names import label_of, name_of, sample_of, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
