@@ -67,10 +67,10 @@ class CacheReading(NamedTuple):
         capacity: Most entries it will hold; None also where the library's limit
             is not a number of entries.
         size_bytes: Memory or storage the entries take, bytes.
-        unbounded: Whether it is known to have no limit.
+        estimated: Names of the fields that are bounds or estimates.
         epoch: Changes when the library's counts have begun again at zero; None
             where the adapter cannot know, and only falling counts tell.
-        estimated: Names of the fields that are bounds or estimates.
+        unbounded: Whether it is known to have no limit.
         returning: Misses of keys that were evicted a short while ago: those
             that a cache of twice the capacity would have answered.
     """
@@ -83,9 +83,9 @@ class CacheReading(NamedTuple):
     entries: int | None = None
     capacity: int | None = None
     size_bytes: int | None = None
-    unbounded: bool = False
-    epoch: int | str | None = None
     estimated: frozenset[str] = frozenset()
+    epoch: int | str | None = None
+    unbounded: bool = False
     returning: int | None = None
 
     @property

@@ -11,8 +11,11 @@ from otel_codomon.sources.caches.adapter import CacheTraits, is_made_by
 from otel_codomon.sources.caches.counting import capacity_in_entries, is_counted, read_counted
 from otel_codomon.values.cache import CacheReading
 
-# The classes, since cachetools 7, whose private counts `_peek` reads.
-_COUNTING_CLASSES: Final = ("InfoMixin", "LockedInfoMixin", "ConditionInfoMixin")
+# Since cachetools 7: the private counts of the classes that count.
+_COUNTS: Final = tuple(
+    (f"_{name}__hits", f"_{name}__misses")
+    for name in ("InfoMixin", "LockedInfoMixin", "ConditionInfoMixin")
+)
 
 
 class CachetoolsAdapter:
@@ -35,24 +38,23 @@ class CachetoolsAdapter:
 
     def read(self, cache: object, /) -> CacheReading:
         """Read what is there, with no lock taken and nothing changed."""
-        store = getattr(cache, "cache", None) if _is_cached(cache) else cache
-        held = _read_store(store)
-        if store is cache or not hasattr(cache, "cache_info"):
+        own: dict[str, Any] = cache.__dict__
+        if "cache_key" not in own:
+            return _read_store(cache)
+        held = _read_store(cast("Any", cache).cache)
+        if getattr(cache, "cache_info", None) is None:
             return held
+        hits, misses = _peek(cache, own)
         return CacheReading(
-            hits=_peek(cache, "hits"),
-            misses=_peek(cache, "misses"),
-            clears=0,
-            entries=held.entries,
-            capacity=held.capacity,
-            unbounded=held.unbounded,
+            hits, misses, None, None, 0, held.entries, held.capacity, unbounded=held.unbounded
         )
 
     def traits(self, cache: object, /) -> CacheTraits:
         """In memory; a function's ``cache_clear`` can be watched."""
         if not _is_cached(cache):
             return _CACHE
-        return _COUNTING_FUNCTION if hasattr(cache, "cache_info") else _FUNCTION
+        counts = getattr(cache, "cache_info", None) is not None
+        return _COUNTING_FUNCTION if counts else _FUNCTION
 
 
 def _is_cached(cache: object) -> bool:
@@ -76,27 +78,30 @@ def _read_store(store: Any) -> CacheReading:  # noqa: ANN401 - a cache, any mapp
         return CacheReading(entries=0)
     if is_counted(store):
         return read_counted(store)
-    return CacheReading(
-        entries=len(_entries(store)),
-        capacity=capacity_in_entries(store),
-        unbounded=not hasattr(store, "maxsize"),
-    )
+    own: dict[str, Any] = getattr(store, "__dict__", {})
+    held = own.get("_Cache__data")
+    if held is None:
+        return CacheReading(entries=len(store), unbounded=not hasattr(store, "maxsize"))
+    return CacheReading(entries=len(held), capacity=capacity_in_entries(store))
 
 
-def _peek(cached: Any, count: str) -> int | None:  # noqa: ANN401 - what `cached` returned
-    """Read the private *count*: an attribute since cachetools 7, a closure's variable before.
+def _peek(cached: Any, own: dict[str, Any]) -> tuple[int | None, int | None]:  # noqa: ANN401 - what `cached` returned
+    """Read private counts: attributes since cachetools 7, variables of closures before.
 
     Returns:
-        The count; None where this version keeps it elsewhere.
+        Hits and misses; None where this version keeps them elsewhere.
     """
-    own = vars(cached)
-    for name in _COUNTING_CLASSES:
-        if f"_{name}__{count}" in own:
-            return cast("int", own[f"_{name}__{count}"])
+    for hits, misses in _COUNTS:
+        if hits in own:
+            return own[hits], own[misses]
+    return _peek_variable(cached, "hits"), _peek_variable(cached, "misses")
+
+
+def _peek_variable(cached: Any, name: str) -> int | None:  # noqa: ANN401 - a function
     for function in (cached.cache_info, cached):
         variables = getattr(getattr(function, "__code__", None), "co_freevars", ())
-        if count in variables:
-            return cast("int", function.__closure__[variables.index(count)].cell_contents)
+        if name in variables:
+            return cast("int", function.__closure__[variables.index(name)].cell_contents)
     return None
 
 

@@ -56,9 +56,15 @@ class _Now(threading.local):
 
 
 class _Tally:
-    """What is counted for one cache."""
+    """What is counted for one cache.
 
-    def __init__(self) -> None:
+    Args:
+        base: Its type, which tells what can be counted.
+    """
+
+    def __init__(self, base: type[Any]) -> None:
+        self.tells_evictions = hasattr(base, "maxsize")
+        self.tells_expirations = hasattr(base, "expire")
         self.hits = _Ticker()
         self.misses = _Ticker()
         self.evictions = _Ticker()
@@ -296,7 +302,7 @@ def count_lookups(cache: C) -> C:
             "mapping; observe it with an adapter of your own, as observe_cache(adapters=...)",
         )
     counted = _change_class(cache, base)
-    counted.__dict__[_TALLY] = _Tally()
+    counted.__dict__[_TALLY] = _Tally(base)
     return counted
 
 
@@ -340,18 +346,18 @@ def _entries(cache: Any) -> Any:  # noqa: ANN401 - any mapping
 def read_counted(cache: Any) -> CacheReading:  # noqa: ANN401 - any mapping
     """Read what was counted for *cache*, one that is counted."""
     tally = _tally(cache)
-    capacity = getattr(cache, "maxsize", None)
-    evicts = capacity is not None
+    hits, misses, clears = tally.hits.read(), tally.misses.read(), tally.clears.read()
+    if not tally.tells_evictions:
+        return CacheReading(hits, misses, None, None, clears, len(cache), unbounded=True)
     return CacheReading(
-        hits=tally.hits.read(),
-        misses=tally.misses.read(),
-        evictions=tally.evictions.read() if evicts else None,
-        expirations=tally.expirations.read() if hasattr(cache, "expire") else None,
-        clears=tally.clears.read(),
+        hits,
+        misses,
+        tally.evictions.read(),
+        tally.expirations.read() if tally.tells_expirations else None,
+        clears,
         entries=len(_entries(cache)),
         capacity=capacity_in_entries(cache),
-        unbounded=not evicts,
-        returning=tally.returning.read() if evicts else None,
+        returning=tally.returning.read(),
     )
 
 

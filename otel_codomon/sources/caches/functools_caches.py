@@ -43,10 +43,8 @@ class LruCacheAdapter:
             return CacheReading(hits, misses, 0, None, 0, entries, unbounded=True)
         evictions = max(0, misses - entries) if entries >= capacity > 0 else 0
         estimated = _EVICTIONS_ARE_ESTIMATED if capacity else _NOTHING_IS_ESTIMATED
-        # By place as far as it goes: names cost half a microsecond.
-        return CacheReading(
-            hits, misses, evictions, None, 0, entries, capacity, estimated=estimated
-        )
+        # By place: names cost half a microsecond.
+        return CacheReading(hits, misses, evictions, None, 0, entries, capacity, None, estimated)
 
     def traits(self, cache: object, /) -> CacheTraits:
         """In memory, with a ``cache_clear`` that can be watched."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,11 +48,21 @@ def _results(cache: Any) -> Iterator[list[int]]:  # noqa: ANN401 - a Memory or a
     store = getattr(cache, "store_backend", None)
     if store is None:
         return  # a Memory of location None caches nothing
-    folder = Path(store.location, getattr(cache, "func_id", ""))
+    folder = Path(store.location, _function_folder(cache))
     for path, _, files in os.walk(folder):
         name = Path(path).name
         if len(name) == _RESULT_DIGITS and _RESULT.issuperset(name):
             yield [_size_bytes(Path(path, file)) for file in files]
+
+
+def _function_folder(cache: Any) -> str:  # noqa: ANN401 - a Memory or a MemorizedFunc
+    """Where below the store the results of a function are; the store itself for a Memory."""
+    if not hasattr(cache, "func"):
+        return ""
+    if hasattr(cache, "func_id"):
+        return str(cache.func_id)
+    memory: Any = sys.modules["joblib.memory"]  # before joblib 1.4: worked out at each call
+    return str(memory._build_func_identifier(cache.func))  # noqa: SLF001 - as joblib does
 
 
 def _size_bytes(file: Path) -> int:

@@ -162,7 +162,7 @@ class ObservedCache:
                 return self.latest
             if raw.follows(before):
                 self._raw = raw
-                self.latest = raw.on_top_of(self._base)
+                self.latest = raw if self._base is NO_COUNTS else raw.on_top_of(self._base)
                 return self.latest
         return self._account_with_care(self._completed(cache, raw), emptied)
 
