@@ -14,7 +14,8 @@ help: ## say what each door does
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 		echo "cannot set up: $(PYTHON) is older than Python 3.10; name a newer one, as make PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "cannot set up: $(PYTHON) makes no virtual environments; install its venv package (python3-venv on Debian), or name another, as make PYTHON=python3.12" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 
 $(VENV)/.runtime: $(VENV)/bin/python pyproject.toml
