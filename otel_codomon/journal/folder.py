@@ -23,6 +23,7 @@ SUFFIX = ".seg"
 # whoever reads executions does not read past metrics.
 TRACES = "t"
 METRICS = "m"
+STREAMS = {"traces": TRACES, "metrics": METRICS}
 # What was refused by a collector or is damaged, kept for a look.
 ASIDE = "x"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -73,7 +74,7 @@ class Index:
         sessions: The processes that wrote them.
         resources: Payloads of RESOURCE records, by key.
         damaged: Stretches of bytes that are no record.
-        unfinished_in: Segments with a start whose end is not known.
+        read_unix_ns: When the reading began, nanoseconds since the epoch.
     """
 
     names: list[str] = field(default_factory=list)
@@ -81,7 +82,7 @@ class Index:
     sessions: list[Session] = field(default_factory=list)
     resources: dict[bytes, bytes] = field(default_factory=dict)
     damaged: int = 0
-    unfinished_in: set[str] = field(default_factory=set)
+    read_unix_ns: int = field(default_factory=time.time_ns)
 
     def is_alive(self, place: Place) -> bool:
         """Whether the process that started an execution may still end it."""
@@ -192,13 +193,10 @@ class _Builder:
         )
 
     def find_living(self) -> None:
-        """Find out which processes live, and which segments hold starts without an end."""
+        """Find out which processes live."""
         for name, session in self._last_session.items():
             if session != _NOBODY and is_locked(self._folder_fd, name):
                 self.index.sessions[session].is_alive = True
-        for place in self.index.places.values():
-            if place.signal == segments.STARTED:
-                self.index.unfinished_in.add(self.index.names[place.segment])
 
 
 def is_locked(folder_fd: int, name: str) -> bool:
@@ -214,6 +212,19 @@ def is_locked(folder_fd: int, name: str) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def read_record(folder_fd: int, name: str, place: Place) -> Record | None:
+    """The record at *place* in the segment *name*; None where it is gone."""
+    try:
+        descriptor = folders.open_file(folder_fd, name, os.O_RDONLY)
+    except OSError:  # evicted since it was indexed
+        return None
+    try:
+        raw = os.pread(descriptor, place.end - place.start, place.start)
+    finally:
+        os.close(descriptor)
+    return next((item for item in decode(raw) if isinstance(item, Record)), None)
 
 
 def read_from(descriptor: int, start: int, length: int) -> bytes:

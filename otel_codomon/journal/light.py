@@ -242,10 +242,14 @@ _SENDER = (
 )
 
 
-def spawn_sender(folder: str) -> int | None:
+def spawn_sender(folder: str, *, environ: Mapping[str, str] | None = None) -> int | None:
     """Start a process of its own that ships *folder* and ends when all is shipped.
 
     It has no terminal, no session and no output in common with this process.
+
+    Args:
+        folder: Path of the journal.
+        environ: Its environment; None for this process's own.
 
     Returns:
         Its process id; None where it could not be started.
@@ -255,7 +259,7 @@ def spawn_sender(folder: str) -> int | None:
         return os.posix_spawn(
             sys.executable,
             [sys.executable, "-c", _SENDER, folder],
-            os.environ,
+            os.environ if environ is None else environ,
             file_actions=devnull,
             setsid=True,
         )

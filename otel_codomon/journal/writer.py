@@ -37,6 +37,8 @@ DURABILITIES = (PROCESS, POWER, STRICT)
 MAX_SEGMENT_BYTES = 8 * 1024 * 1024
 # So that the age cap of 48 h is kept to within an hour.
 MAX_SEGMENT_AGE_NS = 3600 * 10**9
+# A dead process's segment that is older than this is left as it is.
+TAKE_OVER_AGE_NS = MAX_SEGMENT_AGE_NS // 2
 # How many segments of others are tried before a new one is made.
 _TAKE_OVER_TRIES = 4
 
@@ -258,7 +260,7 @@ class Writer:
         """A segment that a dead process left and that has room."""
         names = folders.segment_names(folder_fd, self.stream)
         for name in names[: -_TAKE_OVER_TRIES - 1 : -1]:
-            if not 0 <= now - folders.created_unix_ns(name) < MAX_SEGMENT_AGE_NS // 2:
+            if not 0 <= now - folders.created_unix_ns(name) < TAKE_OVER_AGE_NS:
                 break
             descriptor = _lock_segment(folder_fd, name, os.O_WRONLY | os.O_APPEND)
             if descriptor is None:

@@ -220,14 +220,21 @@ class Collector:
         self,
         *,
         poison: str | None = None,
+        poison_status: int = 400,
+        poison_grpc_code: str = "INVALID_ARGUMENT",
         max_bytes: int | None = None,
         authorization: str | None = None,
     ) -> None:
-        """Refuse requests that hold *poison* (400), are too large (413) or lack the header (401).
+        """Refuse requests that hold *poison*, are too large (413) or lack the header (401).
 
         Each call replaces the one before.
         """
-        rules = {"poison": poison, "max_bytes": max_bytes, "authorization": authorization}
+        rules = {
+            "poison": poison,
+            "poison_answer": {"status": poison_status, "grpc_code": poison_grpc_code},
+            "max_bytes": max_bytes,
+            "authorization": authorization,
+        }
         self._do("rules", rules=rules)
 
     def down(self) -> None:
@@ -241,6 +248,12 @@ class Collector:
     def clear(self) -> None:
         """Forget what came in."""
         self._do("clear")
+
+    def reset(self) -> None:
+        """Begin anew: nothing received, nothing planned, up."""
+        self.clear()
+        self._do("forget_plan")
+        self.up()
 
     # --- what came in ---
 

@@ -14,6 +14,7 @@ import struct
 import sys
 import threading
 import time
+import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -37,6 +38,7 @@ METHODS: Final = {
         ("logs", "Logs", "logs"),
     )
 }
+DECOMPRESS: Final[dict[str, Any]] = {"gzip": gzip.decompress, "deflate": zlib.decompress}
 _GRPC_CODES: Final = {code.name: code for code in grpc.StatusCode}
 
 
@@ -96,7 +98,8 @@ class State:
             return {"status": 413, "grpc_code": "RESOURCE_EXHAUSTED"}
         poison = self.rules.get("poison")
         if poison is not None and poison.encode() in request.body:
-            return {"status": 400, "grpc_code": "INVALID_ARGUMENT"}
+            answer: dict[str, Any] = self.rules["poison_answer"]
+            return answer
         wanted = self.rules.get("authorization")
         if wanted is not None and request.headers.get("authorization") != wanted:
             return {"status": 401, "grpc_code": "UNAUTHENTICATED"}
@@ -153,7 +156,8 @@ class Handler(BaseHTTPRequestHandler):
         if len(body) < length:
             self.close_connection = True
             return None
-        return gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body
+        decompress = DECOMPRESS.get(self.headers.get("content-encoding", ""))
+        return body if decompress is None else decompress(body)
 
     def _answer(self, signal: str, fault: dict[str, Any]) -> None:
         if fault.get("reset") == "after":
@@ -367,6 +371,13 @@ class Server:
     def rules(self, *, rules: dict[str, Any]) -> dict[str, int]:
         """Refuse what breaks one of *rules*."""
         self.state.rules = rules
+        return {}
+
+    def forget_plan(self) -> dict[str, int]:
+        """Say yes to everything from now on."""
+        with self.state.changed:
+            self.state.plan.clear()
+            self.state.always, self.state.rules = {}, {}
         return {}
 
     def wait(self, *, at_least: dict[str, int], timeout_seconds: float) -> dict[str, Any]:

@@ -1,0 +1,204 @@
+"""What waits to be delivered, in order, a batch at a time."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from otel_codomon.journal import folder as folders, segments
+from otel_codomon.journal.endpoints import METRICS, TRACES
+from otel_codomon.journal.facts import facts_of
+from otel_codomon.journal.index import MAX_READ_BYTES, is_locked, read_from
+from otel_codomon.journal.segments import HISTORY, Record, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from otel_codomon.journal.state import State
+
+MAX_BATCH_BYTES: Final = 2 * 1024 * 1024 - 64 * 1024
+"""Of one request: collectors take 4 MiB over gRPC and 20 MiB over HTTP; with room to spare."""
+
+METRICS_AGE_SECONDS: Final = 3600.0
+"""Metrics that are older are not worth sending: stores refuse points out of their order."""
+
+# The streams whose segments a signal is found in, and the kind of record that
+# holds its requests. An ENDED record becomes requests of both signals.
+_STREAMS: Final = {TRACES: (folders.TRACES,), METRICS: (folders.TRACES, folders.METRICS)}
+_REQUESTS: Final = {TRACES: segments.TRACES, METRICS: segments.METRICS}
+
+
+class Item(NamedTuple):
+    """A piece of the journal that is delivered or passed over as one.
+
+    Attributes:
+        segment: Its segment.
+        end: Offset after it; None for a part of a record that is not the last.
+        payload: The request; None for what is not to be delivered.
+        time_unix_ns: When it was written.
+    """
+
+    segment: str
+    end: int | None
+    payload: bytes | None
+    time_unix_ns: int
+
+
+class Backlog:
+    """What of one signal waits in a journal.
+
+    Args:
+        folder_fd: The journal's folder.
+        signal: `TRACES` or `METRICS`.
+        state: How far it was delivered; moved on by `done`.
+    """
+
+    def __init__(self, folder_fd: int, signal: str, state: State) -> None:
+        self.signal = signal
+        self.damaged = 0
+        self.outdated = 0
+        self._folder_fd = folder_fd
+        self._offsets = state.sent[signal]
+        self._resources: dict[bytes, bytes] = {}
+
+    def waiting_bytes(self) -> dict[str, int]:
+        """Bytes after what was delivered, by segment: what there is to look through."""
+        return {name: end - self._offsets.get(name, 0) for name, end in self.waiting_ends().items()}
+
+    def waiting_ends(self) -> dict[str, int]:
+        """Where each segment ends that was not delivered up to there, oldest first."""
+        found = {}
+        for stream in _STREAMS[self.signal]:
+            for name in folders.segment_names(self._folder_fd, stream):
+                end = segment_size(self._folder_fd, name)
+                if end > self._offsets.get(name, 0):
+                    found[name] = end
+        return found
+
+    def next_batch(self, max_bytes: int = MAX_BATCH_BYTES) -> list[Item]:
+        """The next items in order; their payloads together no longer than *max_bytes*.
+
+        At least one payload, however long, if any waits. Items without a
+        payload are to be passed over.
+        """
+        batch: list[Item] = []
+        size = 0
+        for name in self.waiting_ends():
+            for item in self._items(name):
+                length = len(item.payload or b"")
+                if size and size + length > max_bytes:
+                    return batch
+                size += length
+                _add(batch, item)
+        return batch
+
+    def done(self, items: list[Item]) -> None:
+        """Note that *items* need not be looked at again."""
+        for item in items:
+            if item.end is not None:
+                self._offsets[item.segment] = max(item.end, self._offsets.get(item.segment, 0))
+
+    def _items(self, name: str) -> Iterator[Item]:
+        try:
+            descriptor = folders.open_file(self._folder_fd, name, os.O_RDONLY)
+        except OSError:  # evicted since it was listed
+            return
+        try:
+            yield from self._items_of(name, descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _items_of(self, name: str, descriptor: int) -> Iterator[Item]:
+        at = self._offsets.get(name, 0)
+        window = MAX_BATCH_BYTES
+        while True:
+            read = read_from(descriptor, at, window)
+            end = 0
+            for item in decode(read):
+                end = item.end
+                yield self._item(name, at, item, descriptor)
+            if len(read) < window:
+                yield from self._tail(name, at + end, at + len(read))
+                return
+            if not end:  # one record longer than the window
+                window *= 4
+                if window > MAX_READ_BYTES:
+                    return
+            at += end
+
+    def _item(self, name: str, base: int, item: Record | segments.Damage, descriptor: int) -> Item:
+        end = base + item.end
+        if not isinstance(item, Record):
+            self.damaged += 1
+            return Item(name, end, None, 0)
+        if item.signal == segments.RESOURCE:
+            self._resources[item.key] = item.payload
+        payload = self._payload(item, descriptor)
+        if payload is not None and self._is_outdated(item):
+            self.outdated += 1
+            payload = None
+        return Item(name, end, payload, item.time_unix_ns)
+
+    def _payload(self, record: Record, descriptor: int) -> bytes | None:
+        if record.flags & HISTORY:
+            return None
+        if record.signal == _REQUESTS[self.signal]:
+            return record.payload
+        if record.signal == segments.ENDED:
+            return self._request_of(record, descriptor)
+        return None
+
+    def _request_of(self, record: Record, descriptor: int) -> bytes | None:
+        """The request that an execution written as a value becomes."""
+        from otel_codomon.journal import conversion  # noqa: PLC0415 - protobuf, 40 ms; not every journal has such
+
+        facts = facts_of(record)
+        if facts is None:
+            self.damaged += 1
+            return None
+        make = _MAKERS[self.signal]
+        resource = self._resource(facts.resource_key, descriptor)
+        return make(conversion, facts, conversion.resource_attributes(resource))
+
+    def _resource(self, key: bytes | None, descriptor: int) -> bytes | None:
+        """The resource of this key; it may stand before where we began to read."""
+        if key is not None and key not in self._resources:
+            for item in decode(read_from(descriptor, 0, MAX_READ_BYTES)):
+                if isinstance(item, Record) and item.signal == segments.RESOURCE:
+                    self._resources[item.key] = item.payload
+        return None if key is None else self._resources.get(key)
+
+    def _is_outdated(self, record: Record) -> bool:
+        age_seconds = (time.time_ns() - record.time_unix_ns) / 1e9
+        return self.signal == METRICS and age_seconds > METRICS_AGE_SECONDS
+
+    def _tail(self, name: str, start: int, end: int) -> Iterator[Item]:
+        """Pass over, and count, a record that a process left torn when it died."""
+        # One that is being written now is none of that: its writer has the lock.
+        if start < end and not is_locked(self._folder_fd, name):
+            self.damaged += 1
+            yield Item(name, end, None, 0)
+
+
+def _add(batch: list[Item], item: Item) -> None:
+    """Add *item*; one to pass over takes the place of one before it in its segment."""
+    if item.payload is None and batch:
+        last = batch[-1]
+        if last.payload is None and last.segment == item.segment:
+            batch.pop()
+    batch.append(item)
+
+
+def segment_size(folder_fd: int, name: str) -> int:
+    """Size of a segment, bytes; 0 where it is gone."""
+    try:
+        return os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_size
+    except OSError:  # evicted since it was listed
+        return 0
+
+
+_MAKERS: Final[dict[str, Callable[..., bytes]]] = {
+    TRACES: lambda conversion, facts, resource: conversion.span_request(facts, resource),
+    METRICS: lambda conversion, facts, resource: conversion.metrics_request(facts, resource),
+}

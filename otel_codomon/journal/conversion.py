@@ -1,0 +1,195 @@
+"""Executions that were written as values become OTLP requests: a span, and points of histograms.
+
+The same facts always give the same bytes, so that a request that is sent again
+is the same request.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import (
+    AnyValue,
+    ArrayValue,
+    InstrumentationScope,
+    KeyValue,
+)
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    AggregationTemporality,
+    Exemplar,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    NumberDataPoint,
+    Sum,
+)
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from otel_codomon import names
+from otel_codomon.values.cleaning import MAX_NAME, clean_text
+from otel_codomon.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from otel_codomon.journal.facts import SpanFacts
+
+_INT64: Final = 2**63
+_DELTA: Final = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+
+# What an execution's metrics carry: its labels and its outcome.
+_LABELS: Final = (
+    names.EXECUTION_NAME,
+    names.EXECUTION_KIND,
+    names.EXECUTION_LANGUAGE,
+    names.SANDBOX_TYPE,
+)
+_ENDED: Final = (*_LABELS, names.EXECUTION_OUTCOME)
+# Histograms that are fed from an attribute of the span.
+_FROM_ATTRIBUTES: Final = (
+    (names.EXECUTION_CPU_TIME, names.USAGE_CPU_TIME),
+    (names.EXECUTION_MEMORY_PEAK, names.USAGE_MEMORY_PEAK),
+)
+_DISK_IO: Final = (("read", names.USAGE_DISK_READ), ("write", names.USAGE_DISK_WRITE))
+
+
+def resource_attributes(payload: bytes | None) -> dict[str, Any]:
+    """The attributes in a RESOURCE record; none where it is missing or strange."""
+    try:
+        told = json.loads(payload or b"{}")
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def span_request(facts: SpanFacts, resource: Mapping[str, Any]) -> bytes:
+    """One request with the span of an execution that has ended."""
+    span = Span(
+        trace_id=bytes.fromhex(facts.trace_id),
+        span_id=bytes.fromhex(facts.span_id),
+        parent_span_id=bytes.fromhex(facts.parent_span_id or ""),
+        name=clean_text(facts.name, limit=MAX_NAME),
+        kind=facts.kind,  # type: ignore[arg-type] # a number, as OTLP has it
+        start_time_unix_nano=facts.started_unix_ns,
+        end_time_unix_nano=facts.ended_unix_ns or facts.started_unix_ns,
+        attributes=_pairs(facts.attributes),
+        status=Status(
+            code=facts.status,  # type: ignore[arg-type] # as above
+            message=clean_text(facts.message),
+        ),
+        events=[
+            Span.Event(
+                name=clean_text(event.get("name", ""), limit=MAX_NAME),
+                time_unix_nano=int(event.get("unix_ns", 0)),
+                attributes=_pairs(event.get("attributes", {})),
+            )
+            for event in facts.events
+        ],
+    )
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add(resource=Resource(attributes=_pairs(resource)))
+    group.scope_spans.add(scope=_scope(), spans=[span], schema_url=names.SCHEMA_URL)
+    return request.SerializeToString(deterministic=True)
+
+
+def metrics_request(facts: SpanFacts, resource: Mapping[str, Any]) -> bytes:
+    """One request with what the SDK would have recorded at the end of the execution.
+
+    Delta temporality: a process that lives as long as one command has no totals.
+    """
+    metrics = [_duration(facts)]
+    for row, key in _FROM_ATTRIBUTES:
+        value = facts.attributes.get(key)
+        if isinstance(value, (int, float)):
+            metrics.append(_histogram(row, float(value), facts, _ENDED))
+    metrics += _disk_io(facts)
+    request = ExportMetricsServiceRequest()
+    group = request.resource_metrics.add(resource=Resource(attributes=_pairs(resource)))
+    group.scope_metrics.add(scope=_scope(), metrics=metrics, schema_url=names.SCHEMA_URL)
+    return request.SerializeToString(deterministic=True)
+
+
+def _scope() -> InstrumentationScope:
+    return InstrumentationScope(name=names.SCOPE, version=__version__)
+
+
+def _duration(facts: SpanFacts) -> Metric:
+    ended = facts.ended_unix_ns or facts.started_unix_ns
+    seconds = max(0, ended - facts.started_unix_ns) / 1e9
+    return _histogram(names.EXECUTION_DURATION, seconds, facts, (*_ENDED, names.ERROR_TYPE))
+
+
+def _histogram(row: names.Metric, value: float, facts: SpanFacts, keys: Iterable[str]) -> Metric:
+    counts = [0] * (len(row.boundaries) + 1)
+    counts[bisect_left(row.boundaries, value)] = 1
+    point = HistogramDataPoint(
+        attributes=_chosen(facts.attributes, keys),
+        start_time_unix_nano=facts.started_unix_ns,
+        time_unix_nano=facts.ended_unix_ns or facts.started_unix_ns,
+        count=1,
+        sum=value,
+        min=value,
+        max=value,
+        bucket_counts=counts,
+        explicit_bounds=row.boundaries,
+        exemplars=[
+            Exemplar(
+                as_double=value,
+                time_unix_nano=facts.ended_unix_ns or facts.started_unix_ns,
+                trace_id=bytes.fromhex(facts.trace_id),
+                span_id=bytes.fromhex(facts.span_id),
+            )
+        ],
+    )
+    data = Histogram(data_points=[point], aggregation_temporality=_DELTA)
+    return Metric(name=row.name, unit=row.unit, description=row.description, histogram=data)
+
+
+def _disk_io(facts: SpanFacts) -> list[Metric]:
+    points = [
+        NumberDataPoint(
+            attributes=_chosen({**facts.attributes, names.DISK_IO_DIRECTION: way}, _IO_KEYS),
+            start_time_unix_nano=facts.started_unix_ns,
+            time_unix_nano=facts.ended_unix_ns or facts.started_unix_ns,
+            as_int=min(value, _INT64 - 1),
+        )
+        for way, key in _DISK_IO
+        if isinstance(value := facts.attributes.get(key), int) and value >= 0
+    ]
+    if not points:
+        return []
+    row = names.EXECUTION_DISK_IO
+    data = Sum(data_points=points, aggregation_temporality=_DELTA, is_monotonic=True)
+    return [Metric(name=row.name, unit=row.unit, description=row.description, sum=data)]
+
+
+_IO_KEYS: Final = (*_LABELS, names.DISK_IO_DIRECTION)
+
+
+def _chosen(attributes: Mapping[str, Any], keys: Iterable[str]) -> list[KeyValue]:
+    return _pairs({key: attributes[key] for key in keys if key in attributes})
+
+
+def _pairs(attributes: Mapping[str, Any]) -> list[KeyValue]:
+    return [
+        KeyValue(key=clean_text(key, limit=MAX_NAME), value=_value(value))
+        for key, value in attributes.items()
+        if value is not None
+    ]
+
+
+def _value(value: Any) -> AnyValue:  # noqa: ANN401 - any value that JSON can carry
+    if isinstance(value, bool):
+        return AnyValue(bool_value=value)
+    if isinstance(value, int) and -_INT64 <= value < _INT64:
+        return AnyValue(int_value=value)
+    if isinstance(value, float):
+        return AnyValue(double_value=value)
+    if isinstance(value, (list, tuple)):
+        return AnyValue(array_value=ArrayValue(values=[_value(item) for item in value]))
+    return AnyValue(string_value=clean_text(value))

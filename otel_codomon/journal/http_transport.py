@@ -1,0 +1,270 @@
+"""Requests over HTTP that can neither hang nor grow, whatever the other side does.
+
+The standard library's client, on sockets that know the deadline of the whole
+request: a timeout for each read alone would let an answer of a byte a second
+go on for hours.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import http.client
+import json
+import os
+import socket
+import ssl
+import time
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote, urlsplit
+
+from otel_codomon.journal.answers import (
+    Answer,
+    Verdict,
+    http_verdict,
+    is_page,
+    retry_after_seconds,
+)
+from otel_codomon.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Buffer
+
+    from otel_codomon.journal.endpoints import Endpoint
+
+MAX_ANSWER_BYTES: Final = 64 * 1024
+"""Of an answer; a collector's has a few bytes."""
+
+USER_AGENT: Final = f"otel-codomon/{__version__}"
+
+_COMPRESS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "gzip": lambda body: gzip.compress(body, 6, mtime=0),
+    "deflate": zlib.compress,
+}
+# Field of partial success, in protobuf and in JSON.
+_REJECTED: Final = {
+    "traces": ("rejected_spans", "rejectedSpans"),
+    "metrics": ("rejected_data_points", "rejectedDataPoints"),
+}
+
+
+class _DeadlineMixin:
+    """Each wait of a socket ends at one deadline, however many there are."""
+
+    deadline = float("inf")
+
+    def _arm(self) -> None:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline of the request has passed")
+        self.settimeout(min(left, 3600.0))  # type: ignore[attr-defined] # of the socket beside us
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        """Receive before the deadline."""
+        self._arm()
+        return int(super().recv_into(*args, **kwargs))  # type: ignore[misc] # as above
+
+    def send(self, data: Buffer, flags: int = 0) -> int:
+        """Send before the deadline."""
+        self._arm()
+        return int(super().send(data, flags))  # type: ignore[misc] # as above
+
+    def sendall(self, data: Buffer, flags: int = 0) -> None:
+        """Send everything before the deadline."""
+        self._arm()
+        super().sendall(data, flags)  # type: ignore[misc] # as above
+
+
+class _PlainSocket(_DeadlineMixin, socket.socket):
+    pass
+
+
+class _TlsSocket(_DeadlineMixin, ssl.SSLSocket):
+    pass
+
+
+class HttpTransport:
+    """Posts requests to one endpoint, over a connection that is kept.
+
+    Args:
+        endpoint: Where to, and how.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._connection: http.client.HTTPConnection | None = None
+        parts = urlsplit(endpoint.url)
+        self._is_tls = parts.scheme == "https"
+        self._host = parts.hostname or "localhost"
+        self._port = parts.port or (443 if self._is_tls else 80)
+        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._headers = _headers(endpoint)
+        self._proxy = _proxy(endpoint.url, self._host)
+        if self._proxy and not self._is_tls:
+            self._target = endpoint.url
+
+    def send(self, body: bytes, *, timeout_seconds: float) -> Answer:
+        """Post *body* and read the answer; never raises for what the other side does.
+
+        Args:
+            body: A request.
+            timeout_seconds: For everything together, seconds.
+        """
+        deadline = time.monotonic() + min(timeout_seconds, self.endpoint.timeout_seconds)
+        compress = _COMPRESS.get(self.endpoint.compression)
+        data = body if compress is None else compress(body)
+        was_kept = self._connection is not None
+        try:
+            return self._post(data, deadline)
+        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
+            self.close()
+            # A connection that was kept for too long is closed by the other
+            # side; one that was fresh has a fault.
+            if not was_kept:
+                return _no_answer(error)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            return _no_answer(error)
+        try:
+            return self._post(data, deadline)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.close()
+            return _no_answer(error)
+
+    def _post(self, data: bytes, deadline: float) -> Answer:
+        connection = self._connected(deadline)
+        connection.request("POST", self._target, data, self._headers)
+        response = connection.getresponse()
+        body = response.read(MAX_ANSWER_BYTES + 1)
+        if response.will_close or not response.isclosed():
+            self.close()  # more of it than anybody needs to know
+        verdict = http_verdict(response.status)
+        reason = f"HTTP {response.status}"
+        if verdict is Verdict.DELIVERED and is_page(response.headers.get("content-type", ""), body):
+            return Answer(verdict=Verdict.PARKED, reason=f"{reason} with a page for people")
+        return Answer(
+            verdict=verdict,
+            reason=reason,
+            delay_seconds=retry_after_seconds(response.headers.get("retry-after")),
+            rejected=(
+                rejected_items(self.endpoint.signal, body) if verdict is Verdict.DELIVERED else 0
+            ),
+        )
+
+    def _connected(self, deadline: float) -> http.client.HTTPConnection:
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = self._new_connection(deadline)
+            connection.connect()
+        if isinstance(connection.sock, _DeadlineMixin):
+            connection.sock.deadline = deadline
+        return connection
+
+    def _new_connection(self, deadline: float) -> http.client.HTTPConnection:
+        left = max(0.001, deadline - time.monotonic())
+        host, port = self._proxy or (self._host, self._port)
+        connection: http.client.HTTPConnection
+        if self._is_tls:
+            context = _tls_context(self.endpoint)
+            connection = http.client.HTTPSConnection(host, port, timeout=left, context=context)
+            if self._proxy:
+                connection.set_tunnel(self._host, self._port)
+        else:
+            connection = http.client.HTTPConnection(host, port, timeout=left)
+        connection._create_connection = _connect_plainly  # type: ignore[attr-defined]  # noqa: SLF001 - the hook http.client has for this
+        return connection
+
+    def close(self) -> None:
+        """Let go of the connection; the next request makes another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _connect_plainly(
+    address: tuple[str, int],
+    timeout: float,
+    source_address: tuple[str, int] | None = None,
+) -> socket.socket:
+    connected = socket.create_connection(address, timeout, source_address)
+    armed = _PlainSocket(
+        connected.family, connected.type, connected.proto, fileno=connected.detach()
+    )
+    armed.settimeout(timeout)
+    return armed
+
+
+def _tls_context(endpoint: Endpoint) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=endpoint.certificate)
+    if endpoint.certificate is None and not context.get_ca_certs():
+        _trust_certifi(context)
+    if endpoint.client_certificate:
+        context.load_cert_chain(endpoint.client_certificate, endpoint.client_key)
+    context.sslsocket_class = _TlsSocket
+    return context
+
+
+def _trust_certifi(context: ssl.SSLContext) -> None:
+    """Trust what `requests`, the stock exporter's client, trusts: a system may have no store."""
+    try:
+        import certifi  # noqa: PLC0415 - only where the system has none
+    except ImportError:
+        return
+    context.load_verify_locations(certifi.where())
+
+
+def _headers(endpoint: Endpoint) -> dict[str, str]:
+    headers = {"content-type": "application/x-protobuf", "user-agent": USER_AGENT}
+    if endpoint.compression in _COMPRESS:
+        headers["content-encoding"] = endpoint.compression
+    parts = urlsplit(endpoint.url)
+    if parts.username is not None:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    return {**headers, **endpoint.headers}
+
+
+def _proxy(url: str, host: str) -> tuple[str, int] | None:
+    """The proxy that the environment names for *url*, as everything else honours it."""
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - slow, and rarely needed
+
+    proxies = getproxies()
+    address = proxies.get(urlsplit(url).scheme) or proxies.get("all")
+    if not address or proxy_bypass(host):
+        return None
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    return (parts.hostname or "localhost", parts.port or 3128)
+
+
+def _no_answer(error: Exception) -> Answer:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Answer(verdict=Verdict.PARKED, reason=f"TLS: {error.verify_message}")
+    return Answer(verdict=Verdict.RETRY, reason=type(error).__name__)
+
+
+def rejected_items(signal: str, body: bytes) -> int:
+    """How many items partial success says were not kept; 0 where it says nothing readable."""
+    if not body:
+        return 0
+    in_protobuf, in_json = _REJECTED[signal]
+    try:
+        if body[:1] == b"{":
+            return int(json.loads(body).get("partialSuccess", {}).get(in_json, 0))
+        return int(getattr(_response(signal, body).partial_success, in_protobuf))
+    except Exception:  # noqa: BLE001 - it is a yes, whatever else is in it
+        return 0
+
+
+def _response(signal: str, body: bytes) -> Any:  # noqa: ANN401 - one of two messages of protobuf
+    if signal == "traces":
+        from opentelemetry.proto.collector.trace.v1 import trace_service_pb2  # noqa: PLC0415 - slow
+
+        return trace_service_pb2.ExportTraceServiceResponse.FromString(body)
+    from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2  # noqa: PLC0415 - slow
+
+    return metrics_service_pb2.ExportMetricsServiceResponse.FromString(body)

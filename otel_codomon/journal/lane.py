@@ -1,0 +1,194 @@
+"""One signal on its way out: when to send, how much, and what to do when it is not taken."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.journal.answers import Answer, Verdict
+from otel_codomon.journal.backlog import Backlog
+from otel_codomon.journal.delivery import Courier
+from otel_codomon.journal.endpoints import GRPC
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_codomon.journal.backlog import Item
+    from otel_codomon.journal.delivery import Transport
+    from otel_codomon.journal.endpoints import Endpoint
+    from otel_codomon.journal.sender import Counts
+    from otel_codomon.journal.state import State
+
+_log = logging.getLogger(__name__)
+
+_MIN_TIMEOUT_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast records are sent, and how patiently.
+
+    Attributes:
+        poll_seconds: How often records of other processes are looked for.
+        linger_seconds: How long to let records come together before a request
+            is made of them; the stock batch processor waits 5 s.
+        first_retry_seconds: Wait after a first failure; doubled after each more.
+        last_retry_seconds: Longest of these waits: how late delivery starts
+            again after an outage.
+        parked_seconds: Wait after an answer that says that somebody must mend
+            something.
+    """
+
+    poll_seconds: float = 1.0
+    linger_seconds: float = 0.3
+    first_retry_seconds: float = 0.5
+    last_retry_seconds: float = 15.0
+    parked_seconds: float = 60.0
+
+
+class Lane:
+    """Delivers the records of one signal.
+
+    Args:
+        folder_fd: The journal's folder.
+        endpoint: Where to.
+        state: How far it was delivered.
+        pace: How fast, and how patiently.
+        set_aside: Takes what no collector will ever take, and why.
+    """
+
+    def __init__(
+        self,
+        folder_fd: int,
+        endpoint: Endpoint,
+        state: State,
+        *,
+        pace: Pace,
+        set_aside: Callable[[Item, str], None],
+    ) -> None:
+        self.endpoint = endpoint
+        self.due = 0.0
+        self.has_moved = False
+        self._pace = pace
+        self._backlog = Backlog(folder_fd, endpoint.signal, state)
+        self._transport = make_transport(endpoint)
+        self._courier = Courier(
+            endpoint.signal,
+            self._transport,
+            done=self._done,
+            set_aside=set_aside,
+            timeout_seconds=self._timeout_seconds,
+        )
+        self._failures = 0
+        self._is_parked = False
+        self._deadline: float | None = None
+        self._chance = random.Random()  # noqa: S311 - jitter, no secret
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the last request was not taken."""
+        return self._failures > 0
+
+    def nudge(self, *, even_if_refused: bool) -> None:
+        """Look for records at once; also where the last request was not taken?"""
+        if even_if_refused or not self._failures:
+            self.due = 0.0
+
+    def work(self, now: float, deadline: float | None = None) -> bool:
+        """Deliver one batch, if it is time; whether there may be more at once.
+
+        Args:
+            now: Monotonic clock, seconds.
+            deadline: When requests must be over, on that clock; None for when
+                the endpoint's timeout says.
+        """
+        if now < self.due:
+            return False
+        self._deadline = deadline
+        batch = self._backlog.next_batch(self._courier.max_batch_bytes)
+        if not batch:
+            self.due = now + self._pace.poll_seconds
+            return False
+        stopped = self._courier.deliver(batch)
+        if stopped is not None:
+            self._wait(stopped)
+            return False
+        self._succeed(batch)
+        return True
+
+    def _timeout_seconds(self) -> float:
+        if self._deadline is None:
+            return self.endpoint.timeout_seconds
+        return max(_MIN_TIMEOUT_SECONDS, self._deadline - time.monotonic())
+
+    def _done(self, items: list[Item]) -> None:
+        self._backlog.done(items)
+        self.has_moved = True
+
+    def _succeed(self, batch: list[Item]) -> None:
+        if any(item.payload is not None for item in batch):
+            if self._failures:
+                _log.info("%s are delivered to %s again", self.endpoint.signal, self.endpoint.place)
+            self._failures, self._is_parked = 0, False
+        self.due = 0.0
+
+    def _wait(self, answer: Answer) -> None:
+        """Set when to try again, and say so the first time."""
+        self._failures += 1
+        if answer.verdict is Verdict.PARKED:
+            wait_seconds = self._pace.parked_seconds
+        else:
+            doubled = self._pace.first_retry_seconds * 2 ** min(self._failures - 1, 20)
+            wait_seconds = min(doubled, self._pace.last_retry_seconds)
+        wait_seconds *= self._chance.uniform(0.5, 1.0)
+        # The collector's word goes before ours, and is not shortened by chance.
+        self.due = time.monotonic() + max(wait_seconds, answer.delay_seconds or 0.0)
+        self._tell(answer)
+
+    def _tell(self, answer: Answer) -> None:
+        is_parked = answer.verdict is Verdict.PARKED
+        if is_parked and not self._is_parked:
+            _log.warning(
+                "cannot deliver %s to %s: %s; they wait in the journal until that is mended",
+                self.endpoint.signal,
+                self.endpoint.place,
+                answer.reason,
+            )
+        elif self._failures == 1:
+            _log.warning(
+                "cannot deliver %s to %s now: %s; they wait in the journal",
+                self.endpoint.signal,
+                self.endpoint.place,
+                answer.reason,
+            )
+        self._is_parked = is_parked
+
+    def hand_over(self, counts: Counts) -> None:
+        """Add what became of records since the last time to *counts*."""
+        self.has_moved = False
+        tally, backlog = self._courier.tally, self._backlog
+        counts.delivered += tally.delivered
+        counts.rejected += tally.rejected + tally.rejected_items
+        counts.quarantined += backlog.damaged
+        counts.evicted += backlog.outdated
+        tally.delivered = tally.rejected = tally.rejected_items = 0
+        backlog.damaged = backlog.outdated = 0
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._transport.close()
+
+
+def make_transport(endpoint: Endpoint) -> Transport:
+    """What sends to *endpoint*."""
+    # Imported here: gRPC takes 100 ms, and most use HTTP.
+    if endpoint.protocol == GRPC:
+        from otel_codomon.journal.grpc_transport import GrpcTransport  # noqa: PLC0415
+
+        return GrpcTransport(endpoint)
+    from otel_codomon.journal.http_transport import HttpTransport  # noqa: PLC0415
+
+    return HttpTransport(endpoint)

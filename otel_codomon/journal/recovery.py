@@ -1,0 +1,87 @@
+"""The executions of processes that died before they ended them become spans."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.journal import folder as folders, segments
+from otel_codomon.journal.backlog import segment_size
+from otel_codomon.journal.conversion import resource_attributes, span_request
+from otel_codomon.journal.facts import facts_of
+from otel_codomon.journal.index import build_index, is_locked, read_record
+from otel_codomon.journal.writer import TAKE_OVER_AGE_NS
+
+if TYPE_CHECKING:
+    from otel_codomon.journal.index import Index, Place
+    from otel_codomon.journal.state import State
+    from otel_codomon.journal.writer import Writer
+
+_Sight = tuple[tuple[str, int], ...]
+_NOTHING: Final[_Sight] = ()
+
+
+class Recovery:
+    """Finds the dead and writes their spans, again and again, at little cost.
+
+    What it writes is a record like any other: it is delivered, read and
+    evicted as such, and tells the next search that this one was found.
+
+    Args:
+        folder_fd: The journal's folder.
+        state: Which segments are settled; more are noted there.
+        writer: Where the spans go.
+    """
+
+    def __init__(self, folder_fd: int, state: State, writer: Writer) -> None:
+        self._folder_fd = folder_fd
+        self._state = state
+        self._writer = writer
+        self._seen: _Sight = _NOTHING
+
+    def search(self) -> int:
+        """Write a span for each execution whose process died; how many.
+
+        Never for a process that lives, or may live.
+        """
+        sight = self._look()
+        if sight == self._seen:
+            return 0
+        index = build_index(self._folder_fd, settled=self._state.settled)
+        found = 0
+        for key, place in index.died():
+            found += self._bury(index, key, place)
+        self._settle(index)
+        self._seen = self._look()
+        return found
+
+    def _look(self) -> _Sight:
+        """The unsettled segments of processes that died or moved on, and how long they are."""
+        return tuple(
+            (name, segment_size(self._folder_fd, name))
+            for name in folders.segment_names(self._folder_fd, folders.TRACES)
+            if name not in self._state.settled and not is_locked(self._folder_fd, name)
+        )
+
+    def _bury(self, index: Index, key: bytes, place: Place) -> bool:
+        record = read_record(self._folder_fd, index.names[place.segment], place)
+        facts = None if record is None else facts_of(record)
+        if facts is None:
+            return False
+        died = facts.as_died(index.last_sign_unix_ns(place))
+        resource = resource_attributes(index.resources.get(facts.resource_key or b""))
+        return self._writer.append(segments.TRACES, span_request(died, resource), key=key)
+
+    def _settle(self, index: Index) -> None:
+        """Note the segments that need not be read again.
+
+        In their order: the end of an execution may be in a later segment than
+        its start, so a segment may be forgotten only after those before it. One
+        that is still written has none of the others' ends but those that are
+        written here, and is settled in its turn when its process is gone.
+        """
+        for name in index.names:
+            if is_locked(self._folder_fd, name):
+                continue
+            if folders.created_unix_ns(name) + TAKE_OVER_AGE_NS > index.read_unix_ns:
+                break  # may be taken over, and get new starts
+            self._state.settled.add(name)

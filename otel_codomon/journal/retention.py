@@ -1,0 +1,114 @@
+"""What is kept, and for how long: caps on size and age, the oldest goes first."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.journal import folder as folders, segments
+from otel_codomon.journal.endpoints import METRICS, TRACES
+from otel_codomon.journal.index import MAX_READ_BYTES, read_from
+from otel_codomon.journal.segments import HISTORY, Record, decode
+
+if TYPE_CHECKING:
+    from otel_codomon.journal.state import State
+
+_SIGNALS: Final = {folders.TRACES: TRACES, folders.METRICS: METRICS}
+_REQUESTS: Final = frozenset({segments.TRACES, segments.METRICS, segments.ENDED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """How much is kept.
+
+    Attributes:
+        size_bytes: All segments together, bytes.
+        age_seconds: Since a segment was last written, seconds.
+    """
+
+    size_bytes: int = 256 * 1024 * 1024
+    age_seconds: float = 48 * 3600.0
+
+
+DEFAULT_CAPS: Final = Caps()
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted:
+    """What was thrown away.
+
+    Attributes:
+        segments: How many segments.
+        undelivered: Records in them that nobody had taken yet.
+    """
+
+    segments: int = 0
+    undelivered: int = 0
+
+
+def evict(
+    folder_fd: int, state: State, *, caps: Caps = DEFAULT_CAPS, now_unix_ns: int | None = None
+) -> Evicted:
+    """Remove the oldest segments beyond *caps*; never one whose writer lives.
+
+    Args:
+        folder_fd: The journal's folder.
+        state: How far each was delivered.
+        caps: How much is kept.
+        now_unix_ns: Nanoseconds since the epoch; None for now.
+    """
+    now = time.time_ns() if now_unix_ns is None else now_unix_ns
+    found = [(name, *_facts(folder_fd, name)) for name in folders.segment_names(folder_fd)]
+    total = sum(size for _, size, _ in found)
+    count = undelivered = 0
+    for name, size, written_unix_ns in found:
+        is_old = now - written_unix_ns > caps.age_seconds * 1e9
+        if total <= caps.size_bytes and not is_old:
+            continue
+        lost = _remove(folder_fd, name, state)
+        if lost is not None:
+            total -= size
+            count += 1
+            undelivered += lost
+    return Evicted(count, undelivered)
+
+
+def _facts(folder_fd: int, name: str) -> tuple[int, int]:
+    """Size in bytes, and when it was last written, nanoseconds since the epoch."""
+    try:
+        found = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+    except OSError:  # somebody else evicted it
+        return 0, time.time_ns()
+    return found.st_size, found.st_mtime_ns
+
+
+def _remove(folder_fd: int, name: str, state: State) -> int | None:
+    """Remove a segment; how many records nobody had taken, None where it has to stay."""
+    try:
+        descriptor = folders.open_file(folder_fd, name, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        # A writer that takes it over now waits for nobody: it tries another.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lost = _undelivered(descriptor, name, state)
+        os.unlink(name, dir_fd=folder_fd)
+    except OSError:  # its writer lives
+        return None
+    finally:
+        os.close(descriptor)
+    return lost
+
+
+def _undelivered(descriptor: int, name: str, state: State) -> int:
+    signal = _SIGNALS.get(name[:1])
+    if signal is None:
+        return 0
+    start = state.sent[signal].get(name, 0)
+    return sum(
+        isinstance(item, Record) and item.signal in _REQUESTS and not item.flags & HISTORY
+        for item in decode(read_from(descriptor, start, MAX_READ_BYTES))
+    )

@@ -1,0 +1,34 @@
+"""A sender of a test's own, in a hurry."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from otel_codomon.journal.endpoints import endpoints
+from otel_codomon.journal.lane import Pace
+from otel_codomon.journal.sender import Sender
+from otel_codomon.journal.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+HASTE = Pace(
+    poll_seconds=0.02,
+    linger_seconds=0.01,
+    first_retry_seconds=0.02,
+    last_retry_seconds=0.05,
+    parked_seconds=0.05,
+)
+
+
+@contextmanager
+def sending(folder: str, environ: Mapping[str, str], *, pace: Pace = HASTE) -> Iterator[Sender]:
+    """A sender for the journal in *folder*, by the settings of *environ*."""
+    writer = Writer(folder)
+    sender = Sender(folder, endpoints(environ), writer=writer, pace=pace)
+    try:
+        yield sender
+    finally:
+        sender.finish(5)
+        writer.forget()

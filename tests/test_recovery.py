@@ -1,0 +1,252 @@
+"""The dead are found, once, and the living are left alone; old records make room."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from support.collector import Collector
+from support.journal import Journal
+from support.sending import sending
+
+from otel_codomon import execution
+from otel_codomon.journal import folder as folders, segments
+from otel_codomon.journal.retention import Caps, Evicted, evict
+from otel_codomon.journal.state import State, load_state, save_state
+from otel_codomon.journal.writer import Writer
+from otel_codomon.values.execution import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_WITNESS = """
+import os, sys
+from support.journal import Journal
+from otel_codomon import execution
+with Journal(sys.argv[1]):
+    with execution("finished"):
+        pass
+    with execution("unfinished", language="python"):
+        print("ready", flush=True)
+        word = os.read(0, 5).strip().decode()
+        if word == "exec":
+            os.execv("/bin/cat", ["cat"])
+"""
+
+
+@pytest.fixture(scope="module")
+def running_collector() -> Iterator[Collector]:
+    with Collector() as running:
+        yield running
+
+
+@pytest.fixture
+def collector(running_collector: Collector) -> Collector:
+    running_collector.reset()
+    return running_collector
+
+
+@contextmanager
+def witness(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in the middle of an execution."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _WITNESS, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": "tests"},
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def test_the_execution_of_a_process_that_was_killed_arrives_once(
+    tmp_path: Path, collector: Collector
+) -> None:
+    folder = tmp_path / "journal"
+    with witness(folder) as child:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+
+    for _ in range(3):
+        with sending(str(folder), collector.environment()) as sender:
+            sender.finish(30)
+
+    spans = {span.name: span for span in collector.spans()}
+    assert len(collector.spans()) == len(spans) == 2
+    died = spans["unfinished"]
+    assert died.attributes["codomon.execution.outcome"] == "host_died"
+    assert died.attributes["codomon.execution.language"] == "python"
+    assert (died.status_code, died.status_message) == (2, "the process that observed it died")
+    assert died.resource["service.name"]
+    assert 0 <= died.ended_unix_ns - died.started_unix_ns < 60e9
+
+
+def test_a_process_that_became_another_program_is_dead_too(
+    tmp_path: Path, collector: Collector
+) -> None:
+    folder = tmp_path / "journal"
+    with witness(folder) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(b"exec\nhello\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == b"hello\n"  # it is cat now, with the same pid
+
+        with sending(str(folder), collector.environment()) as sender:
+            sender.finish(30)
+
+    assert sorted(span.name for span in collector.spans()) == ["finished", "unfinished"]
+
+
+def test_the_execution_of_a_living_process_is_left_alone(
+    tmp_path: Path, collector: Collector
+) -> None:
+    folder = tmp_path / "journal"
+    with witness(folder), sending(str(folder), collector.environment()) as sender:
+        sender.finish(30)
+
+    assert [span.name for span in collector.spans()] == ["finished"]
+
+
+def test_an_execution_that_lasts_while_its_process_moves_on_is_left_alone(
+    tmp_path: Path, collector: Collector
+) -> None:
+    with Journal(tmp_path / "journal", max_segment_bytes=4000) as journal, execution("long"):
+        for _ in range(20):
+            with execution("short"):
+                pass
+        with sending(journal.path, collector.environment()) as sender:
+            sender.finish(30)
+
+    assert {span.name for span in collector.spans()} == {"short"}
+
+
+def test_the_dead_are_found_while_the_sender_runs(tmp_path: Path, collector: Collector) -> None:
+    folder = tmp_path / "journal"
+    with sending(str(folder), collector.environment()) as sender:
+        sender.start()
+        with witness(folder) as child:
+            collector.wait_for(spans=1)
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+        collector.wait_for(spans=2)
+
+    assert sender.counts.died == 1
+
+
+def test_the_dead_are_sent_even_where_the_journal_does_not_deliver(
+    tmp_path: Path, collector: Collector
+) -> None:
+    folder = tmp_path / "journal"
+    program = _WITNESS.replace("Journal(sys.argv[1])", "Journal(sys.argv[1], deliver=False)")
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": "tests"},
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        child.kill()
+
+    with sending(str(folder), collector.environment()) as sender:
+        sender.finish(30)
+
+    assert [span.name for span in collector.spans()] == ["unfinished"]
+
+
+def test_readers_and_recovery_agree(tmp_path: Path, collector: Collector) -> None:
+    folder = tmp_path / "journal"
+    with witness(folder) as child:
+        child.kill()
+        child.wait()
+    with Journal(folder) as journal:
+        before = {r.labels.name: (r.outcome, r.ended_unix_ns) for r in journal.executions()}
+
+        with sending(journal.path, collector.environment()) as sender:
+            sender.finish(30)
+
+        after = {r.labels.name: (r.outcome, r.ended_unix_ns) for r in journal.executions()}
+    assert before == after
+    assert before["unfinished"][0] is Outcome.HOST_DIED
+
+
+def opened(folder: Path) -> int:
+    return folders.open_folder(str(folder))
+
+
+def write_segments(folder: Path, count: int, *, size_bytes: int = 1000) -> list[str]:
+    """*count* segments of about *size_bytes* with one undelivered record each."""
+    writer = Writer(str(folder), max_segment_bytes=1)
+    for _ in range(count):
+        writer.append(segments.TRACES, bytes(size_bytes))
+    writer.forget()
+    folder_fd = opened(folder)
+    names = folders.segment_names(folder_fd)
+    os.close(folder_fd)
+    return names
+
+
+def test_the_oldest_make_room_and_what_was_not_delivered_is_counted(tmp_path: Path) -> None:
+    names = write_segments(tmp_path / "journal", 10)
+    folder_fd = opened(tmp_path / "journal")
+    state = State()
+    state.sent["traces"][names[0]] = 10**6  # delivered
+
+    evicted = evict(folder_fd, state, caps=Caps(size_bytes=6000))
+
+    assert evicted == Evicted(segments=5, undelivered=4)
+    assert folders.segment_names(folder_fd) == names[5:]
+    os.close(folder_fd)
+
+
+def test_what_is_too_old_goes(tmp_path: Path) -> None:
+    names = write_segments(tmp_path / "journal", 3)
+    os.utime(tmp_path / "journal" / names[1], (0, 0))
+    folder_fd = opened(tmp_path / "journal")
+
+    evicted = evict(folder_fd, State())
+
+    assert evicted == Evicted(segments=1, undelivered=1)
+    assert folders.segment_names(folder_fd) == [names[0], names[2]]
+    os.close(folder_fd)
+
+
+def test_a_segment_that_is_written_is_never_evicted(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal") as journal:
+        with execution("one"):
+            pass
+        folder_fd = opened(journal.folder)
+
+        evicted = evict(
+            folder_fd, State(), caps=Caps(size_bytes=0), now_unix_ns=time.time_ns() + 10**18
+        )
+
+        assert evicted == Evicted()
+        assert len(journal.executions()) == 1
+        os.close(folder_fd)
+
+
+def test_the_state_is_what_was_saved(tmp_path: Path) -> None:
+    names = write_segments(tmp_path / "journal", 2)
+    folder_fd = opened(tmp_path / "journal")
+    state = State(sent={"traces": {names[0]: 5, "gone": 7}, "metrics": {}}, settled={names[1]})
+
+    state.forget_all_but(names)
+    save_state(folder_fd, state)
+
+    assert load_state(folder_fd) == State(
+        sent={"traces": {names[0]: 5}, "metrics": {}}, settled={names[1]}
+    )
+    os.close(folder_fd)
