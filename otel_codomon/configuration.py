@@ -191,6 +191,10 @@ def configure(
             resource = _resource(service_name, resource_attributes)
             _configured = _set_up(settings, target, resource)
             choose_capture(settings["capture"].value)
+            engine.sample(
+                interval_seconds=settings["sample_interval"].value,
+                by_slot=settings["slots"].value,
+            )
         return _configured
 
 

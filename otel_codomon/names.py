@@ -162,6 +162,9 @@ USAGE_MEMORY_PEAK_UPPER: Final = _attribute(
     "By",
     "Sum of the peaks of the processes, which need not coincide: an upper bound.",
 )
+USAGE_MEMORY_CACHE: Final = _attribute(
+    "codomon.usage.memory.cache", "int", "By", "Most page cache that was seen in its cgroup."
+)
 USAGE_DISK_READ: Final = _attribute(
     "codomon.usage.disk.read", "int", "By", "Bytes read from storage."
 )

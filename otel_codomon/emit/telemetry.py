@@ -63,6 +63,7 @@ class Telemetry:
         self._cpu_time = histogram(self.meter, names.EXECUTION_CPU_TIME)
         self._memory_peak = histogram(self.meter, names.EXECUTION_MEMORY_PEAK)
         self._disk_io = counter(self.meter, names.EXECUTION_DISK_IO)
+        self.sampler_duration = histogram(self.meter, names.SAMPLER_DURATION)
         self._limit_reached = counter(self.meter, names.EXECUTION_LIMIT_REACHED)
         self._error_types: set[str] = set()
 

@@ -19,9 +19,12 @@ from opentelemetry.environment_variables import (
 from opentelemetry.metrics import NoOpMeterProvider, _internal as metrics_internal
 from opentelemetry.trace import NoOpTracerProvider
 
+from otel_codomon.emit.gauges import Available, Live, observe_gauges
 from otel_codomon.emit.guard import harmless
 from otel_codomon.emit.telemetry import Telemetry
 from otel_codomon.executions import registry
+from otel_codomon.executions.sampler import sampler
+from otel_codomon.sources.available import available_cores, available_memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 _lock = threading.Lock()
 _chosen: Telemetry | None = None
 _global: Telemetry | None = None
+_by_slot = False
 # The API loads providers that these name when it is first asked for one.
 _named_by_environment = bool(
     os.environ.get(OTEL_PYTHON_TRACER_PROVIDER) or os.environ.get(OTEL_PYTHON_METER_PROVIDER)
@@ -83,10 +87,53 @@ def _global_telemetry() -> Telemetry | None:
 
 def _made(telemetry: Telemetry) -> Telemetry:
     """Register what is observed for as long as *telemetry* is in use."""
-    telemetry.observe_active(
-        lambda: registry.count_active() if telemetry in (_chosen, _global) else {}
+
+    def is_in_use() -> bool:
+        return telemetry in (_chosen, _global)
+
+    telemetry.observe_active(lambda: registry.count_active() if is_in_use() else {})
+    observe_gauges(
+        telemetry.meter,
+        lambda: _live() if is_in_use() else (),
+        Available(available_memory_bytes(), available_cores()),
+        by_slot=lambda: _by_slot,
     )
+    sampler.told = _tell_look
     return telemetry
+
+
+def _live() -> tuple[Live, ...]:
+    """The running executions that have a sample."""
+    return tuple(
+        Live(
+            execution_id=execution.execution_id,
+            labels=execution.labels,
+            sample=sample,
+            context=execution.context,
+            memory_limit_bytes=execution.watch.memory_limit_bytes,
+            cores_limit=execution.watch.cores_limit,
+        )
+        for execution in registry.running()
+        if (sample := execution.watch.latest) is not None
+    )
+
+
+def _tell_look(seconds: float) -> None:
+    telemetry = _chosen or _global
+    if telemetry is not None:
+        telemetry.sampler_duration.record(seconds)
+
+
+def sample(*, interval_seconds: float, by_slot: bool) -> None:
+    """Sample as configured.
+
+    Args:
+        interval_seconds: Time between two samples of an execution.
+        by_slot: Whether gauges get one series for each running execution.
+    """
+    global _by_slot  # noqa: PLW0603 - one choice for the process
+    sampler.interval_seconds = interval_seconds
+    _by_slot = by_slot
 
 
 def use_providers(

@@ -424,7 +424,7 @@ class _Inert(Execution):
         self.labels = Labels("inert", Kind.FUNCTION)  # type: ignore[misc] # as above
         self.started_unix_ns = self.started_ns = 0  # type: ignore[misc] # as above
         self._span, self._context = INVALID_SPAN, Context()
-        self._watch = Watch.start(labels=self.labels, started_ns=0, thread=False)
+        self._watch = Watch(self.labels, 0, thread=False)
         self._usage = None
         self._ended = True
 

@@ -42,6 +42,9 @@ class Usage:
             be sampled the lower end of a bracket.
         peak_memory_upper_bytes: Sum of the peaks of its processes, bytes: the
             upper end of that bracket. None where the peak is exact.
+        peak_cache_bytes: Most page cache seen in its cgroup, bytes: files it
+            read or wrote, which the kernel takes back when it needs room. Not
+            in `peak_memory_bytes`, but in `peak_memory_upper_bytes`.
         disk_read_bytes: Bytes fetched from storage.
         disk_write_bytes: Bytes sent to storage.
         network_receive_bytes: Bytes received, in a network namespace of its own.
@@ -62,6 +65,7 @@ class Usage:
     cpu_throttled_seconds: float | None = None
     peak_memory_bytes: int | None = None
     peak_memory_upper_bytes: int | None = None
+    peak_cache_bytes: int | None = None
     disk_read_bytes: int | None = None
     disk_write_bytes: int | None = None
     network_receive_bytes: int | None = None
@@ -119,6 +123,7 @@ USAGE_FIELDS: Final[tuple[tuple[str, str], ...]] = (
     (names.USAGE_CPU_THROTTLED_TIME, "cpu_throttled_seconds"),
     (names.USAGE_MEMORY_PEAK, "peak_memory_bytes"),
     (names.USAGE_MEMORY_PEAK_UPPER, "peak_memory_upper_bytes"),
+    (names.USAGE_MEMORY_CACHE, "peak_cache_bytes"),
     (names.USAGE_DISK_READ, "disk_read_bytes"),
     (names.USAGE_DISK_WRITE, "disk_write_bytes"),
     (names.USAGE_NETWORK_RECEIVE, "network_receive_bytes"),

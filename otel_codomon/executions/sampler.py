@@ -1,0 +1,149 @@
+"""One thread a process that looks at all running executions.
+
+It starts with the first execution, and ends a little after the last: an
+execution that takes microseconds must not pay for a thread.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.emit.guard import tell_once
+from otel_codomon.sources.processes import OpenFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_codomon.executions.watch import Watch
+
+DEFAULT_INTERVAL_SECONDS: Final = 0.25
+_FIRST_SECOND_INTERVAL: Final = 0.05  # most executions are over within the first second
+_TOGETHER_SECONDS: Final = 0.01  # looks that are due so soon after each other are one
+_IDLE_SECONDS: Final = 0.1  # between two looks whether something has begun
+_LINGER_SECONDS: Final = 2.0  # how long it stays after the last execution
+
+
+class Sampler:
+    """The thread, and the watches it looks at.
+
+    Attributes:
+        interval_seconds: Time between two looks at an execution that has run
+            for more than a second; in its first second they are more frequent.
+        told: Called with the duration of each look, in seconds.
+        files: What the sources of all watches keep open.
+    """
+
+    def __init__(self, interval_seconds: float = DEFAULT_INTERVAL_SECONDS) -> None:
+        self.interval_seconds = interval_seconds
+        self.told: Callable[[float], None] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """The state of a process that watches nothing: at the start and after a fork."""
+        self.files = OpenFiles()
+        self._watches: dict[int, Watch] = {}
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+
+    # --- called by executions; microseconds matter ----------------------------
+
+    def add(self, watch: Watch) -> None:
+        """Look at *watch* from now on."""
+        self._watches[id(watch)] = watch
+        if self._thread is None:
+            self._start()
+
+    def remove(self, watch: Watch) -> None:
+        """Look at *watch* no more."""
+        self._watches.pop(id(watch), None)
+
+    def hurry(self) -> None:
+        """Think again about when the next look is due: something was attached."""
+        self._wake.set()
+
+    # --- the thread -----------------------------------------------------------
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._run, name="otel_codomon sampler", daemon=True)
+            self._thread = thread
+            try:
+                thread.start()
+            except RuntimeError:  # no more threads, or the interpreter is on its way out
+                self._thread = None
+
+    def _run(self) -> None:
+        idle_since = time.monotonic()
+        while self._thread is threading.current_thread():
+            now = time.monotonic()
+            if self._watches:
+                idle_since = now
+            elif now - idle_since > _LINGER_SECONDS and self._may_end():
+                return
+            self._wake.wait(self._pause(now))
+            self._wake.clear()
+            self.look()
+
+    def _may_end(self) -> bool:
+        """End, unless an execution has begun at the last moment."""
+        with self._lock:
+            if self._watches:
+                return False
+            self._thread = None
+            return True
+
+    def _pause(self, now: float) -> float:
+        """Seconds until the next look is due."""
+        due = min((watch.due for watch in tuple(self._watches.values())), default=now + 1)
+        return min(max(due - now, 0.001), _IDLE_SECONDS)
+
+    def look(self, *, at_all: bool = False) -> None:
+        """Look at every execution whose look is due.
+
+        Args:
+            at_all: Look at all of them, due or not.
+        """
+        begin = time.monotonic()
+        latest = begin + _TOGETHER_SECONDS
+        watches = [w for w in tuple(self._watches.values()) if at_all or w.due <= latest]
+        for watch in watches:
+            try:
+                watch.look()
+            except Exception:  # noqa: BLE001 - any failure of ours; the next may do better
+                tell_once("look at an execution")
+            watch.due = time.monotonic() + self._step(watch.age_seconds)
+        if watches and self.told is not None:
+            self.told(time.monotonic() - begin)
+
+    def _step(self, age_seconds: float) -> float:
+        if age_seconds < 1:
+            return min(self.interval_seconds, _FIRST_SECOND_INTERVAL)
+        return self.interval_seconds
+
+    def stop(self) -> None:
+        """End the thread now; the next execution starts another."""
+        with self._lock:
+            self._watches.clear()
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._wake.set()
+
+    def after_fork(self) -> None:
+        """In a forked child: the thread is the parent's, and so is what it watched."""
+        watches = tuple(self._watches.values())
+        self._begin()
+        for watch in watches:
+            watch.abandon()
+
+
+sampler: Final = Sampler()
+"""The one of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=sampler.after_fork)

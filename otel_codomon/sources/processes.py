@@ -1,0 +1,166 @@
+"""One process, read from its files in ``/proc`` (proc(5)).
+
+A file that is kept open is bound to the process and not to its number: once
+the process is gone reads fail, even if the number is in use again. How many
+are kept open is bounded by a share of the descriptors this process may have,
+since these are the observed program's; beyond, files are opened at each look.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 1
+PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1
+_MAX_OPEN: Final = 8192
+_SHARE_OF_LIMIT: Final = 4  # a quarter of the soft limit is ours at most
+_UNREADABLE: Final = b""
+
+
+class Stat(NamedTuple):
+    """``/proc/<pid>/stat``.
+
+    Attributes:
+        state: ``R``, ``S``, ``Z`` and so on.
+        ppid: Its parent now.
+        faults: Page faults so far, minor and major.
+        cpu_ns: CPU time of its own, nanoseconds, in whole clock ticks.
+        reaped_cpu_ns: CPU time of all descendants that were waited for, nanoseconds.
+        threads: Threads.
+        start_ticks: Its start, clock ticks since boot; with the pid its identity.
+        rss_bytes: Resident set, bytes.
+    """
+
+    state: bytes
+    ppid: int
+    faults: int
+    cpu_ns: int
+    reaped_cpu_ns: int
+    threads: int
+    start_ticks: int
+    rss_bytes: int
+
+
+def parse_stat(text: bytes) -> Stat:
+    """Parse what follows the name, which may hold anything, brackets and spaces included."""
+    words = text[text.rindex(b")") + 2 :].split(None, 22)
+    return Stat(
+        words[0],
+        int(words[1]),
+        int(words[7]) + int(words[9]),
+        (int(words[11]) + int(words[12])) * TICK_NS,
+        (int(words[13]) + int(words[14])) * TICK_NS,
+        int(words[17]),
+        int(words[19]),
+        int(words[21]) * PAGE_BYTES,
+    )
+
+
+class OpenFiles:
+    """Files of ``/proc`` that are kept open, up to a bound. Used by one thread."""
+
+    __slots__ = ("_count", "_most")
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._most = _most_open()
+
+    def read(self, path: str, kept: int | None) -> tuple[bytes, int | None]:
+        """Read *path*, through *kept* if it is open already.
+
+        Returns:
+            Its text, empty if it cannot be read, and the descriptor to hand in
+            next time.
+        """
+        try:
+            if kept is not None:
+                return os.pread(kept, 4096, 0), kept
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # the process is gone, or not for us to see
+            return _UNREADABLE, kept
+        try:
+            text = os.pread(descriptor, 4096, 0)
+        except OSError:  # gone between open and read
+            text = _UNREADABLE
+        if text and self._count < self._most:
+            self._count += 1
+            return text, descriptor
+        os.close(descriptor)
+        return text, None
+
+    def close(self, kept: int | None) -> None:
+        """Close a descriptor that `read` gave."""
+        if kept is not None:
+            self._count -= 1
+            os.close(kept)
+
+
+def _most_open() -> int:
+    try:
+        import resource  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return 0
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = soft == resource.RLIM_INFINITY
+    return _MAX_OPEN if unlimited else min(_MAX_OPEN, soft // _SHARE_OF_LIMIT)
+
+
+def peak_of(pid: int) -> int | None:
+    """High water mark of the resident set of *pid* (``VmHWM``), bytes; None when it has none.
+
+    A zombie has none any more, a thread of the kernel never had one.
+    """
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123 - three times as fast
+            text = file.read()
+    except OSError:  # gone, hidden, or no such platform
+        return None
+    at = text.find(b"VmHWM:")
+    return None if at < 0 else int(text[at + 6 : text.index(b"kB", at)]) * 1024
+
+
+def transfers_of(pid: int) -> tuple[int, int] | None:
+    """Bytes *pid* fetched from and sent to storage (``/proc/<pid>/io``); None if not for us."""
+    try:
+        with open(f"/proc/{pid}/io", "rb") as file:  # noqa: PTH123 - as above
+            lines = dict(line.split(b": ") for line in file.read().splitlines())
+    except OSError:  # gone, or of another user
+        return None
+    return int(lines[b"read_bytes"]), int(lines[b"write_bytes"])
+
+
+def descriptors_of(pid: int) -> int | None:
+    """Open file descriptors of *pid*; None if not for us to see."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - as above
+    except OSError:  # gone, or of another user
+        return None
+
+
+def threads_of(pid: int) -> list[str]:
+    """The thread ids of *pid*; empty when it is gone."""
+    try:
+        return os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - as above
+    except OSError:
+        return []
+
+
+def read_stat(pid: int) -> Stat | None:
+    """`Stat` of *pid* now; None if it is gone or hidden."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - as above
+            return parse_stat(file.read())
+    except (OSError, ValueError):  # ValueError: cut off, as it goes
+        return None
+
+
+def ancestors(pid: int) -> Iterator[int]:
+    """*pid*, its parent, and so on up."""
+    while pid > 0:
+        yield pid
+        stat = read_stat(pid)
+        pid = 0 if stat is None else stat.ppid

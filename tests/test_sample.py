@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from hypothesis import given, strategies as st
+
+from otel_codomon.values.sample import Reading, Sample, add_readings, sample_between
+
+counts = st.none() | st.integers(0, 2**50)
+readings = st.builds(
+    Reading,
+    taken_ns=st.integers(0, 2**50),
+    cpu_ns=counts,
+    memory_bytes=counts,
+    processes=counts,
+    read_bytes=counts,
+    write_bytes=counts,
+)
+
+
+def test_two_readings_make_a_sample_with_rates() -> None:
+    earlier = Reading(taken_ns=0, cpu_ns=0, memory_bytes=5, read_bytes=0, write_bytes=1)
+    later = Reading(
+        taken_ns=500_000_000, cpu_ns=250_000_000, memory_bytes=7, read_bytes=100, write_bytes=1
+    )
+
+    assert sample_between(earlier, later, cores=2) == Sample(
+        taken_ns=500_000_000,
+        cpu_seconds=0.25,
+        cores=0.5,
+        memory_bytes=7,
+        disk_read_bytes_per_second=200.0,
+        disk_write_bytes_per_second=0.0,
+    )
+
+
+def test_the_first_reading_has_no_rate() -> None:
+    sample = sample_between(None, Reading(taken_ns=9, cpu_ns=10**9), cores=2)
+
+    assert sample == Sample(taken_ns=9, cpu_seconds=1.0)
+
+
+def test_a_parent_that_reaps_a_long_life_keeps_no_more_cores_busy_than_there_are() -> None:
+    earlier = Reading(taken_ns=0, cpu_ns=0)
+    later = Reading(taken_ns=250_000_000, cpu_ns=10 * 10**9)
+
+    assert sample_between(earlier, later, cores=2).cores == 2.0
+
+
+@given(readings, readings, st.integers(1, 64))
+def test_no_rate_is_negative_or_larger_than_the_machine(
+    earlier: Reading, later: Reading, cores: int
+) -> None:
+    sample = sample_between(earlier, later, cores=cores)
+
+    assert sample.cores is None or 0 <= sample.cores <= cores
+    for rate in (sample.disk_read_bytes_per_second, sample.disk_write_bytes_per_second):
+        assert rate is None or rate >= 0
+
+
+@given(st.permutations([Reading(taken_ns=i, cpu_ns=i, processes=None) for i in range(5)]))
+def test_a_sum_does_not_depend_on_the_order(shuffled: list[Reading]) -> None:
+    assert add_readings(tuple(shuffled), taken_ns=9) == Reading(taken_ns=9, cpu_ns=10)
+
+
+def test_what_no_source_tells_stays_unknown_in_the_sum() -> None:
+    parts = (Reading(taken_ns=1, cpu_ns=5), Reading(taken_ns=2, memory_bytes=7))
+
+    assert add_readings(parts, taken_ns=2) == Reading(taken_ns=2, cpu_ns=5, memory_bytes=7)
