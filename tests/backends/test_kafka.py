@@ -39,11 +39,6 @@ class Buffered:
         return {str(attributes(span)[names.EXECUTION_ID]) for span in spans}
 
 
-@pytest.fixture(autouse=True)
-def leaves_nothing_behind() -> None:
-    """The programs belong to the module: one that a test starts again outlives it."""
-
-
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buffered]:
     folder = tmp_path_factory.mktemp("kafka")

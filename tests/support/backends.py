@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -176,10 +177,9 @@ class Prometheus(RealProgram):
         settings["rule_files"] = [str(source.parent / name) for name in settings["rule_files"]]
         self._file.write_text(yaml.safe_dump(settings))
 
-    def query(self, expression: str, *, time: float | None = None) -> list[dict[str, Any]]:
+    def query(self, expression: str) -> list[dict[str, Any]]:
         """Result of an instant query: a list of ``{metric, value}``."""
-        at = {} if time is None else {"time": str(time)}
-        answer = get_json(f"{self.url}/api/v1/query", query=expression, **at)
+        answer = get_json(f"{self.url}/api/v1/query", query=expression)
         assert answer is not None, f"Prometheus refuses {expression}"
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
@@ -196,13 +196,14 @@ class Prometheus(RealProgram):
         found: list[dict[str, str]] = answer["data"]
         return found
 
-    def exemplars(self, expression: str, *, start: float, end: float) -> list[dict[str, Any]]:
-        """Exemplars of *expression*: a list of ``{labels, value, timestamp}``."""
+    def exemplars(self, expression: str) -> list[dict[str, Any]]:
+        """Exemplars of *expression* of the last hour: a list of ``{labels, value, timestamp}``."""
+        now = time.time()
         answer = get_json(
             f"{self.url}/api/v1/query_exemplars",
             query=expression,
-            start=str(start),
-            end=str(end),
+            start=str(now - 3600),
+            end=str(now + 60),
         )
         return [one for series in answer["data"] for one in series["exemplars"]]
 

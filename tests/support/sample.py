@@ -1,0 +1,57 @@
+"""The sample application of the stack, as a program of a test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from support.backends import CONFIGURATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.stack import LocalStack
+
+SERVICE = "sample"
+SCRIPT = CONFIGURATIONS / "sample" / "sample.py"
+
+
+def settings(stack: LocalStack, folder: Path) -> dict[str, str]:
+    """The environment of a program that reports to *stack*, as the Compose file sets it."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "OTEL_SERVICE_NAME": SERVICE,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": stack.collector.http,
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+    }
+
+
+@contextmanager
+def sample_running(stack: LocalStack, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the sample until the block ends; then it and its children end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "sample.log").open("wb") as log:
+        sample = subprocess.Popen(
+            [sys.executable, str(SCRIPT), "--pause=0"],
+            env=settings(stack, folder),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield sample
+        finally:
+            # It ends what it runs when it is asked to end; and is not waited for long.
+            sample.send_signal(signal.SIGINT)
+            try:
+                sample.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                sample.kill()
+                sample.wait()
