@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -26,7 +28,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.util._importlib_metadata import entry_points
 
 from otel_codomon.emit.capture import choose as choose_capture
-from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.errors import InvalidArgumentError, JournalUnavailableError
 from otel_codomon.executions import engine
 from otel_codomon.settings import Setting, read_bool, read_settings
 
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
     from opentelemetry.sdk.trace import SpanProcessor
 
+    from otel_codomon.journal.pipeline import JournalPipeline
+
+_log = logging.getLogger(__name__)
 PROTOCOLS: Final = ("http/protobuf", "grpc")
 
 
@@ -92,12 +97,15 @@ class Configuration:
         made: The signals whose provider was made here; the others had one.
         tracer_provider: The provider that spans go to.
         meter_provider: The provider that measurements go to.
+        journal: What keeps records on this machine's disk; None for the plain
+            SDK pipeline.
     """
 
     settings: Mapping[str, Setting[Any]]
     made: frozenset[str] = frozenset()
     tracer_provider: trace.TracerProvider = field(default_factory=trace.get_tracer_provider)
     meter_provider: metrics.MeterProvider = field(default_factory=metrics.get_meter_provider)
+    journal: JournalPipeline | None = None
 
     def force_flush(self, timeout_seconds: float = 10.0) -> bool:
         """Hand over all that is queued; True when it was, False when time ran out."""
@@ -107,6 +115,8 @@ class Configuration:
             for provider in (self.tracer_provider, self.meter_provider)
             if hasattr(provider, "force_flush")  # the SDK's have it, the API's do not
         ]
+        if self.journal is not None:
+            flushed.append(self.journal.flush(timeout_seconds))
         return all(flushed)
 
     def shutdown(self) -> None:
@@ -117,6 +127,8 @@ class Configuration:
         ):
             if name in self.made and isinstance(provider, (TracerProvider, MeterProvider)):
                 provider.shutdown()
+        if self.journal is not None:
+            self.journal.close()
 
 
 _lock = threading.Lock()
@@ -238,36 +250,129 @@ def _set_up(
     if read_bool(os.environ.get(OTEL_SDK_DISABLED, "")):
         return Configuration(settings)
     made = set()
+    # Before the providers: what is made first ends last, and sends what they leave.
+    journal = _open_journal(settings, target)
     if not engine.has_tracer_provider():
         tracer_provider = TracerProvider(resource=resource)
-        for processor in _span_processors(target):
+        for processor in _span_processors(target, journal):
             tracer_provider.add_span_processor(processor)
         trace.set_tracer_provider(tracer_provider)
         made.add(TRACES.name)
+    elif journal is not None:
+        _join(journal, trace.get_tracer_provider(), deliver=settings["deliver"].value)
     if not engine.has_meter_provider():
-        metrics.set_meter_provider(MeterProvider(_metric_readers(target), resource))
+        metrics.set_meter_provider(MeterProvider(_metric_readers(target, journal), resource))
         made.add(METRICS.name)
-    return Configuration(settings, frozenset(made))
+    elif journal is not None and settings["deliver"].value and has_endpoint(METRICS, target):
+        _read_from(journal, metrics.get_meter_provider())
+    if journal is not None:
+        journal.observe()
+    return Configuration(settings, frozenset(made), journal=journal)
 
 
-def _span_processors(target: Target) -> list[SpanProcessor]:
-    return [BatchSpanProcessor(exporter) for exporter in _exporters(TRACES, target)]
+def _open_journal(settings: Mapping[str, Setting[Any]], target: Target) -> JournalPipeline | None:
+    """The journal, or None, with one warning, where the plain SDK pipeline must do."""
+    folder = settings["journal"].value
+    if folder is None:
+        return None
+    try:
+        from otel_codomon.journal.endpoints import endpoints  # noqa: PLC0415 - needs record locks
+        from otel_codomon.journal.pipeline import open_pipeline  # noqa: PLC0415 - as above
+
+        return open_pipeline(
+            folder,
+            endpoints=endpoints(
+                os.environ,
+                endpoint=target.endpoint,
+                protocol=target.protocol,
+                headers=target.headers,
+            ),
+            durability=settings["durability"].value,
+            exit_timeout_seconds=settings["exit_timeout"].value,
+        )
+    except ImportError:
+        _log.warning(
+            "this system has no record locks, so there is no journal: what is not delivered "
+            "when the process ends is lost"
+        )
+    except JournalUnavailableError as error:
+        _log.warning("%s. Until then what is not delivered when the process ends is lost", error)
+    return None
 
 
-def _metric_readers(target: Target) -> list[MetricReader]:
-    return [PeriodicExportingMetricReader(exporter) for exporter in _exporters(METRICS, target)]
+def _join(journal: JournalPipeline, provider: trace.TracerProvider, *, deliver: bool) -> None:
+    """Have *journal* keep the executions of somebody else's provider, and deliver if told."""
+    if hasattr(provider, "add_span_processor"):  # the API's own provider takes none
+        journal.join(provider, deliver=deliver)
 
 
-def _exporters(signal: _Signal, target: Target) -> list[Any]:
+def keep_history(
+    tracer_provider: trace.TracerProvider | None, _meter_provider: object = None
+) -> None:
+    """Keep the executions of a program that nobody changes in the journal.
+
+    Args:
+        tracer_provider: The provider that they go to; None for the global one.
+    """
+    if read_bool(os.environ.get(OTEL_SDK_DISABLED, "")):
+        return
+    settings = read_settings({})
+    journal = _open_journal(settings, Target())
+    if journal is not None and (tracer_provider is not None or engine.has_tracer_provider()):
+        provider = tracer_provider or trace.get_tracer_provider()
+        _join(journal, provider, deliver=settings["deliver"].value)
+
+
+def forget_history() -> None:
+    """Undo `keep_history`: no provider of somebody else's has anything of ours."""
+    if "otel_codomon.journal.pipeline" in sys.modules:
+        from otel_codomon.journal.pipeline import leave_providers  # noqa: PLC0415 - as `_open_journal`
+
+        leave_providers()
+
+
+def _read_from(journal: JournalPipeline, provider: metrics.MeterProvider) -> None:
+    """Have *journal* deliver the metrics of somebody else's provider."""
+    add = getattr(provider, "add_metric_reader", None)
+    if add is None:  # SDKs before 1.42, or another implementation
+        _log.warning("the meter provider takes no readers: its metrics are its exporters' business")
+        return
+    add(journal.metric_reader(is_guest=True))
+
+
+def _span_processors(target: Target, journal: JournalPipeline | None) -> list[SpanProcessor]:
+    names = _exporter_names(TRACES, target)
+    if journal is None:
+        return [BatchSpanProcessor(_exporter(TRACES, name, target)) for name in names]
+    # With no endpoint yet they are kept for the one that may come; but who
+    # says that there is no OTLP means it.
+    said = os.environ.get(TRACES.exporters, "").strip()
+    deliver = "otlp" in names or not said
+    return [
+        journal.span_processor(deliver=deliver),
+        *(BatchSpanProcessor(_exporter(TRACES, name, target)) for name in names if name != "otlp"),
+    ]
+
+
+def _metric_readers(target: Target, journal: JournalPipeline | None) -> list[MetricReader]:
+    return [
+        journal.metric_reader()
+        if name == "otlp" and journal is not None
+        else PeriodicExportingMetricReader(_exporter(METRICS, name, target))
+        for name in _exporter_names(METRICS, target)
+    ]
+
+
+def _exporter_names(signal: _Signal, target: Target) -> list[str]:
     """The exporters that the environment or the caller asks for; none without an endpoint."""
     names = os.environ.get(signal.exporters, "").strip().lower()
     if not names:
         names = "otlp" if has_endpoint(signal, target) else "none"
-    wanted = [name.strip() for name in names.split(",") if name.strip() != "none"]
-    return [
-        _otlp_exporter(signal, target) if name == "otlp" else _named_exporter(signal, name)
-        for name in wanted
-    ]
+    return [name.strip() for name in names.split(",") if name.strip() != "none"]
+
+
+def _exporter(signal: _Signal, name: str, target: Target) -> Any:  # noqa: ANN401 - of any package
+    return _otlp_exporter(signal, target) if name == "otlp" else _named_exporter(signal, name)
 
 
 def has_endpoint(signal: _Signal, target: Target) -> bool:

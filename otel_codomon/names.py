@@ -264,7 +264,7 @@ JOURNAL_FATE: Final = _attribute(
     "codomon.journal.fate",
     "string",
     None,
-    "What became of a record: written, delivered, rejected, evicted or quarantined.",
+    "What became of a record: written, unwritten, delivered, rejected, evicted or quarantined.",
     on_metrics=True,
 )
 JOURNAL_SIGNAL: Final = _attribute(

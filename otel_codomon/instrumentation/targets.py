@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon.caches.observing import process_caches
+from otel_codomon.configuration import forget_history, keep_history
 from otel_codomon.executions import engine
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Target:
 
 TARGETS: Final = (
     Target("executions", engine.use_providers, engine.forget_providers),
+    Target("journal", keep_history, forget_history),
     Target(
         "caches",
         lambda _, meter_provider: process_caches.use_meter_provider(meter_provider),

@@ -47,6 +47,8 @@ class JournalSpanProcessor(SpanProcessor):
             does: then executions are kept, as this machine's history, and
             other spans are none of the journal's business.
         on_write: Called after spans were written.
+        on_flush: Waits, for so many seconds at most, until what was written is
+            delivered, and says whether it is; None where nobody delivers.
     """
 
     def __init__(
@@ -55,10 +57,13 @@ class JournalSpanProcessor(SpanProcessor):
         *,
         deliver: bool = True,
         on_write: Callable[[], None] = lambda: None,
+        on_flush: Callable[[float], bool] | None = None,
     ) -> None:
         self._writer = writer
-        self._deliver = deliver
+        self.deliver = deliver
+        self.is_on = True
         self._on_write = on_write
+        self._on_flush = on_flush
         self._encoder = SpanEncoder()
         self._resource_keys: dict[int, tuple[Resource, str]] = {}
         self._flusher = Flusher(self._write_pending, writer)
@@ -79,7 +84,7 @@ class JournalSpanProcessor(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Write the start of an execution."""
         del parent_context
-        if is_execution(span):
+        if self.is_on and is_execution(span):
             key, payload = self._started(span)
             self._writer.append(segments.STARTED, payload, key=key)
             self._flusher.watch_life()
@@ -109,9 +114,11 @@ class JournalSpanProcessor(SpanProcessor):
     @harmless("journal: end of a span", default=None)
     def on_end(self, span: ReadableSpan) -> None:
         """Write the span of an execution; take any other into the next batch."""
+        if not self.is_on:
+            return
         if is_execution(span):
             self._write_execution(span)
-        elif self._deliver and _is_sampled(span):
+        elif self.deliver and _is_sampled(span):
             with self._lock:
                 self._pending.append(span)
                 count = len(self._pending)
@@ -123,7 +130,7 @@ class JournalSpanProcessor(SpanProcessor):
         if request is None:
             self._writer.unwritten += 1
             return
-        delivered = self._deliver and _is_sampled(span)
+        delivered = self.deliver and _is_sampled(span)
         self._writer.append(
             segments.TRACES,
             request,
@@ -145,12 +152,19 @@ class JournalSpanProcessor(SpanProcessor):
                 self._writer.append(segments.TRACES, b"".join(whole))
                 self._on_write()
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+    def write_pending(self) -> bool:
         """Write what is pending; whether everything that ended is on disk."""
-        del timeout_millis
         before = self._writer.unwritten
         self._flusher.flush_now()
         return self._writer.unwritten == before
+
+    @harmless("journal: flush", default=False)
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Write what is pending, and wait for its delivery; whether it is where it should be."""
+        is_written = self.write_pending()
+        if self._on_flush is None:
+            return is_written
+        return self._on_flush(timeout_millis / 1000) and is_written
 
     def shutdown(self) -> None:
         """Write what is pending. Executions that end later are written too."""

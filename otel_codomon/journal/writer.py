@@ -21,6 +21,7 @@ import os
 import threading
 import time
 
+from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.segments import NO_KEY
 
@@ -74,6 +75,8 @@ class Writer:
         self._max_segment_bytes = max_segment_bytes
         self._reset()
         os.close(folders.open_folder(folder))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise JournalUnavailableError(folder, "nothing can be written there")
         _writers[id(self)] = self
 
     def _reset(self) -> None:
