@@ -1,7 +1,7 @@
 """The environment variables of this package, as `opentelemetry-instrument` reads them.
 
 Each constant is also a flag of that command: the name in lower case, without
-the ``OTEL_`` in front.
+the ``OTEL_PYTHON_`` in front, as ``--codomon_journal``.
 """
 
 from __future__ import annotations
