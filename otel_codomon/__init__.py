@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from otel_codomon.monitoring import (
         ExecutionMonitor as ExecutionMonitor,
         MetricsCollector as MetricsCollector,
+        ResourceMonitor as ResourceMonitor,
     )
     from otel_codomon.sandbox.runner import arun as arun, run as run
     from otel_codomon.sources.caches.adapter import (
@@ -81,6 +82,7 @@ _HOMES = {
     "Limits": "values.limits",
     "MetricsCollector": "monitoring",
     "Outcome": "values.execution",
+    "ResourceMonitor": "monitoring",
     "SandboxType": "values.execution",
     "UnknownCacheError": "errors",
     "UnknownExecutionError": "errors",

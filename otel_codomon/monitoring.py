@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from otel_codomon import names
 from otel_codomon.errors import JournalUnavailableError, UnknownExecutionError
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
     from otel_codomon.executions.running import Execution
     from otel_codomon.values.execution import ExecutionRecord
+    from otel_codomon.values.sample import Sample
     from otel_codomon.values.usage import Usage
 
+N = TypeVar("N", int, float)
 SUMMARY_LIMIT: Final = 100_000
 """Finished executions a summary looks at, the newest first."""
 
@@ -163,6 +165,58 @@ class MetricsSummary:
     by_outcome: Mapping[Outcome, int]
     by_language: Mapping[str, GroupSummary]
     by_name: Mapping[str, GroupSummary]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceUsage:
+    """What one execution uses: now, while it runs, and in total.
+
+    Attributes:
+        execution_id: Identifies it.
+        is_running: Whether it runs now; else what is true now is None.
+        cores: Cores in use now.
+        memory_bytes: Memory in use now, bytes.
+        processes: Living processes now.
+        threads: Their threads now.
+        file_descriptors: Their open file descriptors now.
+        disk_read_bytes_per_second: Read from storage now.
+        disk_write_bytes_per_second: Written to storage now.
+        total: What it used so far, or altogether.
+    """
+
+    execution_id: str
+    is_running: bool
+    cores: float | None = None
+    memory_bytes: int | None = None
+    processes: int | None = None
+    threads: int | None = None
+    file_descriptors: int | None = None
+    disk_read_bytes_per_second: float | None = None
+    disk_write_bytes_per_second: float | None = None
+    total: Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceStats:
+    """What executions use together. None means that of none of them it is known.
+
+    Attributes:
+        running: Executions that run in this process now.
+        cores: Cores that these keep busy now.
+        memory_bytes: Memory that these hold now, bytes.
+        processes: Living processes of these now.
+        finished: Finished executions the rest is about.
+        cpu_seconds: CPU time of each, seconds.
+        peak_memory_bytes: Memory peak of each, bytes.
+    """
+
+    running: int
+    cores: float | None
+    memory_bytes: int | None
+    processes: int | None
+    finished: int
+    cpu_seconds: Distribution | None
+    peak_memory_bytes: Distribution | None
 
 
 class _Monitor:
@@ -326,6 +380,74 @@ class MetricsCollector(_Monitor):
             by_language={name: languages[name].summary() for name in sorted(languages)},
             by_name={name: by_name[name].summary() for name in sorted(by_name)},
         )
+
+
+class ResourceMonitor(_Monitor):
+    """What executions use, one by one and together."""
+
+    def track_resources(self, execution_id: str) -> ResourceUsage:
+        """What one execution uses, running or finished.
+
+        A running one is looked at now, so that the answer is never older than the question.
+
+        Raises:
+            UnknownExecutionError: There is none of this id.
+        """
+        running = registry.find(execution_id)
+        sample = None if running is None else _look(running)
+        record = self._find(execution_id)
+        total = record.usage
+        if sample is None:
+            return ResourceUsage(
+                execution_id=execution_id, is_running=record.outcome is None, total=total
+            )
+        return ResourceUsage(
+            execution_id=execution_id,
+            is_running=True,
+            total=replace(total, cpu_seconds=sample.cpu_seconds),
+            **{field: getattr(sample, field) for field in _NOW},
+        )
+
+    def get_resource_stats(self) -> ResourceStats:
+        """What the running and the finished executions use together."""
+        running = registry.running()
+        samples = [sample for sample in map(_look, running) if sample is not None]
+        cpu_seconds: list[float] = []
+        peaks: list[float] = []
+        finished = 0
+        for record in self._finished():
+            finished += 1
+            if record.usage.cpu_seconds is not None:
+                cpu_seconds.append(record.usage.cpu_seconds)
+            if record.usage.peak_memory_bytes is not None:
+                peaks.append(record.usage.peak_memory_bytes)
+        return ResourceStats(
+            running=len(running),
+            cores=_sum(sample.cores for sample in samples),
+            memory_bytes=_sum(sample.memory_bytes for sample in samples),
+            processes=_sum(sample.processes for sample in samples),
+            finished=finished,
+            cpu_seconds=Distribution.of(cpu_seconds),
+            peak_memory_bytes=Distribution.of(peaks),
+        )
+
+
+_NOW: Final = tuple(
+    field.name
+    for field in fields(ResourceUsage)
+    if field.name not in {"execution_id", "is_running", "total"}
+)
+
+
+def _look(running: Execution) -> Sample | None:
+    """The sample of this moment; None where nothing can be seen."""
+    running.watch.look()
+    return running.watch.latest
+
+
+def _sum(values: Iterable[N | None]) -> N | None:
+    known = [value for value in values if value is not None]
+    return sum(known[1:], known[0]) if known else None
 
 
 def _folder() -> str | None:

@@ -11,6 +11,7 @@ from otel_codomon import (
     InvalidArgumentError,
     MetricsCollector,
     Outcome,
+    ResourceMonitor,
     UnknownExecutionError,
     execution,
 )
@@ -104,6 +105,46 @@ def test_finished_executions_of_another_process_are_found_through_the_journal(
 
     assert (status.name, status.outcome) == ("elsewhere", Outcome.SUCCESS)
     assert summary.by_name["elsewhere"].executions == 1
+
+
+def test_what_a_running_tree_uses_now_is_seen_when_asked() -> None:
+    monitor = ResourceMonitor()
+    held = 64 * 1024 * 1024
+    program = f"block = b'x' * {held}; print('ready', flush=True); input()"
+
+    with (
+        execution("holds") as current,
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as child,
+    ):
+        current.attach(child)
+        assert child.stdout is not None
+        child.stdout.readline()
+        seen = monitor.track_resources(current.execution_id)
+        together = monitor.get_resource_stats()
+        child.communicate("\n")
+    after = monitor.track_resources(current.execution_id)
+
+    assert seen.is_running
+    assert seen.processes == 1
+    assert seen.memory_bytes is not None
+    assert seen.memory_bytes >= held
+    assert (together.running, together.processes) == (1, 1)
+    assert not after.is_running
+    assert after.memory_bytes is None
+    assert after.total.peak_memory_bytes is not None
+    assert after.total.peak_memory_bytes >= held
+
+
+def test_resources_of_nothing_are_not_known_and_not_zero() -> None:
+    stats = ResourceMonitor().get_resource_stats()
+
+    assert (stats.running, stats.cores, stats.memory_bytes) == (0, None, None)
+    assert (stats.finished, stats.cpu_seconds, stats.peak_memory_bytes) == (0, None, None)
 
 
 @pytest.mark.parametrize("execution_id", ["", "0" * 32, "no such id"])
