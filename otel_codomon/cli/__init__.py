@@ -41,6 +41,7 @@ PROGRAM = "otel-codomon"
 # Name of each command: the module it is in, and one line of help, which is here
 # as well as in the module so that `--help` imports none of them.
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "run": ("otel_codomon.cli.run_command", "run a command as one execution"),
     "report": (
         "otel_codomon.cli.report",
         "say what ran, how it ended, and what is wrong with it",
@@ -87,6 +88,9 @@ def _run_command(arguments: list[str]) -> int:
     from importlib import import_module  # noqa: PLC0415 - only the chosen command's module
 
     command: Command = import_module(row[0])  # type: ignore[assignment] # what the table promises
+    plain = getattr(command, "without_options", None)
+    if plain is not None and (args := plain(arguments[1:])) is not None:
+        return command.run(args)
     parser = parser_of(arguments[0], command)
     try:
         args = parser.parse_args(arguments[1:])

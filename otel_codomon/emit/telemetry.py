@@ -9,7 +9,7 @@ from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
 from otel_codomon import names
-from otel_codomon.values.execution import Kind, Outcome
+from otel_codomon.values.execution import STATUS_WORDS, Kind, Outcome
 from otel_codomon.version import __version__
 
 if TYPE_CHECKING:
@@ -23,17 +23,9 @@ if TYPE_CHECKING:
     from otel_codomon.values.execution import Labels
     from otel_codomon.values.usage import Usage
 
-# A span's status in our own words, never the child's.
 STATUS: Final[Mapping[Outcome, Status]] = {
     Outcome.SUCCESS: Status(StatusCode.UNSET),
-    Outcome.ERROR: Status(StatusCode.ERROR, "ended with an error"),
-    Outcome.TIMEOUT: Status(StatusCode.ERROR, "ran out of time"),
-    Outcome.KILLED: Status(StatusCode.ERROR, "ended by a signal"),
-    Outcome.OOM_KILLED: Status(StatusCode.ERROR, "ran out of memory"),
-    Outcome.LIMIT_EXCEEDED: Status(StatusCode.ERROR, "ran into a limit"),
-    Outcome.CANCELLED: Status(StatusCode.ERROR, "cancelled"),
-    Outcome.SETUP_ERROR: Status(StatusCode.ERROR, "could not be started"),
-    Outcome.HOST_DIED: Status(StatusCode.ERROR, "the process that observed it died"),
+    **{outcome: Status(StatusCode.ERROR, words) for outcome, words in STATUS_WORDS.items()},
 }
 _CHILD_PROCESS: Final = frozenset({Kind.COMMAND, Kind.SNIPPET})
 _MAX_ERROR_TYPES: Final = 100

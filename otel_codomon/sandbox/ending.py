@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 _USER, _SYSTEM, _MAX_RSS = 0, 1, 2
 _MINOR_FAULTS, _MAJOR_FAULTS = 6, 7
 _VOLUNTARY, _INVOLUNTARY = 14, 15
-# The call that starts a program touches a few pages more of the forked copy.
-_COPY_SLACK_KIB: Final = 1024
 _LIMIT_FIELDS: Final = {
     "cpu": "cpu_seconds",
     "memory": "memory_bytes",
@@ -101,7 +99,7 @@ def since(before: Sequence[float], totals: Sequence[float]) -> tuple[float, ...]
     which only a larger one hides: any other is not known, which is 0 here.
     """
     spent = [max(0, end - start) for start, end in zip(before, totals, strict=True)]
-    is_own = totals[_MAX_RSS] > before[_MAX_RSS] + _COPY_SLACK_KIB
+    is_own = totals[_MAX_RSS] > before[_MAX_RSS]
     spent[_MAX_RSS] = totals[_MAX_RSS] if is_own else 0
     return tuple(spent)
 
@@ -160,7 +158,7 @@ _MEANINGS: Final[tuple[tuple[_Question, Outcome, _Answer], ...]] = (
         lambda _, limit: f"it passed its limit: {limit and limit.limit}",
     ),
     (
-        lambda e, _: e.pid is not None and e.status is None,
+        lambda e, _: e.failure is None and e.status is None,
         Outcome.KILLED,
         lambda *_: "the process that looked after it was killed, and with it the command",
     ),

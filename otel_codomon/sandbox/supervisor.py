@@ -24,7 +24,7 @@ import time
 
 TYPE_CHECKING = False  # typing alone would double the time to start
 if TYPE_CHECKING:
-    import signal
+    import signal as signal  # noqa: PLC0414 - offered to who imports this module
     from collections.abc import Callable, Iterable, Iterator
 else:
     import _signal as signal  # what `signal` wraps in enums, at the price of a third of the start
@@ -47,6 +47,25 @@ _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
+class TreeLimits:
+    """What a whole tree may use, held by looking: no kernel holds these on a tree.
+
+    Attributes:
+        cpu_seconds: CPU time, seconds; 0 for no limit.
+        memory_bytes: Memory; 0 for no limit.
+        processes: Living processes; 0 for no limit.
+    """
+
+    def __init__(self, cpu_seconds: float, memory_bytes: int, processes: int) -> None:
+        self.cpu_seconds = cpu_seconds
+        self.memory_bytes = memory_bytes
+        self.processes = processes
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to look at."""
+        return bool(self.cpu_seconds or self.memory_bytes or self.processes)
+
+
 class Plan:
     """What to start, and what it may use.
 
@@ -59,9 +78,7 @@ class Plan:
         cwd: Working folder.
         limits: ``RLIMIT`` number, soft and hard value.
         cgroups: Files into which the command writes itself.
-        cpu_seconds: CPU time of the whole tree, seconds; 0 for no limit.
-        memory_bytes: Memory of the whole tree; 0 for no limit.
-        processes: Living processes of the tree; 0 for no limit.
+        tree_limits: What the whole tree may use.
         grace_seconds: From SIGTERM to SIGKILL.
         host_pid: Who asked.
     """
@@ -76,16 +93,11 @@ class Plan:
         self.cwd = fields[b"cwd"][0]
         self.limits = [_limit(entry) for entry in fields.get(b"rlimit", ())]
         self.cgroups = fields.get(b"cgroup", [])
-        self.cpu_seconds = float(fields[b"cpu"][0])
-        self.memory_bytes = int(fields[b"memory"][0])
-        self.processes = int(fields[b"processes"][0])
+        self.tree_limits = TreeLimits(
+            float(fields[b"cpu"][0]), int(fields[b"memory"][0]), int(fields[b"processes"][0])
+        )
         self.grace_seconds = float(fields[b"grace"][0])
         self.host_pid = int(fields[b"host"][0])
-
-    @property
-    def is_looked_after(self) -> bool:
-        """Whether a limit is held by looking, because the kernel holds none on a tree."""
-        return bool(self.cpu_seconds or self.memory_bytes or self.processes)
 
 
 def _pair(entry: bytes) -> tuple[bytes, bytes]:
@@ -139,9 +151,10 @@ def spawn(
         OSError: It could not be started; ``errno`` says why.
     """
     told, tell = os.pipe()  # closed by the start of the program
+    peak_kib = own_peak_kib()
     pid = os.fork()
     if pid == 0:
-        _become(paths, argv, env, prepare, tell)
+        _become(paths, argv, env, prepare, tell, peak_kib)
     os.close(tell)
     with open(told, "rb") as reader:  # noqa: PTH123 - a descriptor
         before, _, failure = reader.read().partition(b"!")
@@ -151,20 +164,20 @@ def spawn(
     return pid, before
 
 
-def _become(
+def _become(  # noqa: PLR0917 - what a fork has at hand
     paths: Iterable[bytes],
     argv: list[bytes],
     env: dict[bytes, bytes],
     prepare: Callable[[], None],
     tell: int,
+    peak_kib: int,
 ) -> None:
     """Never returns: the program, or the reason why not on *tell*."""
     try:
         for number in _RESTORED:
             signal.signal(number, signal.SIG_DFL)
         prepare()
-        before = resource.getrusage(resource.RUSAGE_SELF)
-        os.write(tell, " ".join(_figures(before)).encode("ascii"))
+        os.write(tell, " ".join(_figures(_used_so_far(peak_kib))).encode("ascii"))
         _execute(paths, argv, env)
     except OSError as error:
         os.write(tell, b"!%d" % (error.errno or errno.EINVAL))
@@ -172,6 +185,26 @@ def _become(
         os.write(tell, b"!%d" % errno.EINVAL)
     finally:
         os._exit(127)
+
+
+def own_peak_kib() -> int:
+    """Peak of this process, KiB: its own, where ``ru_maxrss`` begins at its spawner's size."""
+    for line in _read("/proc/self/status").splitlines():
+        if line.startswith(b"VmHWM:"):
+            return int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _used_so_far(peak_kib: int) -> list[float]:
+    """What this forked copy has used; of memory as much as it may come to be charged with.
+
+    The kernel takes over the peak of the copy at the very last moment, with
+    counters that are exact to some hundred pages. No copy is larger than the
+    process it was made from, whose own peak therefore bounds it.
+    """
+    figures = list(resource.getrusage(resource.RUSAGE_SELF))
+    figures[2] = max(figures[2], peak_kib)
+    return figures
 
 
 def _execute(paths: Iterable[bytes], argv: list[bytes], env: dict[bytes, bytes]) -> None:
@@ -354,19 +387,19 @@ def proportional_bytes(pids: Iterable[int]) -> int:
     )
 
 
-def limit_reached(plan: Plan) -> tuple[str, float] | None:
+def limit_reached(limits: TreeLimits) -> tuple[str, float] | None:
     """The limit that the tree is over, and what was seen; None when it is over none."""
     pids = descendants()
     seen = Look(pids)
-    if plan.cpu_seconds and seen.cpu_seconds > plan.cpu_seconds:
+    if limits.cpu_seconds and seen.cpu_seconds > limits.cpu_seconds:
         return "cpu", seen.cpu_seconds
-    if plan.processes and seen.processes > plan.processes:
+    if limits.processes and seen.processes > limits.processes:
         return "processes", seen.processes
-    if plan.memory_bytes and seen.memory_bytes > plan.memory_bytes:
+    if limits.memory_bytes and seen.memory_bytes > limits.memory_bytes:
         # The sum counts shared pages of forked workers many times over. What
         # decides is the exact figure, which costs ten times as much to read.
         proportional = proportional_bytes(pids)
-        if proportional > plan.memory_bytes:
+        if proportional > limits.memory_bytes:
             return "memory", proportional
     return None
 
@@ -446,14 +479,14 @@ class Supervisor:
                 return tree.end(self._plan.grace_seconds) if self._heard() else tree.kill()
             if os.getppid() != self._plan.host_pid:
                 return tree.kill()
-            reached = limit_reached(self._plan) if self._plan.is_looked_after else None
+            reached = limit_reached(self._plan.tree_limits) if self._plan.tree_limits else None
             if reached is not None:
                 self._report("limit", *reached)
                 return tree.kill()
         return tree.kill()
 
     def _pause(self) -> float:
-        return LOOK_SECONDS if self._plan.is_looked_after else IDLE_SECONDS
+        return LOOK_SECONDS if self._plan.tree_limits else IDLE_SECONDS
 
     def _heard(self) -> bytes:
         try:
@@ -462,9 +495,9 @@ class Supervisor:
             return b""
 
 
-def _figures(rusage: resource.struct_rusage) -> Iterator[str]:
+def _figures(rusage: Iterable[float]) -> Iterator[str]:
     """All sixteen, in the order of `resource.struct_rusage`."""
-    return map(repr, tuple(rusage))
+    return map(repr, rusage)
 
 
 def main() -> None:

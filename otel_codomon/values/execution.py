@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
 from otel_codomon.values.usage import Usage
@@ -35,6 +35,19 @@ class Outcome(str, Enum):
     CANCELLED = "cancelled"
     SETUP_ERROR = "setup_error"
     HOST_DIED = "host_died"
+
+
+# What the status of a span says of each outcome: our own words, never the child's.
+STATUS_WORDS: Final[Mapping[Outcome, str]] = {
+    Outcome.ERROR: "ended with an error",
+    Outcome.TIMEOUT: "ran out of time",
+    Outcome.KILLED: "ended by a signal",
+    Outcome.OOM_KILLED: "ran out of memory",
+    Outcome.LIMIT_EXCEEDED: "ran into a limit",
+    Outcome.CANCELLED: "cancelled",
+    Outcome.SETUP_ERROR: "could not be started",
+    Outcome.HOST_DIED: "the process that observed it died",
+}
 
 
 class SandboxType(str, Enum):

@@ -1,0 +1,170 @@
+"""Run a command in the place of this process: same terminal, same signals, same group.
+
+For `otel-codomon run`. The command stays in our process group, so that what
+the terminal sends reaches it as if we were not there, pipelines and
+background jobs included. What is sent to us alone is passed on. When the
+terminal stops the command we stop too, so that the shell gets its prompt.
+
+Imports nothing that takes time: the command waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+
+from otel_codomon.sandbox.supervisor import (
+    LOOK_SECONDS,
+    Tree,
+    adopt_orphans,
+    apply_limits,
+    limit_reached,
+    signal,
+    spawn,
+)
+
+TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from otel_codomon.sandbox.supervisor import TreeLimits
+
+# What a shell, a terminal or a service manager sends. The rest end a process
+# or are errors of its own, and are nobody's to pass on.
+_PASSED_ON = frozenset(
+    {
+        *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGWINCH),
+        *(signal.SIGTSTP, signal.SIGCONT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM),
+    }
+)
+_WATCHED = _PASSED_ON | {signal.SIGCHLD}
+# By these the terminal stops a job; SIGSTOP is somebody's own doing, who would
+# not know to wake us too.
+_JOB_STOPS = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+# `si_code` of what the kernel sends of its own: what the terminal sends, which
+# goes to the whole group and so has reached the command already.
+_SI_KERNEL = 0x80
+_MAX_RSS = 2  # where it stands in a struct_rusage
+_FOREVER = 3600.0  # sigtimedwait has no "for ever"; being woken costs nothing
+
+
+class Foreground:
+    """One command that runs in our place.
+
+    Attributes:
+        tree: The command and everything below it.
+        before: What the kernel counts as the command's and is not: the figures of
+            a `resource.struct_rusage` for what the forked copy of us had used
+            when the command began, and for children that we had before.
+        limit: The limit for which it was ended, and what was seen.
+        timed_out: Whether it ran out of time.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[bytes],
+        argv: list[bytes],
+        env: dict[bytes, bytes],
+        *,
+        rlimits: Sequence[tuple[int, tuple[int, int]]] = (),
+    ) -> None:
+        """Start the command.
+
+        Raises:
+            OSError: It cannot be started.
+        """
+        self.limit: tuple[str, float] | None = None
+        self.timed_out = False
+        # From here on signals wait until `wait` asks for them: none is lost
+        # between the start of the command and the first look.
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+        # Where it is ignored, children vanish before anybody learns how they ended.
+        on_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        adopt_orphans()
+
+        def prepare() -> None:
+            signal.signal(signal.SIGCHLD, on_child)
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            apply_limits(rlimits)
+
+        try:
+            earlier = resource.getrusage(resource.RUSAGE_CHILDREN)
+            pid, copied = spawn(paths, argv, env, prepare)
+        except OSError:
+            self.restore()
+            raise
+        self.tree = Tree(pid)
+        self.before = _sum(earlier, map(float, copied.split()))
+
+    def wait(
+        self,
+        *,
+        deadline: float | None = None,
+        grace_seconds: float,
+        limits: TreeLimits | None = None,
+        later: Callable[[], None] | None = None,
+        later_seconds: float = 0.0,
+    ) -> None:
+        """Stand in for the command until it ends.
+
+        Args:
+            deadline: `time.monotonic` at which the tree is ended; None for never.
+            grace_seconds: From SIGTERM to SIGKILL.
+            limits: What the tree may use, looked at as long as it runs.
+            later: Called once, if the command still runs after a while.
+            later_seconds: That while.
+        """
+        wake = None if later is None else time.monotonic() + later_seconds
+        while self.tree.status is None:
+            self._serve(_pause(deadline, wake, is_looking=limits is not None))
+            now = time.monotonic()
+            if wake is not None and later is not None and now >= wake:
+                later()
+                wake = None
+            if deadline is not None and now >= deadline:
+                self._time_out(grace_seconds)
+            elif limits is not None:
+                self._hold(limits)
+
+    def restore(self) -> None:
+        """Take signals again as before: for what is started after the command."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+    def _serve(self, seconds: float) -> None:
+        """Pass on one signal, or note one change of the command."""
+        found = signal.sigtimedwait(_WATCHED, seconds)
+        if found is None:
+            return
+        if found.si_signo == signal.SIGCHLD:
+            self.tree.reap(os.WNOHANG | os.WUNTRACED)
+            self._stop_along()
+        elif found.si_code != _SI_KERNEL:
+            os.kill(self.tree.pid, found.si_signo)
+
+    def _stop_along(self) -> None:
+        stopped_by, self.tree.stopped_by = self.tree.stopped_by, None
+        if stopped_by in _JOB_STOPS:
+            os.kill(os.getpid(), signal.SIGSTOP)  # until the shell continues the group
+
+    def _time_out(self, grace_seconds: float) -> None:
+        self.timed_out = self.tree.status is None
+        self.tree.end(grace_seconds)
+
+    def _hold(self, limits: TreeLimits) -> None:
+        reached = limit_reached(limits)
+        if reached is not None and self.tree.status is None:
+            self.limit = reached
+            self.tree.kill()
+
+
+def _sum(earlier: Iterable[float], copied: Iterable[float]) -> tuple[float, ...]:
+    """Add the figures of two usages; the third, the largest process, is no sum."""
+    pairs = list(zip(earlier, copied, strict=True))
+    return tuple(max(pair) if at == _MAX_RSS else sum(pair) for at, pair in enumerate(pairs))
+
+
+def _pause(deadline: float | None, wake: float | None, *, is_looking: bool) -> float:
+    now = time.monotonic()
+    instants = [instant - now for instant in (deadline, wake) if instant is not None]
+    return max(0.0, min([*instants, LOOK_SECONDS if is_looking else _FOREVER]))

@@ -1,0 +1,176 @@
+"""An execution that is told to the journal alone, by a process without the SDK.
+
+For `otel-codomon run`, whose command may take milliseconds. What is written is
+what the SDK would have been told; whoever sends makes the span of it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from otel_codomon.errors import CodomonError
+
+TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from otel_codomon.journal.writer import Writer
+    from otel_codomon.values.execution import Labels, Outcome
+    from otel_codomon.values.verdict import Verdict
+
+    Event = Mapping[str, object]
+
+_HEX = frozenset("0123456789abcdef")
+_TRACE_ID, _SPAN_ID = 32, 16  # hexadecimal digits
+
+
+class Identity:
+    """The ids of an execution, drawn before anything else is known of it.
+
+    Attributes:
+        execution_id: Identifies it.
+        trace_id: Its trace: the inherited one, or its own.
+        span_id: Its span.
+        parent_span_id: The inherited span; None for a root.
+        flags: The trace's flags, two hexadecimal digits.
+        started_unix_ns: Now, nanoseconds since the epoch.
+        started_ns: Now, monotonic clock, nanoseconds.
+    """
+
+    def __init__(self, traceparent: str | None) -> None:
+        inherited = parse_traceparent(traceparent or "")
+        self.parent_span_id: str | None = None
+        if inherited is None:
+            self.trace_id, self.flags = os.urandom(16).hex(), "01"
+        else:
+            self.trace_id, self.parent_span_id, self.flags = inherited
+        self.span_id = os.urandom(8).hex()
+        self.execution_id = os.urandom(16).hex()
+        self.started_unix_ns = time.time_ns()
+        self.started_ns = time.monotonic_ns()
+
+    @property
+    def traceparent(self) -> str:
+        """What makes another program's spans children of this execution's."""
+        return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
+
+
+def parse_traceparent(text: str) -> tuple[str, str, str] | None:
+    """Read trace id, span id and flags; None where *text* is none by W3C Trace Context, 3.2."""
+    parts = text.strip().split("-")
+    if len(parts) < 4 or (parts[0] == "00" and len(parts) > 4):  # noqa: PLR2004 - as specified
+        return None
+    version, trace_id, span_id, flags = parts[:4]
+    fields = ((version, 2), (trace_id, _TRACE_ID), (span_id, _SPAN_ID), (flags, 2))
+    if any(len(field) != length or not _HEX.issuperset(field) for field, length in fields):
+        return None
+    if version == "ff" or not trace_id.strip("0") or not span_id.strip("0"):
+        return None
+    return trace_id, span_id, flags
+
+
+class LightExecution:
+    """One execution in the journal, from its start to its end.
+
+    Nothing here raises for what is wrong with the journal: the command goes on.
+
+    Attributes:
+        identity: Its ids and its start.
+        labels: What its metrics are summed by.
+        problem: Why it is not in the journal; None when it is.
+    """
+
+    def __init__(
+        self, identity: Identity, labels: Labels, attributes: Mapping[str, object]
+    ) -> None:
+        """Write the start."""
+        # Imported after the command was started, as is this module's caller.
+        from otel_codomon import names  # noqa: PLC0415
+        from otel_codomon.journal import light  # noqa: PLC0415
+
+        self.identity = identity
+        self.labels = labels
+        self.problem: str | None = None
+        self._light = light
+        self._attributes: dict[str, object] = {
+            names.EXECUTION_ID: identity.execution_id,
+            **labels.attributes(),
+            **attributes,
+        }
+        self._writer = self._open()
+        if self._writer is not None:
+            light.write_started(self._writer, **self._span())
+
+    def _open(self) -> Writer | None:
+        if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+            return None
+        try:
+            return self._light.open_writer()
+        except (CodomonError, OSError) as error:
+            self.problem = str(error)
+            return None
+
+    def _span(self) -> dict[str, Any]:
+        identity = self.identity
+        return {
+            "trace_id": identity.trace_id,
+            "span_id": identity.span_id,
+            "parent_span_id": identity.parent_span_id,
+            "name": self.labels.name,
+            "span_kind": self._light.KIND_CLIENT,
+            "started_unix_ns": identity.started_unix_ns,
+            "attributes": self._attributes,
+            "resource": self._light.resource(service_name="otel-codomon"),
+        }
+
+    def end(
+        self, verdict: Verdict, attributes: Mapping[str, object], events: Sequence[Event] = ()
+    ) -> float:
+        """Write the end, and see that somebody sends it where it is to be sent.
+
+        Args:
+            verdict: How it went.
+            attributes: What its span has besides what it started with.
+            events: Events of its span.
+
+        Returns:
+            How long it took, seconds.
+        """
+        from otel_codomon.values.execution import STATUS_WORDS, Outcome  # noqa: PLC0415 - late
+
+        elapsed_ns = time.monotonic_ns() - self.identity.started_ns
+        outcome = verdict.outcome or Outcome.ERROR
+        self._attributes.update(attributes)
+        self._attributes.update(_verdict_attributes(verdict, outcome))
+        if self._writer is not None:
+            words = STATUS_WORDS.get(outcome)
+            self._light.write_ended(
+                self._writer,
+                **self._span(),
+                ended_unix_ns=self.identity.started_unix_ns + elapsed_ns,
+                status=self._light.STATUS_UNSET if words is None else self._light.STATUS_ERROR,
+                status_message=words or "",
+                events=events,
+            )
+            self._writer.close()
+            self._send(self._writer.folder)
+        return elapsed_ns / 1e9
+
+    def _send(self, folder: str) -> None:
+        if self._light.is_delivery_wanted() and not self._light.sender_is_running(folder):
+            self._light.spawn_sender(folder)
+
+
+def _verdict_attributes(verdict: Verdict, outcome: Outcome) -> dict[str, object]:
+    from otel_codomon import names  # noqa: PLC0415 - as above
+
+    told = {
+        names.EXECUTION_OUTCOME: outcome.value,
+        names.PROCESS_EXIT_CODE: verdict.exit_code,
+        names.EXECUTION_SIGNAL: verdict.signal,
+        names.ERROR_REASON: verdict.reason,
+        names.ERROR_TYPE: verdict.error_type,
+    }
+    return {key: value for key, value in told.items() if value is not None}

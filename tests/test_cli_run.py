@@ -1,0 +1,424 @@
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.escapees import NamedPipe, is_alive, stubborn_telling
+from support.terminal import Terminal
+
+from otel_codomon import Kind, Outcome, cli, names
+from otel_codomon.cli import run_command
+from otel_codomon.journal.reader import JournalReader
+
+if TYPE_CHECKING:
+    from otel_codomon.values.execution import ExecutionRecord
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="`run` is Linux's so far")
+
+COMMAND = [sys.executable, "-m", "otel_codomon", "run"]
+
+
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a journal that everything started in the test writes to."""
+    for name in [name for name in os.environ if name.startswith(("OTEL_", "TRACEPARENT"))]:
+        monkeypatch.delenv(name)
+    folder = tmp_path / "journal"
+    monkeypatch.setenv("OTEL_PYTHON_CODOMON_JOURNAL", str(folder))
+    return folder
+
+
+def recorded(journal: Path) -> list[ExecutionRecord]:
+    return list(JournalReader(str(journal)).executions())
+
+
+def otel_run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, check=False, **options
+    )
+
+
+# --- transparent --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "outcome"),
+    [
+        (["true"], 0, Outcome.SUCCESS),
+        (["sh", "-c", "exit 5"], 5, Outcome.ERROR),
+        (["sh", "-c", "kill -KILL $$"], 137, Outcome.KILLED),
+        (["sh", "-c", "kill -INT $$"], 130, Outcome.KILLED),
+        (["no-such-program-here"], 127, Outcome.SETUP_ERROR),
+        (["/no/such/program"], 127, Outcome.SETUP_ERROR),
+        (["/etc/passwd"], 126, Outcome.SETUP_ERROR),
+        (["/"], 126, Outcome.SETUP_ERROR),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["-q"]])
+def test_the_exit_code_is_the_commands_or_as_a_shell_says_it(
+    options: list[str], command: list[str], code: int, outcome: Outcome, journal: Path
+) -> None:
+    done = otel_run(*options, "--", *command)
+
+    assert (done.returncode, done.stdout) == (code, "")
+    [execution] = recorded(journal)
+    assert execution.outcome is outcome
+    assert (
+        execution.labels.name
+        == Path(command[-1] if outcome is Outcome.SETUP_ERROR else command[0]).name
+        or "command"
+    )
+    assert execution.attributes.get(names.PROCESS_EXIT_CODE) == code
+
+
+@pytest.mark.usefixtures("journal")
+def test_what_goes_in_and_out_is_untouched() -> None:
+    done = otel_run("-q", "--", "sh", "-c", "cat; echo err >&2", input="in\n")
+
+    assert (done.stdout, done.stderr) == ("in\n", "err\n")
+
+
+@pytest.mark.usefixtures("journal")
+def test_descriptors_and_folder_are_inherited(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    done = otel_run(
+        "--", "bash", "-c", f"pwd; echo seen >&{writer}", pass_fds=[writer], cwd=tmp_path
+    )
+    os.close(writer)
+
+    with os.fdopen(reader) as pipe:
+        assert pipe.read() == "seen\n"
+    assert done.stdout == f"{tmp_path.resolve()}\n"
+
+
+@pytest.mark.usefixtures("journal")
+def test_options_of_the_command_are_the_commands() -> None:
+    assert otel_run("-q", "echo", "--timeout", "-q").stdout == "--timeout -q\n"
+    assert otel_run("--", "echo", "--", "-n").stdout == "-- -n\n"
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_script_without_an_interpreter_runs_in_the_shell(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("echo shell $1")
+    script.chmod(0o755)
+
+    assert otel_run("--", str(script), "one").stdout == "shell one\n"
+
+
+SAYING = """
+import signal, sys, time
+def heard(number, frame):
+    print(signal.Signals(number).name, flush=True)
+    if number == signal.SIGTERM:
+        sys.exit(7)
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGTERM,
+               signal.SIGWINCH):
+    signal.signal(number, heard)
+print("ready", flush=True)
+while True:
+    time.sleep(1000)
+"""
+
+
+@pytest.mark.usefixtures("journal")
+def test_signals_that_are_sent_to_us_reach_the_command_once() -> None:
+    sent = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGWINCH]
+    with subprocess.Popen(
+        [*COMMAND, "-q", "--", sys.executable, "-c", SAYING], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline()]
+        for number in (*sent, signal.SIGTERM):
+            process.send_signal(number)
+            said.append(process.stdout.readline())
+
+        assert process.stdout.read() == ""
+
+    assert said == ["ready\n", *(f"{number.name}\n" for number in sent), "SIGTERM\n"]
+    assert process.returncode == 7
+
+
+@pytest.mark.usefixtures("journal")
+def test_what_was_ignored_stays_ignored() -> None:
+    done = otel_run(
+        "--",
+        "grep",
+        "SigIgn",
+        "/proc/self/status",
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+
+    assert int(done.stdout.split()[1], 16) & (1 << (signal.SIGHUP - 1))
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_daemon_is_left_alone(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    program = f"setsid sh -c 'echo $$ > {told}; exec sleep 1000' >/dev/null 2>&1 & exit 0"
+    with NamedPipe(told) as reader:
+        done = otel_run("-q", "--", "sh", "-c", program, stdin=subprocess.DEVNULL)
+        daemon = reader.number()
+
+    assert done.returncode == 0
+    assert is_alive(daemon)
+    os.kill(daemon, signal.SIGKILL)
+
+
+# --- in a terminal ------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("journal")
+def test_the_command_has_the_terminal() -> None:
+    program = 'test -t 0 && test -t 1 && test -t 2 && read line && echo "got $line"'
+    with Terminal([*COMMAND, "-q", "--", "sh", "-c", program], env=os.environ) as terminal:
+        terminal.type(b"hello\n")
+        terminal.wait_for(b"got hello")
+
+        assert terminal.shell_says() == "ended 0"
+
+
+@pytest.mark.usefixtures("journal")
+def test_keys_that_send_signals_reach_the_command_once() -> None:
+    with Terminal([*COMMAND, "-q", "--", sys.executable, "-c", SAYING], env=os.environ) as terminal:
+        terminal.wait_for(b"ready")
+        for key, name in ((b"\x03", b"SIGINT"), (b"\x1c", b"SIGQUIT"), (b"\x03", b"SIGINT")):
+            terminal.type(key)
+            terminal.wait_for(name)
+        fcntl.ioctl(terminal.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 100, 0, 0))
+        terminal.wait_for(b"SIGWINCH")
+
+
+COUNTING = """
+import signal, sys
+count = 0
+def heard(number, frame):
+    global count
+    count += 1
+signal.signal(signal.SIGINT, heard)
+print("ready", flush=True)
+sys.stdin.readline()
+print("count", count, flush=True)
+"""
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_key_is_no_two_signals() -> None:
+    with Terminal(
+        [*COMMAND, "-q", "--", sys.executable, "-c", COUNTING], env=os.environ
+    ) as terminal:
+        terminal.wait_for(b"ready")
+        terminal.type(b"\x03")
+        terminal.wait_for(b"^C")
+        terminal.type(b"\n")
+        terminal.wait_for(b"count 1")
+
+        assert terminal.shell_says() == "ended 0"
+
+
+@pytest.mark.usefixtures("journal")
+def test_stopping_and_continuing_the_job_is_as_without_us() -> None:
+    program = 'echo ready; read line; echo "got $line"; exit 3'
+    with Terminal([*COMMAND, "-q", "--", "sh", "-c", program], env=os.environ) as terminal:
+        terminal.wait_for(b"ready")
+        for _ in range(2):
+            terminal.type(b"\x1a")
+            assert terminal.shell_says() == "stopped"
+            terminal.continue_job()
+            assert terminal.shell_says() == "continued"
+        terminal.type(b"on\n")
+        terminal.wait_for(b"got on")
+
+        assert terminal.shell_says() == "ended 3"
+
+
+# --- what can be said ---------------------------------------------------------
+
+
+def test_a_timeout_ends_the_tree_with_124(journal: Path, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    with NamedPipe(told) as reader:
+        program = stubborn_telling(told)
+        done = otel_run("--timeout", "1", "--grace", "0.1", "--", sys.executable, "-c", program)
+        pids = [reader.number() for _ in range(2)]
+
+    assert done.returncode == 124
+    assert [is_alive(pid) for pid in pids] == [False, False]
+    [execution] = recorded(journal)
+    assert execution.outcome is Outcome.TIMEOUT
+    assert execution.attributes[names.EXECUTION_TIMEOUT] == 1
+
+
+def test_a_limit_ends_the_tree(journal: Path) -> None:
+    spin = "while :; do :; done"
+    done = otel_run("--limit-cpu", "0.2", "--", "bash", "-c", f"({spin})& ({spin})& wait")
+
+    assert done.returncode == 137
+    [execution] = recorded(journal)
+    assert execution.outcome is Outcome.LIMIT_EXCEEDED
+    assert execution.attributes[names.LIMIT_CPU] == 0.2
+
+
+@pytest.mark.usefixtures("journal")
+def test_limits_of_a_process_are_set() -> None:
+    done = otel_run(
+        "--limit-open-files",
+        "33",
+        "--limit-file-size",
+        "1M",
+        "--",
+        "sh",
+        "-c",
+        "ulimit -n; ulimit -f",
+    )
+
+    assert done.stdout.split() == ["33", "2048"]
+
+
+def test_source_text_in_a_file_runs_in_its_language(journal: Path, tmp_path: Path) -> None:
+    source = tmp_path / "double.py"
+    source.write_text("import sys; print(2 * int(sys.argv[1]))")
+
+    done = otel_run("--language", "py", str(source), "21")
+
+    assert (done.returncode, done.stdout) == (0, "42\n")
+    [execution] = recorded(journal)
+    assert (execution.labels.kind, execution.labels.language) == (Kind.SNIPPET, "python")
+
+
+@pytest.mark.usefixtures("journal")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "no command"),
+        (["--"], "no command"),
+        (["--timeout", "0", "--", "true"], "invalid number above zero value: '0'"),
+        (["--timeout", "nan", "--", "true"], "invalid number above zero value: 'nan'"),
+        (["--limit-memory", "5Q", "--", "true"], "invalid size value: '5Q'"),
+        (["--limit-cpu", "-1", "--", "true"], "--limit-cpu"),
+        (["--language", "klingon", "--", "x"], "cannot run source text in 'klingon'"),
+        (["--language", "python", "--", "/no/such/file"], "cannot run '/no/such/file'"),
+        (["--propagate", "linked", "--", "true"], "invalid choice: 'linked'"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line(arguments: list[str], said: str) -> None:
+    done = otel_run(*arguments)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+# --- what is told -------------------------------------------------------------
+
+
+def test_an_inherited_trace_goes_on_in_the_command(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACEPARENT", f"00-{'a' * 32}-{'b' * 16}-01")
+
+    done = otel_run("--", "printenv", "TRACEPARENT")
+
+    [execution] = recorded(journal)
+    assert (execution.trace_id, execution.parent_span_id) == ("a" * 32, "b" * 16)
+    assert done.stdout == f"00-{'a' * 32}-{execution.span_id}-01\n"
+
+
+def test_a_traceparent_that_is_none_begins_a_trace(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACEPARENT", "00-00-00-00")
+
+    otel_run("--", "true")
+
+    [execution] = recorded(journal)
+    assert execution.parent_span_id is None
+
+
+@pytest.mark.usefixtures("journal")
+def test_without_propagation_the_command_learns_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACEPARENT", f"00-{'a' * 32}-{'b' * 16}-01")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "ours")
+
+    shown = otel_run("-q", "--propagate", "none", "--", "env").stdout
+
+    learnt = [line for line in shown.splitlines() if line.startswith(("TRACE", "OTEL_"))]
+    assert learnt == []
+
+
+def test_the_summary_is_one_line_with_the_way_to_more(journal: Path) -> None:
+    done = otel_run("--", "sh", "-c", "exit 3")
+
+    [execution] = recorded(journal)
+    assert done.stderr.startswith("otel-codomon: error (exit code 3), ")
+    assert done.stderr.endswith(f"; otel-codomon show {execution.execution_id[:12]}\n")
+
+
+@pytest.mark.usefixtures("journal")
+def test_the_summary_goes_as_json_to_a_file_or_a_descriptor(tmp_path: Path) -> None:
+    file = tmp_path / "summary.json"
+    reader, writer = os.pipe()
+
+    otel_run("-q", "--format", "json", "--output", str(file), "--", "true")
+    otel_run("--format", "json", "--output", str(writer), "--", "true", pass_fds=[writer])
+    os.close(writer)
+
+    with os.fdopen(reader) as pipe:
+        summaries = [json.loads(file.read_text()), json.loads(pipe.read())]
+    assert [(each["outcome"], each["exit_code"]) for each in summaries] == [("success", 0)] * 2
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_summary_that_cannot_be_written_leaves_the_exit_code() -> None:
+    done = otel_run("--output", "/no/such/folder/x", "--", "sh", "-c", "exit 4")
+
+    assert done.returncode == 4
+    assert "cannot write the summary to /no/such/folder/x" in done.stderr
+
+
+def test_a_journal_that_cannot_be_written_leaves_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    monkeypatch.setenv("OTEL_PYTHON_CODOMON_JOURNAL", str(blocked / "journal"))
+
+    done = otel_run("-q", "--", "echo", "out")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "out\n", "")
+
+
+# --- its cost -----------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_short_command_never_waits_for_opentelemetry() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "otel_codomon", "run", "-q", "--", "true"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "opentelemetry" not in done.stderr
+
+
+def test_without_options_everything_is_as_the_parser_has_it() -> None:
+    parser = cli.parser_of("run", run_command)  # type: ignore[arg-type] # a module is one
+
+    plain = run_command.without_options(["--", "true"])
+
+    parsed = vars(parser.parse_args(["--", "true"]))
+    assert plain is not None
+    command = parsed.pop("command")
+    assert command[-1:] == plain.command[-1:] == ["true"]
+    assert {name: getattr(plain, name) for name in parsed} == parsed
