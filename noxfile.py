@@ -48,6 +48,9 @@ CACHE_LIBRARIES = {
 
 def _install(session: nox.Session, *groups: str) -> None:
     session.install("--upgrade", "pip>=25.1")  # the first that knows dependency groups
+    # In two steps, as `make` does: in one, pip goes through every version of
+    # everything before it finds the parts of OpenTelemetry that fit together.
+    session.install(".")
     session.install(".", *(word for group in groups for word in ("--group", group)))
 
 
