@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     )
     from otel_codomon.values.limits import Limits as Limits
     from otel_codomon.values.result import ExecutionResult as ExecutionResult
+    from otel_codomon.values.sample import Sample as Sample
+    from otel_codomon.values.thresholds import Thresholds as Thresholds
     from otel_codomon.values.usage import Curve as Curve, Usage as Usage
 
 # Where each public name lives. A row here, an import above, an entry in the docs.
@@ -83,7 +85,9 @@ _HOMES = {
     "MetricsCollector": "monitoring",
     "Outcome": "values.execution",
     "ResourceMonitor": "monitoring",
+    "Sample": "values.sample",
     "SandboxType": "values.execution",
+    "Thresholds": "values.thresholds",
     "UnknownCacheError": "errors",
     "UnknownExecutionError": "errors",
     "Usage": "values.usage",

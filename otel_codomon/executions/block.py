@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from otel_codomon.executions.plan import Plan
     from otel_codomon.executions.running import Execution
     from otel_codomon.values.limits import Limits
+    from otel_codomon.values.thresholds import Thresholds
 
 F = TypeVar("F", bound="Callable[..., Any]")
 _DEFAULT_NAME: Final = "execution"
@@ -43,6 +44,7 @@ def execution(
     session_id: str | None = None,
     code: str | bytes | None = None,
     limits: Limits | None = None,
+    thresholds: Thresholds | None = None,
     attributes: Mapping[str, object] | None = None,
     result: Callable[[Any], object] | None = None,
 ) -> Block: ...
@@ -59,6 +61,7 @@ def execution(
     session_id: str | None = None,
     code: str | bytes | None = None,
     limits: Limits | None = None,
+    thresholds: Thresholds | None = None,
     attributes: Mapping[str, object] | None = None,
     result: Callable[[Any], object] | None = None,
 ) -> Any:
@@ -93,6 +96,8 @@ def execution(
         session_id: The session that asked for it.
         code: Its source text, of which only size and SHA-256 are told.
         limits: What it may use; told, not enforced.
+        thresholds: Marks whose crossing is an event on its span, and, if they
+            say so, the end of the processes that were attached.
         attributes: More attributes for its span.
         result: Reads what the code returned: to an `Outcome`, or to anything
             of a shape that is understood, such as a dict with ``status``.
@@ -114,6 +119,7 @@ def execution(
         session_id=session_id,
         code=code,
         limits=limits,
+        thresholds=thresholds,
         attributes=attributes,
         result=result,
     )

@@ -14,6 +14,7 @@ from otel_codomon.executions.arguments import code_facts, session_facts, timeout
 from otel_codomon.executions.running import Execution
 from otel_codomon.values.cleaning import clean_attributes, clean_name, clean_text
 from otel_codomon.values.execution import Kind, Labels, SandboxType
+from otel_codomon.values.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,12 +35,14 @@ class Plan:
         labels: What their metrics are summed by.
         attributes: What their spans start with, next to the labels.
         limits: What they may use.
+        thresholds: Marks whose crossing is told.
         result: The caller's own reading of what the code returned.
     """
 
     labels: Labels
     attributes: Mapping[str, AttributeValue]
     limits: Limits | None = None
+    thresholds: Thresholds | None = None
     result: Callable[[object], object] | None = None
 
     def for_function(self, function: Callable[..., object], *, rename: bool) -> Plan:
@@ -76,6 +79,7 @@ class Plan:
             labels,
             attributes,
             limits=self.limits,
+            thresholds=self.thresholds,
             thread=thread,
             result=self.result,
         )
@@ -91,6 +95,7 @@ def make_plan(
     session_id: str | None,
     code: str | bytes | None,
     limits: Limits | None,
+    thresholds: Thresholds | None,
     attributes: Mapping[str, object] | None,
     result: Callable[[object], object] | None,
 ) -> Plan:
@@ -112,6 +117,12 @@ def make_plan(
             f"cannot set attributes of an execution to a {type(attributes).__name__}: "
             "it is no mapping; pass a dict of names and values",
         )
+    if thresholds is not None and not isinstance(thresholds, Thresholds):
+        raise InvalidArgumentError(
+            "thresholds",
+            f"cannot take a {type(thresholds).__name__} for the thresholds of an execution: "
+            "it is none; pass Thresholds(memory_bytes=...)",
+        )
     if result is not None and not callable(result):
         raise InvalidArgumentError(
             "result",
@@ -126,7 +137,7 @@ def make_plan(
         **timeout_facts(timeout),
         **session_facts(session_id),
     }
-    return Plan(labels, said, limits, result)
+    return Plan(labels, said, limits, thresholds, result)
 
 
 def _text(argument: str, value: object) -> str:

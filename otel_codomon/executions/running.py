@@ -6,6 +6,7 @@ import os
 import time
 from binascii import hexlify
 from contextvars import ContextVar
+from dataclasses import replace
 from os import urandom
 from traceback import format_exception
 from typing import TYPE_CHECKING, Final
@@ -22,7 +23,7 @@ from otel_codomon.executions import registry
 from otel_codomon.executions.watch import Watch
 from otel_codomon.values.cleaning import clean_attribute, clean_attributes, clean_name
 from otel_codomon.values.execution import ExecutionRecord, Kind, Labels, Outcome
-from otel_codomon.values.usage import NOTHING_KNOWN
+from otel_codomon.values.usage import NOTHING_KNOWN, complete
 from otel_codomon.values.verdict import (
     UNKNOWN,
     Verdict,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.emit.telemetry import Telemetry
     from otel_codomon.values.limits import Limits
+    from otel_codomon.values.thresholds import Crossing, Thresholds
     from otel_codomon.values.usage import Usage
 
 _current: ContextVar[Execution | None] = ContextVar("otel_codomon_execution", default=None)
@@ -70,6 +72,7 @@ class Execution:
     __slots__ = (
         "_context",
         "_ended",
+        "_exceeded",
         "_extra",
         "_outer",
         "_read_result",
@@ -92,6 +95,7 @@ class Execution:
         attributes: Mapping[str, AttributeValue],
         *,
         limits: Limits | None = None,
+        thresholds: Thresholds | None = None,
         thread: bool = True,
         result: Callable[[object], object] | None = None,
         execution_id: str | None = None,
@@ -106,6 +110,7 @@ class Execution:
         self._usage: Usage | None = None
         self._read_result = result
         self._ended = False
+        self._exceeded: str | None = None
         self._token: Token[Context] | None = None
         self._outer: Token[Execution | None] | None = None
         self._span, self._context = telemetry.start_span(
@@ -114,7 +119,12 @@ class Execution:
             start_unix_ns=self.started_unix_ns,
         )
         self._watch = Watch.start(
-            labels=labels, started_ns=self.started_ns, limits=limits, thread=thread
+            labels=labels,
+            started_ns=self.started_ns,
+            limits=limits,
+            thread=thread,
+            thresholds=thresholds,
+            notify=None if thresholds is None else self._cross,
         )
         registry.enter(self)
 
@@ -268,6 +278,18 @@ class Execution:
         self.add_event(names.EVENT_LIMIT_REACHED, facts)
         self._telemetry.count_limit(self.labels, limit_type)
 
+    @harmless("threshold of an execution", default=None)
+    def _cross(self, crossing: Crossing, *, is_end: bool) -> None:
+        """Note that it is beyond one of its thresholds, and if it was ended for that."""
+        if is_end:
+            self._exceeded = crossing.kind
+        facts = {
+            names.LIMIT_TYPE: crossing.kind,
+            names.LIMIT_VALUE: crossing.threshold,
+            names.LIMIT_SEEN: crossing.seen,
+        }
+        self.add_event(names.EVENT_THRESHOLD_CROSSED, facts)
+
     # --- its life -------------------------------------------------------------
 
     def enter(self) -> None:
@@ -319,8 +341,12 @@ class Execution:
     def _tell(self, seen: Verdict, error: BaseException | None, *, seconds: float) -> None:
         """Put on the span and into the histograms what is known at the end."""
         watched = self._watch.finish()
-        usage = self._usage = self._usage or watched
+        usage = self._usage = watched if self._usage is None else complete(self._usage, watched)
         verdict = _settle(self._recorded, seen)
+        if self._exceeded is not None:
+            reason = f"ended beyond its {self._exceeded} threshold"
+            exceeded = Outcome.LIMIT_EXCEEDED
+            verdict = replace(verdict, outcome=exceeded, error_type=exceeded.value, reason=reason)
         outcome = verdict.outcome or Outcome.SUCCESS
         if self._span.is_recording():
             self._finish_span(verdict, outcome, usage, error)

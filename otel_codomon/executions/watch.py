@@ -20,11 +20,18 @@ from otel_codomon.values.totals import ChildTotals
 from otel_codomon.values.usage import NOTHING_KNOWN, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Protocol
 
     from otel_codomon.values.execution import Labels
     from otel_codomon.values.limits import Limits
     from otel_codomon.values.thresholds import Crossing, Thresholds
+
+    class Notify(Protocol):
+        """Is told of each mark that is crossed, and whether the execution was ended for it."""
+
+        def __call__(self, crossing: Crossing, *, is_end: bool) -> None:
+            """Take note of it."""
+
 
 THREAD_FLOOR_NS: Final = 100_000
 """CPU time of a thread that can be told, nanoseconds.
@@ -57,6 +64,7 @@ class Watch:
         "_crossed",
         "_curve",
         "_in_process",
+        "_is_over",
         "_last",
         "_native_id",
         "_notify",
@@ -80,7 +88,7 @@ class Watch:
         limits: Limits | None = None,
         thread: bool = True,
         thresholds: Thresholds | None = None,
-        notify: Callable[[Crossing], None] | None = None,
+        notify: Notify | None = None,
     ) -> None:
         self.labels = labels
         self.limits = limits
@@ -98,6 +106,7 @@ class Watch:
         self._thresholds = thresholds
         self._notify = notify
         self._crossed: frozenset[str] = frozenset()
+        self._is_over = False
         self._children_before = reaped_children_ns() if thread else None
         self._thread_started_ns = time.thread_time_ns() if thread else None
 
@@ -110,7 +119,7 @@ class Watch:
         limits: Limits | None = None,
         thread: bool = True,
         thresholds: Thresholds | None = None,
-        notify: Callable[[Crossing], None] | None = None,
+        notify: Notify | None = None,
     ) -> Watch:
         """Begin to watch.
 
@@ -195,6 +204,8 @@ class Watch:
         self._find_children()
         reading = self._read()
         if reading is None:
+            if self._thresholds is not None:  # time passes also where nothing is seen
+                self._tell_crossings(Sample(taken_ns=time.monotonic_ns()), self._thresholds)
             return
         sample = sample_between(self._last, reading, cores=_CORES)
         self._note_point(sample, self._last)
@@ -245,12 +256,11 @@ class Watch:
 
     def _tell_crossings(self, sample: Sample, thresholds: Thresholds) -> None:
         crossings = thresholds.crossed(sample, elapsed_seconds=self.age_seconds)
+        is_end = bool(crossings) and thresholds.end and not self._is_over and self.kill()
         for crossing in crossings:
             if crossing.kind not in self._crossed and self._notify is not None:
                 self._crossed |= {crossing.kind}
-                self._notify(crossing)
-        if crossings and thresholds.end:
-            self.kill()
+                self._notify(crossing, is_end=is_end)
 
     # --- limits and the end ---------------------------------------------------
 
@@ -267,11 +277,8 @@ class Watch:
         return None if self._attached is None else self._attached.cores_limit
 
     def kill(self) -> bool:
-        """End all processes that were attached; whether there was anything to end."""
-        if self._attached is None:
-            return False
-        self._attached.kill()
-        return True
+        """End all processes that were attached; whether one was there to end."""
+        return self._attached is not None and self._attached.kill()
 
     def abandon(self) -> None:
         """In a forked child: close the copies of the files; the execution is the parent's."""
@@ -281,6 +288,9 @@ class Watch:
     def finish(self) -> Usage:
         """Stop watching and return the totals."""
         sampler.remove(self)
+        self._is_over = True
+        if self._thresholds is not None:
+            self.look()
         own_ns = self._own_cpu_ns() or 0
         children_ns = self._children_ns()
         if self._attached is None:

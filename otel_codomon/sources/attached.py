@@ -224,13 +224,14 @@ class Attached:
             processes=tree.seen,
         )
 
-    def kill(self) -> None:
-        """End all processes that belong to the execution."""
+    def kill(self) -> bool:
+        """End all processes that belong to the execution; whether there was one."""
         with self._lock:
-            for source in self._cgroups:
-                if source.cgroup.is_ours:
-                    source.cgroup.kill()
-            self._tree.kill()
+            ours = [source.cgroup for source in self._cgroups if source.cgroup.is_ours]
+            has_members = any(bool(cgroup.pids()) for cgroup in ours)
+            for cgroup in ours:
+                cgroup.kill()
+            return self._tree.kill() or has_members
 
     def close(self) -> None:
         """Close all files; a cgroup of ours is its maker's to remove."""

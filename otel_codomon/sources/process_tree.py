@@ -307,15 +307,20 @@ class ProcessTree:
 
     # --- ending ---------------------------------------------------------------
 
-    def kill(self) -> None:
-        """End every member with SIGKILL, and whatever they start meanwhile."""
-        for _ in range(_KILL_ROUNDS):
+    def kill(self) -> bool:
+        """End every member with SIGKILL, and whatever they start meanwhile.
+
+        Returns:
+            Whether there was one to end.
+        """
+        for before in range(_KILL_ROUNDS):
             living = [m for m in self._walk() if m.stat.state not in (b"Z", b"X")]
             if not living:
-                return
+                return before > 0
             for member in living:
                 _kill(member)
             time.sleep(0.002)
+        return True
 
     def close(self) -> None:
         """Forget the members and close their files."""

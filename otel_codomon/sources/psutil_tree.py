@@ -110,11 +110,13 @@ class PsutilTree:
         """Not told."""
         return None
 
-    def kill(self) -> None:
-        """End every member."""
-        for process in reversed(list(self._members())):
+    def kill(self) -> bool:
+        """End every member; whether there was one."""
+        members = list(self._members())
+        for process in reversed(members):
             with contextlib.suppress(psutil.Error, OSError):  # gone meanwhile
                 process.kill()
+        return bool(members)
 
     def close(self) -> None:
         """Forget the members."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
@@ -140,3 +140,26 @@ _values_of: Final = attrgetter(*(field for _, field in USAGE_FIELDS))
 
 NOTHING_KNOWN: Final = Usage()
 """The usage of an execution of which nothing could be seen; one for all, as making it costs."""
+
+
+def complete(told: Usage, watched: Usage) -> Usage:
+    """What a caller *told*, completed by what was *watched*.
+
+    What the caller measured goes first, except before a cgroup, which has seen
+    everything. Of two peaks the larger is the truer: neither is ever too large.
+    """
+    first, second = (watched, told) if watched.source == "cgroup" else (told, watched)
+    values = {
+        field: own if (own := getattr(first, field)) is not None else getattr(second, field)
+        for field in _ALL_FIELDS
+    }
+    if first is told:
+        peaks = [p for p in (told.peak_memory_bytes, watched.peak_memory_bytes) if p is not None]
+        peak, upper = max(peaks, default=None), values["peak_memory_upper_bytes"]
+        values["peak_memory_bytes"] = peak
+        is_above = peak is not None and upper is not None and upper > peak
+        values["peak_memory_upper_bytes"] = upper if is_above else None
+    return Usage(**values)
+
+
+_ALL_FIELDS: Final = tuple(field.name for field in fields(Usage))
