@@ -42,6 +42,16 @@ PROGRAM = "otel-codomon"
 # as well as in the module so that `--help` imports none of them.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("otel_codomon.cli.run_command", "run a command as one execution"),
+    "cache-info": (
+        "otel_codomon.cli.cache_info",
+        "show the caches of the running processes, or empty them",
+    ),
+    "doctor": ("otel_codomon.cli.doctor", "say what works here and what does not"),
+    "mcp": ("otel_codomon.cli.mcp", "serve the operations to an agent, as MCP tools on stdio"),
+    "monitor-stats": (
+        "otel_codomon.cli.monitor_stats",
+        "show live statistics of the host and of running executions",
+    ),
     "report": (
         "otel_codomon.cli.report",
         "say what ran, how it ended, and what is wrong with it",

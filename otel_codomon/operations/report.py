@@ -62,7 +62,7 @@ class ExecutionLine:
     curve: Curve | None = None
 
     @classmethod
-    def of(cls, record: ExecutionRecord) -> ExecutionLine:
+    def of(cls, record: ExecutionRecord, *, with_curve: bool = True) -> ExecutionLine:
         """The line of *record*."""
         return cls(
             execution_id=record.execution_id,
@@ -76,7 +76,7 @@ class ExecutionLine:
             duration_seconds=record.duration_seconds,
             cpu_seconds=record.usage.cpu_seconds,
             peak_memory_bytes=record.usage.peak_memory_bytes,
-            curve=record.usage.curve,
+            curve=record.usage.curve if with_curve else None,
         )
 
 

@@ -50,17 +50,20 @@ def write_history(
     folder: Path | str, past: Iterable[Past], *, now_unix_ns: int | None = None
 ) -> Writer:
     """Write executions into the journal in *folder*; the writer still holds its segment."""
-    now = time.time_ns() if now_unix_ns is None else now_unix_ns
     writer = Writer(os.fspath(folder))
-    declared = light.to_json(RESOURCE)
-    key = light.key_of(declared)
-    writer.declare(key, declared)
+    writer.declare(_RESOURCE_KEY, _DECLARED)
     for one in past:
-        _write(writer, one, now, key.hex())
+        add(writer, one, now_unix_ns=now_unix_ns)
     return writer
 
 
-def _write(writer: Writer, one: Past, now: int, resource: str) -> None:
+_DECLARED = light.to_json(RESOURCE)
+_RESOURCE_KEY = light.key_of(_DECLARED)
+
+
+def add(writer: Writer, one: Past, *, now_unix_ns: int | None = None) -> None:
+    """Write one execution."""
+    now = time.time_ns() if now_unix_ns is None else now_unix_ns
     span_id = os.urandom(8)
     started = now - int(one.ago_seconds * 1e9)
     payload = {
@@ -69,7 +72,7 @@ def _write(writer: Writer, one: Past, now: int, resource: str) -> None:
         "name": one.name,
         "kind": light.KIND_CLIENT,
         "started": started,
-        "resource": resource,
+        "resource": _RESOURCE_KEY.hex(),
         "attributes": {
             names.EXECUTION_ID: one.execution_id or span_id.hex(),
             names.EXECUTION_NAME: one.name,

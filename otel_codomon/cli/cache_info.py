@@ -1,0 +1,191 @@
+"""``otel-codomon cache-info``: the caches of the processes that run on this machine."""
+
+from __future__ import annotations
+
+import sys
+from argparse import BooleanOptionalAction
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from otel_codomon.cli import options, output
+from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.operations.cache_report import (
+    CLEAR_TIMEOUT_SECONDS,
+    WHAT,
+    CacheLine,
+    empty_caches,
+    report_caches,
+)
+from otel_codomon.values.quantities import in_bytes, in_number, in_percent
+
+if TYPE_CHECKING:
+    import argparse
+
+    from otel_codomon.operations.cache_report import CacheReport
+
+HELP: str = "show the caches of the running processes, or empty them"
+EXAMPLES: str = """\
+otel-codomon cache-info
+otel-codomon cache-info function --pid 4711 --format json
+otel-codomon cache-info --clear-cache parse --yes
+"""
+
+_ALL = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser, /) -> None:
+    """Which caches, and what to do with them."""
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=WHAT,
+        default="all",
+        help="caches of functions, cache objects of modules, or all (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--show-stats",
+        action=BooleanOptionalAction,
+        default=True,
+        help="show hits, misses, sizes and findings, or the names alone (default: shown)",
+    )
+    parser.add_argument(
+        "--clear-cache",
+        nargs="?",
+        const=_ALL,
+        metavar="NAME",
+        help="empty the caches whose names contain NAME, or all; asks first on a terminal",
+    )
+    parser.add_argument("--yes", action="store_true", help="empty them without asking")
+    parser.add_argument("--pid", type=int, help="only caches of this process")
+    parser.add_argument(
+        "--timeout",
+        type=options.positive_seconds,
+        default=CLEAR_TIMEOUT_SECONDS,
+        metavar="SECONDS",
+        help="how long to wait for the processes to empty them (default: %(default)s)",
+    )
+    options.add_journal(parser)
+    options.add_format(parser)
+    options.add_verbose(parser)
+
+
+def run(args: argparse.Namespace, /) -> int:
+    """Show them, or empty them; 1 when one could not be emptied."""
+    if args.clear_cache is not None:
+        return _clear(args)
+    report = report_caches(journal=args.journal, what=args.what, pid=args.pid)
+    _PRINTERS[args.format](report, with_stats=args.show_stats)
+    return 0
+
+
+# --- showing ---
+
+
+def _print_text(report: CacheReport, *, with_stats: bool) -> None:
+    if not report.caches:
+        sys.stdout.write(
+            "no running process reports a cache; `observe_all()` in a program that has called "
+            "`configure()` reports all of them\n"
+        )
+        return
+    columns = _COLUMNS if with_stats else _COLUMNS[:3]
+    rows = [_cells(line)[: len(columns)] for line in report.caches]
+    output.print_table(columns, rows)
+    for line in report.caches if with_stats else ():
+        for found in line.findings:
+            name = output.printable(line.name)
+            sys.stdout.write(f"cache {name} {found.message}; {found.advice}\n")
+
+
+_COLUMNS = (
+    *("name", "kind", "pid", "hits", "misses", "ratio"),
+    *("entries", "capacity", "size", "evictions"),
+)
+
+
+def _cells(line: CacheLine) -> tuple[str, ...]:
+    return (
+        line.name,
+        line.kind,
+        "-" if line.pid is None else str(line.pid),
+        *map(in_number, (line.hits, line.misses)),
+        in_percent(line.hit_share),
+        *map(in_number, (line.entries, line.capacity)),
+        in_bytes(line.size_bytes),
+        in_number(line.evictions),
+    )
+
+
+_NAMES = ("name", "kind", "pid", "service")
+
+
+def _print_json(report: CacheReport, *, with_stats: bool) -> None:
+    told = output.plain(report)
+    if not with_stats:
+        told["caches"] = [{key: line[key] for key in _NAMES} for line in told["caches"]]
+    output.write_json(told)
+
+
+def _print_lines(report: CacheReport, *, with_stats: bool) -> None:
+    for line in report.caches:
+        told = output.plain(line)
+        output.write_json_line(told if with_stats else {key: told[key] for key in _NAMES})
+
+
+def _print_csv(report: CacheReport, *, with_stats: bool) -> None:
+    columns = [field.name for field in fields(CacheLine)] if with_stats else _NAMES
+    output.write_csv(report.caches, columns)
+
+
+_PRINTERS = {
+    "text": _print_text,
+    "json": _print_json,
+    "jsonl": _print_lines,
+    "csv": _print_csv,
+}
+
+
+# --- emptying ---
+
+
+def _clear(args: argparse.Namespace) -> int:
+    name = args.clear_cache or None
+    chosen = report_caches(journal=args.journal, what=args.what, name=name, pid=args.pid).caches
+    if not chosen:
+        sys.stderr.write("no running process reports such a cache; nothing was emptied\n")
+        return 1
+    if not args.yes and not _agrees(chosen):
+        return 1
+    cleared = empty_caches(
+        journal=args.journal,
+        what=args.what,
+        name=name,
+        pid=args.pid,
+        timeout_seconds=args.timeout,
+    )
+    if args.format == "text":
+        for line in cleared.caches:
+            freed = f"{in_number(line.freed_entries)} entries, {in_bytes(line.freed_bytes)}"
+            done = line.failure or f"emptied by process {line.pid}: {freed}"
+            sys.stdout.write(f"{output.printable(line.name)}: {output.printable(done)}\n")
+    else:
+        output.write_json(cleared)
+    return int(any(line.failure for line in cleared.caches))
+
+
+def _agrees(chosen: tuple[CacheLine, ...]) -> bool:
+    """Ask whoever sits at the terminal.
+
+    Raises:
+        InvalidArgumentError: Nobody does.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise InvalidArgumentError(
+            "--clear-cache",
+            f"cannot ask whether to empty {len(chosen)} caches: this is no terminal; say --yes",
+        )
+    for line in chosen:
+        sys.stderr.write(f"  {output.printable(line.name)} of process {line.pid}\n")
+    sys.stderr.write(f"empty these {len(chosen)} caches? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,0 +1,73 @@
+"""``otel-codomon doctor``: say what works here and what does not."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from otel_codomon.cli import options, output
+from otel_codomon.operations.checks.line import State
+from otel_codomon.operations.doctor import Diagnosis, iterate_checks, make_scene, worst_of
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from otel_codomon.operations.checks.line import CheckLine
+
+HELP: str = "say what works here and what does not"
+EXAMPLES: str = """\
+otel-codomon doctor
+otel-codomon doctor --format json | jq '.lines[] | select(.state != "ok")'
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser, /) -> None:
+    """Where to look, and how long to wait."""
+    parser.add_argument(
+        "--timeout",
+        type=options.positive_seconds,
+        default=5.0,
+        metavar="SECONDS",
+        help="longest time for one endpoint (default: %(default)s)",
+    )
+    options.add_journal(parser)
+    options.add_format(parser, formats=("text", "json", "jsonl"))
+    options.add_verbose(parser)
+
+
+def run(args: argparse.Namespace, /) -> int:
+    """Print one line for each check; 1 when something does not work."""
+    scene = make_scene(journal=args.journal, timeout_seconds=args.timeout)
+    lines = tuple(_PRINTERS[args.format](iterate_checks(scene)))
+    if args.format == "json":
+        output.write_json(Diagnosis(state=worst_of(lines), lines=lines))
+    return int(worst_of(lines) is State.FAILURE)
+
+
+def _print_text(lines: Iterable[CheckLine]) -> Iterator[CheckLine]:
+    """Each line as it comes: an endpoint that hangs is waited for."""
+    about = ""
+    for line in lines:
+        if line.about != about:
+            about = line.about
+            sys.stdout.write(f"{about}\n")
+        found = f"{line.name}: {output.printable(line.found)}"
+        sys.stdout.write(f"  {line.state.value:<7} {found}\n")
+        if line.to_do is not None:
+            sys.stdout.write(f"          to do: {line.to_do}\n")
+        sys.stdout.flush()
+        yield line
+
+
+def _print_lines(lines: Iterable[CheckLine]) -> Iterator[CheckLine]:
+    for line in lines:
+        output.write_json_line(line)
+        yield line
+
+
+_PRINTERS: Mapping[str, Callable[[Iterable[CheckLine]], Iterator[CheckLine]]] = {
+    "text": _print_text,
+    "jsonl": _print_lines,
+    "json": iter,
+}

@@ -1,0 +1,192 @@
+"""``otel-codomon monitor-stats``: the host and the running executions, live."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from contextlib import ExitStack
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.cli import options, output
+from otel_codomon.cli.progress import Progress
+from otel_codomon.errors import CodomonError
+from otel_codomon.operations.history import make_history
+from otel_codomon.operations.host_stats import WHAT
+from otel_codomon.operations.stats import FIGURES, Monitor, Threshold
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from otel_codomon.operations.history import History
+    from otel_codomon.operations.stats import Stats
+
+HELP: str = "show live statistics of the host and of running executions"
+EXAMPLES: str = """\
+otel-codomon monitor-stats
+otel-codomon monitor-stats memory --interval 0.5 --duration 10
+otel-codomon monitor-stats --threshold memory=90% --threshold executions=100
+otel-codomon monitor-stats --since 1h --duration 0 --output-file stats.jsonl
+"""
+
+# What a threshold that is crossed makes of the exit code.
+CROSSED: Final = 3
+DEFAULT_SECONDS: Final = 60.0
+
+
+def add_arguments(parser: argparse.ArgumentParser, /) -> None:
+    """What to look at, how often, for how long, and where to put it."""
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=(*WHAT, "all"),
+        default="all",
+        help="which of the host's figures (default: %(default)s)",
+    )
+    options.add_interval(parser)
+    parser.add_argument(
+        "--duration",
+        type=options.seconds_or_for_ever,
+        default=DEFAULT_SECONDS,
+        metavar="SECONDS",
+        help="how long to go on, 0 for ever (default: %(default)s)",
+    )
+    parser.add_argument("--name", help="only executions of this name")
+    parser.add_argument(
+        "--threshold",
+        type=threshold,
+        action="append",
+        default=[],
+        metavar="FIGURE=LIMIT",
+        help=f"tell when one of {', '.join(FIGURES)} reaches its limit, as memory=90%%, and exit "
+        f"with {CROSSED} in the end; may be given again",
+    )
+    options.add_since(parser, help_line="begin with what executions used since then, as 1h")
+    parser.add_argument(
+        "--output-file", metavar="FILE", help="append one JSON object for each look to FILE"
+    )
+    options.add_journal(parser)
+    parser.add_argument(
+        "--format",
+        choices=("text", "jsonl"),
+        help="how looks are printed (default: text on a terminal, jsonl elsewhere)",
+    )
+    options.add_verbose(parser)
+
+
+def threshold(text: str, /) -> Threshold:
+    """A threshold as ``memory=90%`` or ``executions=100``.
+
+    Raises:
+        argparse.ArgumentTypeError: It is not written like that.
+    """
+    figure, equals, limit = text.partition("=")
+    row = FIGURES.get(figure)
+    if row is None or not equals:
+        raise options.refusal(
+            f"cannot watch {text!r:.60}: write it as FIGURE=LIMIT, with one of {', '.join(FIGURES)}"
+        )
+    value = _limit(limit, is_share=row.is_share)
+    if value is None:
+        wanted = "a percentage, as 90%" if row.is_share else "a number, as 100"
+        raise options.refusal(f"cannot watch {text!r:.60}: the limit of {figure} is {wanted}")
+    return Threshold(figure=figure, limit=value)
+
+
+def _limit(text: str, *, is_share: bool) -> float | None:
+    if text.endswith("%") != is_share:
+        return None
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        return None
+    if not math.isfinite(number) or number < 0:
+        return None
+    return number / 100 if is_share else number
+
+
+def run(args: argparse.Namespace, /) -> int:
+    """Look until the time is over; 3 when a threshold was crossed, otherwise 0."""
+    monitor = Monitor(
+        journal=args.journal,
+        what=WHAT if args.what == "all" else (args.what,),
+        name=args.name,
+        thresholds=tuple(args.threshold),
+        with_processes=args.verbose,
+    )
+    history = _history(args)
+    crossed = False
+    with ExitStack() as stack:
+        stack.callback(monitor.close)
+        show = stack.enter_context(_display(args, history))
+        write = _file_writer(args.output_file, stack)
+        try:
+            for stats in looks(monitor, interval=args.interval, duration=args.duration):
+                write(stats)
+                show(stats)
+                crossed = crossed or bool(stats.alerts)
+        except KeyboardInterrupt:  # how one leaves what goes on for ever
+            pass
+    return CROSSED if crossed else 0
+
+
+def looks(monitor: Monitor, *, interval: float, duration: float) -> Iterator[Stats]:
+    """Look every *interval* seconds for *duration* seconds, at least once.
+
+    A look before the first one that counts makes the first rates. Instants are
+    multiples of the interval from there, so that the time a look takes does
+    not add up.
+    """
+    begin = time.monotonic()
+    monitor.look()
+    for at in count(1):
+        instant = min(at * interval, duration)
+        time.sleep(max(0.0, begin + instant - time.monotonic()))
+        yield monitor.look()
+        if (at + 1) * interval > duration:
+            return
+
+
+def _history(args: argparse.Namespace) -> History | None:
+    if args.since is None:
+        return None
+    with Progress("executions read") as progress:
+        return make_history(
+            journal=args.journal, since_seconds=args.since, name=args.name, on_progress=progress
+        )
+
+
+def _display(
+    args: argparse.Namespace, history: History | None
+) -> AbstractContextManager[Callable[[Stats], None]]:
+    from otel_codomon.cli import stats_display  # noqa: PLC0415 - beside the loop it draws for
+
+    form = args.format or ("text" if output.is_terminal() else "jsonl")
+    if form == "jsonl":
+        return stats_display.lines(history)
+    if output.is_terminal():
+        return stats_display.live(history, verbose=args.verbose)
+    return stats_display.plain_text(history, verbose=args.verbose)
+
+
+def _file_writer(path: str | None, stack: ExitStack) -> Callable[[Stats], None]:
+    """What appends a look to the file: one write for each line, so that there are whole lines."""
+    if path is None:
+        return lambda _: None
+    import json  # noqa: PLC0415 - only where there is a file
+
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise CodomonError(
+            f"cannot write looks to {path}: {error.strerror}; name a file that can be written"
+        ) from error
+    stack.callback(os.close, descriptor)
+
+    def write(stats: Stats) -> None:
+        os.write(descriptor, json.dumps(output.plain(stats)).encode() + b"\n")
+
+    return write

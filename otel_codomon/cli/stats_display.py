@@ -1,0 +1,243 @@
+"""How looks are shown: refreshed in place, as text, or as JSON lines."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_codomon.cli import output
+from otel_codomon.operations.stats import FIGURES, REMEMBERED
+from otel_codomon.values.quantities import in_bytes, in_number, in_percent, in_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from otel_codomon.operations.history import History
+    from otel_codomon.operations.host_stats import (
+        CpuStats,
+        DiskStats,
+        Flow,
+        HostStats,
+        MemoryStats,
+        NetworkStats,
+    )
+    from otel_codomon.operations.stats import Stats
+    from otel_codomon.values.distribution import Trend
+
+    Show = Callable[[Stats], None]
+    _Row = tuple[str, str, str]
+    # The totals, and the parts they are made of.
+    _Rows = tuple[list[_Row], list[_Row]]
+
+_MAX_ROWS: Final = 30
+
+
+@contextmanager
+def lines(history: History | None) -> Iterator[Show]:
+    """One JSON object for each look, on a line; the history first, if there is one."""
+    if history is not None:
+        output.write_json_line({"history": history})
+    yield output.write_json_line
+
+
+@contextmanager
+def plain_text(history: History | None, *, verbose: bool) -> Iterator[Show]:
+    """The figures of each look one below the other."""
+    for line in _history_lines(history):
+        sys.stdout.write(line + "\n")
+
+    def show(stats: Stats) -> None:
+        for name, value, more in rows(stats.host, verbose=verbose):
+            sys.stdout.write(f"{name}: {value} {more}".rstrip() + "\n")
+        for cells in _execution_rows(stats, verbose=verbose):
+            sys.stdout.write("  ".join(map(output.printable, cells)) + "\n")
+        for alert in alert_lines(stats):
+            sys.stderr.write(alert + "\n")
+        sys.stdout.flush()
+
+    yield show
+
+
+@contextmanager
+def live(history: History | None, *, verbose: bool) -> Iterator[Show]:
+    """The figures refreshed in place on the terminal, with curves of what went before."""
+    from rich.live import Live  # noqa: PLC0415 - only for a terminal
+
+    past: dict[str, deque[float | None]] = {name: deque(maxlen=REMEMBERED) for name in FIGURES}
+    crossed: dict[str, str] = {}
+    with Live(console=output.make_console(), auto_refresh=False) as screen:
+
+        def show(stats: Stats) -> None:
+            for name, figure in FIGURES.items():
+                past[name].append(figure.read(stats))
+            for alert, line in zip(stats.alerts, alert_lines(stats), strict=True):
+                crossed[alert.figure] = line
+            screen.update(_picture(stats, past, crossed, history, verbose=verbose), refresh=True)
+
+        yield show
+
+
+def _picture(
+    stats: Stats,
+    past: dict[str, deque[float | None]],
+    crossed: dict[str, str],
+    history: History | None,
+    *,
+    verbose: bool,
+) -> Any:  # noqa: ANN401 - of rich, imported late
+    from rich.console import Group  # noqa: PLC0415 - as above
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    host = Table.grid(padding=(0, 1))
+    for name, value, more in rows(stats.host, verbose=verbose):
+        curve = output.spark(list(past[name]), top=1.0) if name in past else ""
+        trend = trend_text(stats.trends.get(name), in_percent) if name in past else ""
+        host.add_row(*(Text(cell) for cell in (name, value, curve, more, trend)))
+    parts: list[Any] = [Text(line) for line in _history_lines(history)] + [host]
+    executions = list(_execution_rows(stats, verbose=verbose))
+    title = f"{len(stats.executions)} executions run"
+    if len(executions) > _MAX_ROWS:
+        title += f", {_MAX_ROWS} shown"
+    if executions:
+        parts.append(output.make_table(_EXECUTION_COLUMNS, executions[:_MAX_ROWS], title=title))
+    else:
+        parts.append(Text("no execution runs"))
+    parts += [Text(line, style="bold red") for line in crossed.values()]
+    return Group(*parts)
+
+
+# --- the host's figures, as name, value and what more there is to say ---
+
+
+def rows(host: HostStats, *, verbose: bool) -> Iterator[tuple[str, str, str]]:
+    """The host's figures that were looked at; with *verbose* each core, disk and interface."""
+    for what, to_rows in _ROWS.items():
+        found = getattr(host, what)
+        if found is not None:
+            totals, parts = to_rows(found)
+            yield from totals
+            if verbose:
+                yield from parts
+
+
+def _cpu_rows(cpu: CpuStats) -> _Rows:
+    load = "" if cpu.load_1m is None else f", load {cpu.load_1m:.2f}"
+    cores = [
+        (f" core {number}", in_percent(share), "")
+        for number, share in enumerate(cpu.per_core_share)
+    ]
+    return [("cpu", in_percent(cpu.used_share), f"of {cpu.cores} cores{load}")], cores
+
+
+def _memory_rows(memory: MemoryStats) -> _Rows:
+    free = f"{in_bytes(memory.available_bytes)} of {in_bytes(memory.total_bytes)} available"
+    found = [("memory", in_percent(memory.used_share), free)]
+    if memory.swap_total_bytes:
+        total = f"of {in_bytes(memory.swap_total_bytes)}"
+        found.append(("swap", in_percent(memory.swap_used_share), total))
+    return found, []
+
+
+def _disk_rows(disk: DiskStats) -> _Rows:
+    flow = _flow(disk.total, "read", "written")
+    more = f"of {in_bytes(disk.space_bytes)}, {flow}"
+    parts = [
+        (f" {output.printable(name)}", "", _flow(each, "read", "written"))
+        for name, each in disk.per_disk.items()
+    ]
+    return [("disk", in_percent(disk.space_used_share), more)], parts
+
+
+def _network_rows(network: NetworkStats) -> _Rows:
+    parts = [
+        (f" {output.printable(name)}", "", _flow(each, "received", "sent"))
+        for name, each in network.per_interface.items()
+    ]
+    return [("network", "", _flow(network.total, "received", "sent"))], parts
+
+
+_ROWS: Final[Mapping[str, Callable[[Any], _Rows]]] = {
+    "cpu": _cpu_rows,
+    "memory": _memory_rows,
+    "disk": _disk_rows,
+    "network": _network_rows,
+}
+
+
+def _flow(flow: Flow, in_word: str, out_word: str) -> str:
+    inward, outward = in_bytes(flow.in_bytes_per_second), in_bytes(flow.out_bytes_per_second)
+    return f"{inward}/s {in_word}, {outward}/s {out_word}"
+
+
+def trend_text(trend: Trend | None, write: Callable[[float], str]) -> str:
+    """A trend in words: ``rising 1.2 %/min, at its limit in 3 min``."""
+    if trend is None:
+        return ""
+    if trend.direction == "steady":
+        return "steady"
+    until = ""
+    if trend.seconds_until_limit is not None:
+        until = f", at its limit in {in_seconds(trend.seconds_until_limit)}"
+    return f"{trend.direction} {write(abs(trend.slope_per_second) * 60)}/min{until}"
+
+
+# --- executions, alerts, history ---
+
+_EXECUTION_COLUMNS: Final = ("name", "id", "for", "cores", "memory", "processes")
+
+
+def _execution_rows(stats: Stats, *, verbose: bool) -> Iterator[tuple[str, ...]]:
+    for one in stats.executions:
+        shared = f" (with {one.shared_by - 1} more)" if one.shared_by > 1 else ""
+        yield (
+            one.name + shared,
+            one.execution_id,
+            in_seconds(one.running_seconds),
+            in_number(None if one.cores is None else round(one.cores, 2)),
+            in_bytes(one.memory_bytes),
+            in_number(one.process_count),
+        )
+        if verbose:
+            for process in one.processes:
+                yield (
+                    f"  {process.name}",
+                    str(process.pid),
+                    in_seconds(process.cpu_seconds),
+                    "",
+                    in_bytes(process.memory_bytes),
+                    "",
+                )
+
+
+def alert_lines(stats: Stats) -> list[str]:
+    """One line for each threshold that is crossed now."""
+    return [
+        f"{alert.figure} is at {_figure(alert.figure, alert.seen)}: its threshold is "
+        f"{_figure(alert.figure, alert.limit)}"
+        for alert in stats.alerts
+    ]
+
+
+def _figure(name: str, value: float) -> str:
+    return in_percent(value) if FIGURES[name].is_share else in_number(value)
+
+
+_PAST_WRITERS: Final = {"running": in_number, "cores": in_number, "memory_bytes": in_bytes}
+
+
+def _history_lines(history: History | None) -> Iterator[str]:
+    if history is None:
+        return
+    ago = in_seconds((history.until_unix_ns - history.since_unix_ns) / 1e9)
+    yield f"the last {ago}: {history.executions:,} executions"
+    if history.unreadable:
+        yield f"{history.unreadable:,} records of the journal could not be read and are left out"
+    for name, figure in history.figures.items():
+        write = _PAST_WRITERS[name]
+        top = max(figure.values, default=0.0)
+        curve = output.spark(figure.values, width=30)
+        trend = trend_text(figure.trend, write)
+        yield f"{name.removesuffix('_bytes'):<8} {curve} up to {write(top)} {trend}".rstrip()

@@ -1,0 +1,57 @@
+"""What is configured, and by what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.operations.checks.line import CheckLine, State
+from otel_codomon.settings import OPTIONS, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_codomon.operations.checks.line import Scene
+
+ABOUT: Final = "configuration"
+# Values that hold tokens, by a part of the variable's name.
+_SECRET: Final = ("HEADERS", "KEY", "CREDENTIAL", "TOKEN", "PASSWORD")
+
+
+def check(scene: Scene) -> Iterator[CheckLine]:
+    """Each setting of ours with its origin, and each standard variable that is set."""
+    for option in OPTIONS:
+        yield _setting(option.name, option.variable, scene)
+    ours = {option.variable for option in OPTIONS}
+    for name in sorted(scene.environ):
+        if name.startswith("OTEL_") and name not in ours:
+            yield CheckLine(
+                about=ABOUT, name=name, state=State.OK, found=_shown(name, scene.environ[name])
+            )
+
+
+def _setting(name: str, variable: str, scene: Scene) -> CheckLine:
+    alone = {variable: scene.environ[variable]} if variable in scene.environ else {}
+    home = {key: scene.environ[key] for key in ("XDG_STATE_HOME",) if key in scene.environ}
+    try:
+        setting = read_settings({}, {**home, **alone})[name]
+    except InvalidArgumentError as error:
+        return CheckLine(about=ABOUT, name=name, state=State.FAILURE, found=str(error))
+    value = (
+        ", ".join(sorted(setting.value)) or "nothing"
+        if isinstance(setting.value, frozenset)
+        else setting.value
+    )
+    return CheckLine(
+        about=ABOUT, name=name, state=State.OK, found=f"{value} (from {_origin(setting.origin)})"
+    )
+
+
+def _origin(origin: str) -> str:
+    return "the default" if origin == "default" else origin
+
+
+def _shown(name: str, value: str) -> str:
+    if any(word in name for word in _SECRET):
+        return f"set, {len(value)} characters"
+    return value[:200]

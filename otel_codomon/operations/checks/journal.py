@@ -1,0 +1,132 @@
+"""Whether the journal is healthy, what waits in it, and who ships it."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.journal import folder as folders
+from otel_codomon.journal.backlog import Backlog
+from otel_codomon.journal.election import holder_pid
+from otel_codomon.journal.endpoints import SIGNALS
+from otel_codomon.journal.index import build_index
+from otel_codomon.journal.light import is_delivery_wanted
+from otel_codomon.journal.state import load_state
+from otel_codomon.operations.checks.line import CheckLine, State
+from otel_codomon.values.quantities import in_bytes, in_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_codomon.operations.checks.line import Scene
+
+ABOUT: Final = "journal"
+# Below this a full disk is near enough to say so.
+_SCARCE_BYTES: Final = 512 * 1024 * 1024
+
+
+def check(scene: Scene) -> Iterator[CheckLine]:
+    """Look at the folder, its segments, what waits and who sends."""
+    if scene.journal is None:
+        yield _line(
+            "folder",
+            State.WARNING,
+            "switched off: what is recorded is lost when nobody takes it",
+            to_do="take off out of OTEL_PYTHON_CODOMON_JOURNAL",
+        )
+        return
+    if not os.path.lexists(scene.journal):
+        yield _line(
+            "folder", State.OK, f"{scene.journal} does not exist yet; it is made when needed"
+        )
+        return
+    try:
+        folder_fd = folders.open_folder(scene.journal)
+    except OSError as error:  # JournalUnavailableError says what to do itself
+        yield _line("folder", State.FAILURE, str(error))
+        return
+    try:
+        yield from _look(scene, scene.journal, folder_fd)
+    finally:
+        os.close(folder_fd)
+
+
+def _look(scene: Scene, folder: str, folder_fd: int) -> Iterator[CheckLine]:
+    yield _folder(folder, folder_fd)
+    yield _health(folder_fd)
+    yield from _backlog(scene, folder_fd)
+    yield _sender(scene, folder)
+
+
+def _line(name: str, state: State, found: str, *, to_do: str | None = None) -> CheckLine:
+    return CheckLine(about=ABOUT, name=name, state=state, found=found, to_do=to_do)
+
+
+def _folder(folder: str, folder_fd: int) -> CheckLine:
+    names = folders.segment_names(folder_fd)
+    size = sum(_size(folder_fd, name) for name in names)
+    space = os.fstatvfs(folder_fd)
+    free = space.f_bavail * space.f_frsize
+    found = f"{folder} has {in_bytes(size)} in {len(names)} segments, {in_bytes(free)} are free"
+    if free < _SCARCE_BYTES:
+        return _line("folder", State.WARNING, found, to_do="make room: a full disk takes no record")
+    return _line("folder", State.OK, found)
+
+
+def _size(folder_fd: int, name: str) -> int:
+    try:
+        return os.stat(name, dir_fd=folder_fd).st_size
+    except OSError:  # evicted since it was listed
+        return 0
+
+
+def _health(folder_fd: int) -> CheckLine:
+    begin = time.monotonic()
+    index = build_index(folder_fd)
+    took = in_seconds(time.monotonic() - begin)
+    found = f"{len(index.places):,} executions can be read, indexed in {took}"
+    future = [p for p in index.places.values() if p.written_unix_ns > time.time_ns() + 60 * 10**9]
+    if index.damaged:
+        return _line(
+            "records",
+            State.WARNING,
+            f"{found}; {index.damaged} stretches are damaged",
+            to_do="nothing: what is whole is read and sent; look at the disk if there are more",
+        )
+    if future:
+        return _line(
+            "records",
+            State.WARNING,
+            f"{found}; {len(future)} were written in the future",
+            to_do="the clock was put back: periods of a report may miss them",
+        )
+    return _line("records", State.OK, found)
+
+
+def _backlog(scene: Scene, folder_fd: int) -> Iterator[CheckLine]:
+    state = load_state(folder_fd)
+    is_wanted = is_delivery_wanted(scene.environ)
+    for signal in SIGNALS:
+        waiting = Backlog(folder_fd, signal, state).waiting_bytes()
+        size, name = sum(waiting.values()), f"backlog of {signal}"
+        if not size or not is_wanted:
+            found = "nothing waits" if not size else f"{in_bytes(size)}, kept as history"
+            yield _line(name, State.OK, found)
+            continue
+        age = time.time() - min(map(folders.created_unix_ns, waiting)) / 1e9
+        yield _line(name, State.OK, f"{in_bytes(size)} wait, the oldest for {in_seconds(age)}")
+
+
+def _sender(scene: Scene, folder: str) -> CheckLine:
+    pid = holder_pid(folder)
+    if pid is not None:
+        return _line("sender", State.OK, f"process {pid or 'of another namespace'} ships it")
+    if not is_delivery_wanted(scene.environ):
+        return _line("sender", State.OK, "nobody ships it: no endpoint is named")
+    return _line(
+        "sender",
+        State.OK,
+        "nobody ships it now",
+        to_do="any process that has called configure() will, or `otel-codomon journal send`",
+    )

@@ -1,0 +1,176 @@
+"""What this machine can measure, and whether its clock can be trusted."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.operations.checks.line import CheckLine, State
+from otel_codomon.sources import cgroups
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_codomon.operations.checks.line import Scene
+
+_PR_GET_CHILD_SUBREAPER: Final = 37
+# adjtimex(2): the clock is not synchronised. The struct has 208 bytes on 64-bit Linux.
+_TIME_ERROR: Final = 5
+_TIMEX_BYTES: Final = 512
+_TRY_SECONDS: Final = 10
+
+_PACKAGES: Final = (
+    "otel-codomon",
+    "opentelemetry-api",
+    "opentelemetry-sdk",
+    "opentelemetry-exporter-otlp",
+    "opentelemetry-instrumentation",
+    "psutil",
+    "rich",
+)
+_EXTRAS: Final = {"mcp": "mcp", "shtab": "completion"}
+
+
+def check_clock(scene: Scene) -> Iterator[CheckLine]:
+    """Whether the kernel says that the clock is synchronised."""
+    del scene
+    state = _clock_state()
+    if state is None:
+        yield CheckLine(
+            about="clock", name="synchronised", state=State.OK, found="this system does not tell"
+        )
+    elif state == _TIME_ERROR:
+        yield CheckLine(
+            about="clock",
+            name="synchronised",
+            state=State.WARNING,
+            found="the kernel's clock is not synchronised",
+            to_do="run a time service: spans of two machines are put in order by their clocks",
+        )
+    else:
+        yield CheckLine(
+            about="clock", name="synchronised", state=State.OK, found="the kernel says it is"
+        )
+
+
+def _clock_state() -> int | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        return int(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)))
+    except (OSError, AttributeError):  # a C library without it
+        return None
+
+
+def check_machine(scene: Scene) -> Iterator[CheckLine]:
+    """Cgroups, subreaper, bubblewrap, the process files."""
+    system = f"{platform.system()} {platform.release()}, {os.cpu_count()} cores"
+    yield _line("system", State.OK, system)
+    yield _cgroup()
+    yield _process_files()
+    yield _subreaper()
+    yield _bubblewrap(scene)
+
+
+def _line(name: str, state: State, found: str, to_do: str | None = None) -> CheckLine:
+    return CheckLine(about="machine", name=name, state=state, found=found, to_do=to_do)
+
+
+def _cgroup() -> CheckLine:
+    made = cgroups.create()
+    if made is None:
+        return _line(
+            "cgroup",
+            State.OK,
+            "none can be made: executions are measured by their process trees",
+            "delegate a cgroup to this user (systemd: Delegate=yes) for exact totals",
+        )
+    try:
+        controllers = ", ".join(sorted(made.folders))
+    finally:
+        made.remove()
+        made.close()
+    return _line("cgroup", State.OK, f"each execution gets its own ({controllers})")
+
+
+def _process_files() -> CheckLine:
+    from otel_codomon.sources import process_tree  # noqa: PLC0415 - Linux alone has them
+
+    if process_tree.is_available():
+        return _line("process tree", State.OK, "read from /proc")
+    return _line(
+        "process tree", State.OK, "read through psutil: less exact, as on any other system"
+    )
+
+
+def _subreaper() -> CheckLine:
+    answer = ctypes.c_int(0)
+    try:
+        failed = ctypes.CDLL(None).prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(answer), 0, 0, 0)
+    except (OSError, AttributeError):  # no Linux
+        failed = -1
+    if failed:
+        return _line(
+            "subreaper", State.WARNING, "not here: daemonised children of commands are not counted"
+        )
+    return _line("subreaper", State.OK, "daemonised children of commands are counted and ended")
+
+
+def _bubblewrap(scene: Scene) -> CheckLine:
+    program = shutil.which("bwrap", path=scene.environ.get("PATH"))
+    if program is None:
+        return _line(
+            "bubblewrap", State.OK, "not installed", "install bubblewrap for isolation=bubblewrap"
+        )
+    command = (program, "--unshare-all", "--ro-bind", "/", "/", "true")
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_TRY_SECONDS, check=False)  # noqa: S603 - the program that `run` would use
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return _line("bubblewrap", State.WARNING, f"does not start: {type(error).__name__}")
+    if done.returncode:
+        said = " ".join(done.stderr.decode("utf-8", "replace").split())[:200]
+        return _line(
+            "bubblewrap",
+            State.WARNING,
+            f"installed, and refused by the kernel: {said}",
+            "allow user namespaces, or do without isolation=bubblewrap",
+        )
+    return _line("bubblewrap", State.OK, f"{program} isolates")
+
+
+def check_versions(scene: Scene) -> Iterator[CheckLine]:
+    """Python and the packages that matter."""
+    del scene
+    yield CheckLine(
+        about="versions", name="python", state=State.OK, found=platform.python_version()
+    )
+    for package in _PACKAGES:
+        yield _package(package, None)
+    for package, extra in _EXTRAS.items():
+        yield _package(package, extra)
+
+
+def _package(name: str, extra: str | None) -> CheckLine:
+    try:
+        return CheckLine(about="versions", name=name, state=State.OK, found=version(name))
+    except PackageNotFoundError:
+        if extra is None:
+            return CheckLine(
+                about="versions",
+                name=name,
+                state=State.WARNING,
+                found="not installed as a package",
+                to_do="install otel-codomon again",
+            )
+        return CheckLine(
+            about="versions",
+            name=name,
+            state=State.OK,
+            found=f"not installed; `pip install 'otel-codomon[{extra}]'` if you want it",
+        )

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from support.collector import Collector, Fault
+from support.history import Past, write_history
+from support.typed import clean_environment, typed
+
+from otel_codomon.operations.checks.line import CheckLine, State
+from otel_codomon.operations.doctor import iterate_checks, make_scene, worst_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def peer() -> Iterator[Collector]:
+    with Collector() as collector:
+        yield collector
+
+
+@pytest.fixture
+def collector(peer: Collector) -> Collector:
+    peer.clear()
+    peer.answer_always(None)
+    return peer
+
+
+def lines(
+    folder: Path, environ: Mapping[str, str] | None = None, *, about: str
+) -> dict[str, CheckLine]:
+    environ = {"PATH": os.environ["PATH"], **(environ or {})}
+    scene = make_scene(journal=str(folder), environ=environ, timeout_seconds=5)
+    return {line.name: line for line in iterate_checks(scene) if line.about == about}
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_an_endpoint_that_takes_an_empty_export_is_well(
+    protocol: str, collector: Collector, tmp_path: Path
+) -> None:
+    found = lines(tmp_path, collector.environment(protocol), about="endpoint")
+
+    assert [line.state for line in found.values()] == [State.OK, State.OK]
+    requests = collector.requests()
+    assert [(r.signal, r.items, r.corrupt) for r in requests] == [
+        ("traces", 0, False),
+        ("metrics", 0, False),
+    ]
+    assert collector.spans() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        (Fault(status=401), "401"),
+        (Fault(status=404), "404"),
+        (Fault(status=503), "503"),
+        (Fault(status=200, content_type="text/html", body="<html>"), "page for people"),
+    ],
+)
+def test_an_answer_that_is_no_delivery_says_what_to_do(
+    fault: Fault, word: str, collector: Collector, tmp_path: Path
+) -> None:
+    collector.answer_always(fault)
+
+    found = lines(tmp_path, collector.environment(), about="endpoint")["traces"]
+
+    assert found.state is State.FAILURE
+    assert word in found.found
+    assert found.to_do
+
+
+def test_nobody_at_the_endpoint_is_a_failure(tmp_path: Path) -> None:
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+
+    found = lines(tmp_path, environ, about="endpoint")
+
+    assert [line.state for line in found.values()] == [State.FAILURE, State.FAILURE]
+
+
+def test_each_setting_tells_where_it_comes_from(tmp_path: Path) -> None:
+    environ = {
+        "OTEL_PYTHON_CODOMON_EXIT_TIMEOUT": "7",
+        "OTEL_PYTHON_CODOMON_SLOTS": "perhaps",
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer secret",
+    }
+
+    found = lines(tmp_path, environ, about="configuration")
+
+    assert found["exit_timeout"].found == "7.0 (from OTEL_PYTHON_CODOMON_EXIT_TIMEOUT)"
+    assert found["durability"].found == "process (from the default)"
+    assert found["slots"].state is State.FAILURE
+    assert "secret" not in found["OTEL_EXPORTER_OTLP_HEADERS"].found
+
+
+def test_a_journal_that_is_not_there_is_well_and_not_made(tmp_path: Path) -> None:
+    found = lines(tmp_path / "none", about="journal")
+
+    assert found["folder"].state is State.OK
+    assert not (tmp_path / "none").exists()
+
+
+def test_damage_in_the_journal_is_a_warning_with_its_count(tmp_path: Path) -> None:
+    write_history(tmp_path, [Past() for _ in range(10)]).forget()
+    (segment,) = tmp_path.glob("*.seg")
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    segment.write_bytes(content)
+
+    found = lines(tmp_path, about="journal")["records"]
+
+    assert found.state is State.WARNING
+    assert found.found.startswith("9 executions can be read")
+    assert found.found.endswith("1 stretches are damaged")
+
+
+def test_a_journal_in_the_way_of_a_file_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    found = lines(tmp_path / "file", about="journal")["folder"]
+
+    assert found.state is State.FAILURE
+
+
+def test_what_waits_for_a_collector_is_told_with_its_age(tmp_path: Path) -> None:
+    write_history(tmp_path, [Past()]).forget()
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+
+    found = lines(tmp_path, environ, about="journal")["backlog of traces"]
+
+    assert "wait, the oldest for" in found.found
+
+
+def test_a_journal_that_is_off_is_a_warning() -> None:
+    environ = clean_environment(OTEL_PYTHON_CODOMON_JOURNAL="off")
+
+    done = typed("doctor", "--format", "json", env=environ)
+
+    told = json.loads(done.stdout)
+    (line,) = [line for line in told["lines"] if line["about"] == "journal"]
+    assert (line["state"], done.returncode) == ("warning", 0)
+
+
+def test_the_machine_is_really_tried(tmp_path: Path) -> None:
+    found = lines(tmp_path, about="machine")
+
+    assert {"system", "cgroup", "process tree", "subreaper", "bubblewrap"} <= found.keys()
+    assert all(line.found for line in found.values())
+
+
+@pytest.mark.parametrize(
+    ("states", "worst"),
+    [
+        ((), State.OK),
+        ((State.OK, State.WARNING), State.WARNING),
+        ((State.WARNING, State.FAILURE, State.OK), State.FAILURE),
+    ],
+)
+def test_the_worst_line_is_the_state_of_all(states: tuple[State, ...], worst: State) -> None:
+    found = tuple(CheckLine(about="a", name="n", state=state, found="f") for state in states)
+
+    assert worst_of(found) is worst
+
+
+def test_the_exit_code_is_one_when_something_does_not_work(tmp_path: Path) -> None:
+    environ = clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
+
+    done = typed("doctor", "--journal", str(tmp_path), env=environ)
+
+    assert done.returncode == 1
+    assert "failure traces: http://127.0.0.1:1/v1/traces" in done.stdout
