@@ -50,9 +50,11 @@ JOBS = (
     ),
     Job(
         "write and read",
-        "import os, tempfile\n"
+        "import os, tempfile, time\n"
         "with tempfile.TemporaryFile() as file:\n"
-        "    file.write(os.urandom(24 << 20)); file.flush(); os.fsync(file.fileno())\n"
+        "    for _ in range(8):\n"
+        "        file.write(os.urandom(4 << 20)); file.flush(); os.fsync(file.fileno())\n"
+        "        time.sleep(0.2)\n"
         "    file.seek(0); file.read()",
     ),
     Job(

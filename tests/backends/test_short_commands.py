@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from support.deltas import one_command
+from support.programs import wait_for
+from support.spans import post
+from support.stack import LocalStack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.backends
+
+COUNT = "codomon_execution_duration_seconds_count"
+
+
+def test_commands_that_overtake_each_other_are_all_counted_in_one_series(stack: LocalStack) -> None:
+    service, commands = "overtaking", 1000
+    chance = random.Random(0)
+    requests = [
+        one_command(
+            service=service,
+            seconds=chance.uniform(0.001, 400),
+            outcome=chance.choice(["success", "error"]),
+        )
+        for _ in range(commands)
+    ]
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda body: post(f"{stack.collector.http}/v1/metrics", body), requests))
+
+    count = f'{COUNT}{{job="{service}"}}'
+    wait_for(
+        lambda: stack.prometheus.value(f"sum({count})") == commands, what="every command counted"
+    )
+    assert len(stack.prometheus.series(count)) == 2  # one for each outcome
+    every = f'codomon_execution_duration_seconds_bucket{{job="{service}",le="+Inf"}}'
+    assert stack.prometheus.value(f"sum({every})") == commands
+
+
+def test_a_command_now_and_then_has_a_rate(stack: LocalStack) -> None:
+    service = "now-and-then"
+    count = f'{COUNT}{{job="{service}"}}'
+
+    def increase() -> float | None:
+        return stack.prometheus.value(f"sum(increase({count}[1m]))")
+
+    for number in (1, 2):
+        post(
+            f"{stack.collector.http}/v1/metrics",
+            one_command(service=service, seconds=1, outcome="success"),
+        )
+        wait_for(
+            lambda number=number: stack.prometheus.value(count) == number,  # type: ignore[misc] # mypy cannot type a default
+            what=f"command {number} counted",
+        )
+    # The scrapes after the last command: one point alone would have no rate.
+    wait_for(
+        lambda: (stack.prometheus.value(f"count_over_time({count}[1m])") or 0) > 4,
+        what="two scrapes",
+    )
+
+    assert increase() == pytest.approx(2, rel=0.5)
+
+
+def test_the_end_of_the_collector_loses_no_command(tmp_path: Path) -> None:
+    service = "interrupted"
+    with LocalStack(tmp_path) as stack:
+
+        def report(commands: int) -> None:
+            for _ in range(commands):
+                post(
+                    f"{stack.collector.http}/v1/metrics",
+                    one_command(service=service, seconds=1, outcome="success"),
+                )
+
+        report(30)
+        stack.collector.kill()
+        stack.collector.start()
+        report(30)
+
+        # At least once: what the collector had sent on but not yet crossed off
+        # when it was killed, it sends again.
+        wait_for(lambda: growth(stack, service) >= 60, what="both halves")
+
+
+def growth(stack: LocalStack, service: str) -> float:
+    """How much a counter has grown over all its restarts, exactly.
+
+    What `increase()` does without its extrapolation.
+    """
+    total = before = 0.0
+    for series in stack.prometheus.query(f'{COUNT}{{job="{service}"}}[10m]'):
+        for _, value in series["values"]:
+            now = float(value)
+            total += now - before if now >= before else now
+            before = now
+    return total
