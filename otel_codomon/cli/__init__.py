@@ -41,6 +41,10 @@ PROGRAM = "otel-codomon"
 # Name of each command: the module it is in, and one line of help, which is here
 # as well as in the module so that `--help` imports none of them.
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "journal": (
+        "otel_codomon.cli.journal",
+        "say what waits in the journal, ship it now, or throw it away",
+    ),
     "run": ("otel_codomon.cli.run_command", "run a command as one execution"),
     "cache-info": (
         "otel_codomon.cli.cache_info",

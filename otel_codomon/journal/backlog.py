@@ -76,6 +76,17 @@ class Backlog:
                     found[name] = end
         return found
 
+    def waiting_records(self) -> int:
+        """How many records wait to be delivered; an execution counts as a span's only."""
+        return sum(self._count(name) for name in self.waiting_ends())
+
+    def _count(self, name: str) -> int:
+        if name[:1] != folders.STREAMS[self.signal]:
+            return 0
+        wanted = (_REQUESTS[self.signal], segments.ENDED)
+        start = self._offsets.get(name, 0)
+        return count_records(self._folder_fd, name, signals=wanted, start=start)
+
     def next_batch(self, max_bytes: int = MAX_BATCH_BYTES) -> list[Item]:
         """The next items in order; their payloads together no longer than *max_bytes*.
 
@@ -188,6 +199,22 @@ def _add(batch: list[Item], item: Item) -> None:
         if last.payload is None and last.segment == item.segment:
             batch.pop()
     batch.append(item)
+
+
+def count_records(folder_fd: int, name: str, *, signals: tuple[int, ...], start: int = 0) -> int:
+    """How many records of *signals* a segment has after *start*, history left out."""
+    try:
+        descriptor = folders.open_file(folder_fd, name, os.O_RDONLY)
+    except OSError:  # evicted since it was listed
+        return 0
+    try:
+        read = read_from(descriptor, start, MAX_READ_BYTES)
+    finally:
+        os.close(descriptor)
+    return sum(
+        isinstance(item, Record) and item.signal in signals and not item.flags & HISTORY
+        for item in decode(read)
+    )
 
 
 def segment_size(folder_fd: int, name: str) -> int:

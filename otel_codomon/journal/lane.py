@@ -72,6 +72,7 @@ class Lane:
         self.endpoint = endpoint
         self.due = 0.0
         self.has_moved = False
+        self.trouble = ""  # why the last request was not taken
         self._pace = pace
         self._backlog = Backlog(folder_fd, endpoint.signal, state)
         self._transport = make_transport(endpoint)
@@ -132,12 +133,13 @@ class Lane:
         if any(item.payload is not None for item in batch):
             if self._failures:
                 _log.info("%s are delivered to %s again", self.endpoint.signal, self.endpoint.place)
-            self._failures, self._is_parked = 0, False
+            self._failures, self._is_parked, self.trouble = 0, False, ""
         self.due = 0.0
 
     def _wait(self, answer: Answer) -> None:
         """Set when to try again, and say so the first time."""
         self._failures += 1
+        self.trouble = answer.reason
         if answer.verdict is Verdict.PARKED:
             wait_seconds = self._pace.parked_seconds
         else:

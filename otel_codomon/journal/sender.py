@@ -84,6 +84,10 @@ class Sender:
         writer: Where the spans of dead processes' executions are written.
         pace: How fast, and how patiently.
         caps: How much is kept.
+
+    Attributes:
+        counts: What became of records.
+        trouble: Why the last request of a signal was not taken, by signal.
     """
 
     def __init__(
@@ -97,6 +101,7 @@ class Sender:
     ) -> None:
         self.folder = folder
         self.counts = Counts()
+        self.trouble: dict[str, str] = {}
         self.pace = pace or Pace()
         self._endpoints = dict(endpoints)
         self._writer = writer
@@ -339,6 +344,7 @@ class Sender:
                 save_state(office.folder_fd, office.state)
         for lane in office.lanes:
             lane.hand_over(self.counts)
+        self.trouble = {lane.endpoint.signal: lane.trouble for lane in office.lanes if lane.trouble}
         with self._moved:
             self._moved.notify_all()
 

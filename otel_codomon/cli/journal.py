@@ -1,0 +1,140 @@
+"""``otel-codomon journal``: what waits, ship it now, throw it away."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from otel_codomon.cli import options, output
+from otel_codomon.cli.progress import Progress
+from otel_codomon.operations.journal import (
+    SEND_SECONDS,
+    journal_status,
+    purge_journal,
+    send_journal,
+)
+from otel_codomon.values.quantities import in_bytes, in_seconds
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+
+    from otel_codomon.operations.journal import JournalStatus, Purged, Sent
+
+T = TypeVar("T")
+
+HELP: str = "say what waits in the journal, ship it now, or throw it away"
+EXAMPLES: str = """\
+otel-codomon journal status
+otel-codomon journal send
+otel-codomon journal purge --yes
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser, /) -> None:
+    """What to do, with which journal, for how long."""
+    parser.add_argument("action", choices=_ACTIONS, help="what to do (purge asks for --yes)")
+    options.add_journal(parser)
+    parser.add_argument(
+        "--timeout",
+        type=options.positive_seconds,
+        default=SEND_SECONDS,
+        metavar="SECONDS",
+        help="how long send goes on where a collector does not take it (default: %(default)s)",
+    )
+    parser.add_argument("--yes", action="store_true", help="throw away what was not delivered, too")
+    options.add_format(parser, formats=("text", "json"))
+    options.add_verbose(parser)
+
+
+def run(args: argparse.Namespace, /) -> int:
+    """Do it; 0, or 1 where something still waits or was not done."""
+    return _ACTIONS[args.action](args)
+
+
+def _status(args: argparse.Namespace) -> int:
+    _print(args.format, journal_status(journal=args.journal), _status_lines)
+    return 0
+
+
+def _send(args: argparse.Namespace) -> int:
+    with Progress("records delivered") as progress:
+        sent = send_journal(
+            journal=args.journal, timeout_seconds=args.timeout, on_progress=progress
+        )
+    _print(args.format, sent, _sent_lines)
+    if sent.is_complete:
+        return 0
+    for signal, reason in sent.trouble.items():
+        sys.stderr.write(f"{signal} are not taken: {reason}\n")
+    return 1
+
+
+def _purge(args: argparse.Namespace) -> int:
+    status = journal_status(journal=args.journal)
+    waiting = sum(one.records for one in status.waiting.values())
+    if waiting and not args.yes:
+        sys.stderr.write(
+            f"cannot purge {output.printable(status.journal)}: {waiting:,} records in it are not "
+            "delivered; send them with `otel-codomon journal send`, or say --yes\n"
+        )
+        return 1
+    _print(args.format, purge_journal(journal=args.journal), _purged_lines)
+    return 0
+
+
+_ACTIONS = {"status": _status, "send": _send, "purge": _purge}
+
+
+def _print(form: str, result: T, lines: Callable[[T], Iterator[str]]) -> None:
+    if form == "json":
+        output.write_json(result)
+        return
+    for line in lines(result):
+        sys.stdout.write(f"{line}\n")
+
+
+def _status_lines(status: JournalStatus) -> Iterator[str]:
+    yield f"journal   {output.printable(status.journal)}"
+    if not status.exists:
+        yield "          there is none yet; `otel-codomon run -- true` makes one"
+    yield f"holds     {in_bytes(status.bytes)} in {status.segments:,} segments"
+    if status.oldest_unix_ns is not None:
+        age_seconds = max(0.0, time.time() - status.oldest_unix_ns / 1e9)
+        yield f"oldest    {in_seconds(age_seconds)} ago"
+    for signal, waiting in status.waiting.items():
+        place = waiting.endpoint or "nowhere: no endpoint is configured"
+        yield (
+            f"{signal:<9} {waiting.records:,} records ({in_bytes(waiting.bytes)}) wait "
+            f"to go to {output.printable(place)}"
+        )
+    if status.set_aside:
+        yield f"aside     {status.set_aside:,} records that no collector took"
+    yield f"sender    {_sender(status.sender_pid)}"
+
+
+def _sender(pid: int | None) -> str:
+    if pid is None:
+        return "none runs"
+    return f"process {pid}" if pid else "a process that cannot be told"
+
+
+def _sent_lines(sent: Sent) -> Iterator[str]:
+    if sent.sender_pid is not None:
+        yield f"{_sender(sent.sender_pid)} ships this journal".capitalize()
+    yield f"{sent.delivered:,} records delivered, {sent.rejected:,} refused"
+    if sent.died:
+        yield f"{sent.died:,} executions whose process had died were among them"
+    waiting = sum(sent.waiting_bytes.values())
+    if waiting:
+        yield f"{in_bytes(waiting)} still wait"
+
+
+def _purged_lines(purged: Purged) -> Iterator[str]:
+    yield (
+        f"{purged.segments:,} segments thrown away, with {purged.undelivered:,} records that "
+        "were not delivered"
+    )
+    if purged.kept:
+        yield f"{purged.kept:,} stay: running processes write them"
