@@ -13,6 +13,7 @@ from support.escapees import ESCAPEE, STUBBORN, NamedPipe, is_alive, stubborn_te
 
 from otel_codomon import Kind, Limits, Outcome, SandboxType, names, run
 from otel_codomon.sandbox.toolchains import TOOLCHAINS
+from otel_codomon.sources import cgroups
 
 if TYPE_CHECKING:
     from otel_codomon.sandbox.toolchains import Toolchain
@@ -322,6 +323,40 @@ def test_a_memory_limit_holds() -> None:
 
     assert not result.succeeded
     assert "got it" not in result.stdout
+
+
+needs_cgroup = pytest.mark.skipif(
+    (own := cgroups.create()) is None or not own.remove(),
+    reason="no cgroup can be made here: run the tests as root, or with a delegated cgroup",
+)
+
+
+@needs_cgroup
+def test_out_of_memory_is_told_when_the_kernel_says_so(recorder: Recorder) -> None:
+    program = "block = b'x' * (300 * 1024 * 1024); print('got it')"
+
+    result = run([sys.executable, "-c", program], limits=Limits(memory_bytes=64 * MIB))
+
+    assert (result.outcome, result.signal) == (Outcome.OOM_KILLED, "SIGKILL")
+    assert result.reason == "the kernel killed 1 of its processes for its memory limit"
+    [execution] = recorder.executions()
+    assert execution.outcome is Outcome.OOM_KILLED
+    assert execution.usage.source == "cgroup"
+
+
+@needs_cgroup
+def test_a_cgroup_tells_the_truth_of_what_is_over_at_once(recorder: Recorder) -> None:
+    run([sys.executable, "-c", f"b'x' * {50 * MIB}"])
+
+    [execution] = recorder.executions()
+    assert execution.usage.source == "cgroup"
+    assert execution.usage.peak_memory_bytes is not None
+    assert 50 * MIB < execution.usage.peak_memory_bytes < 100 * MIB
+    left = cgroups.create()
+    assert left is not None
+    beside = [Path(folder).parent for folder in left.folders.values()]
+    left.remove()
+    assert not [f for folder in beside for f in folder.glob(f"codomon-*-{os.getpid()}-*")]
 
 
 # --- what it learns of us -----------------------------------------------------

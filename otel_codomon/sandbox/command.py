@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon.values.limits import Limits
@@ -30,6 +30,7 @@ class Command:
         stdin: What it reads; nothing when empty.
         limits: What it may use.
         cgroups: ``cgroup.procs`` files of the cgroups it belongs into.
+        held: Fields of *limits* that the kernel holds on its whole tree by itself.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Command:
     stdin: bytes = b""
     limits: Limits = field(default_factory=Limits)
     cgroups: tuple[str, ...] = ()
+    held: frozenset[str] = frozenset()
 
     @property
     def output_bytes(self) -> int:
@@ -60,9 +62,9 @@ def _fields(command: Command, host_pid: int) -> Iterator[bytes]:
     yield b"cwd=" + os.fsencode(command.cwd)
     for path in command.cgroups:
         yield b"cgroup=" + os.fsencode(path)
-    for which, soft, hard in resource_limits(command.limits):
+    limits = replace(command.limits, **dict.fromkeys(command.held))
+    for which, soft, hard in resource_limits(limits):
         yield b"rlimit=%d %d %d" % (which, soft, hard)
-    limits = command.limits
     yield b"cpu=%r" % (limits.cpu_seconds or 0)
     yield b"memory=%d" % (limits.memory_bytes or 0)
     yield b"processes=%d" % (limits.processes or 0)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon.values.execution import Outcome
 from otel_codomon.values.result import Output
+from otel_codomon.values.totals import ChildTotals
 from otel_codomon.values.usage import Usage
 from otel_codomon.values.verdict import Verdict, read_exit_code
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 # Where the figures stand in a `resource.struct_rusage`.
 _USER, _SYSTEM, _MAX_RSS = 0, 1, 2
 _MINOR_FAULTS, _MAJOR_FAULTS = 6, 7
+_BLOCKS_IN, _BLOCKS_OUT = 9, 10
 _VOLUNTARY, _INVOLUNTARY = 14, 15
+_BLOCK_BYTES: Final = 512  # getrusage(2)
 _LIMIT_FIELDS: Final = {
     "cpu": "cpu_seconds",
     "memory": "memory_bytes",
@@ -118,6 +121,26 @@ def usage_of(rusage: Sequence[float]) -> Usage:
         major_page_faults=int(rusage[_MAJOR_FAULTS]),
         voluntary_context_switches=int(rusage[_VOLUNTARY]),
         involuntary_context_switches=int(rusage[_INVOLUNTARY]),
+    )
+
+
+def totals_of(ending: Ending) -> ChildTotals | None:
+    """The same figures as the execution's watch takes them; None when there are none."""
+    rusage = ending.rusage
+    if not rusage:
+        return None
+    return ChildTotals(
+        pid=ending.pid,
+        user_seconds=rusage[_USER],
+        system_seconds=rusage[_SYSTEM],
+        maxrss_bytes=int(rusage[_MAX_RSS]) * 1024,
+        read_bytes=int(rusage[_BLOCKS_IN]) * _BLOCK_BYTES,
+        write_bytes=int(rusage[_BLOCKS_OUT]) * _BLOCK_BYTES,
+        voluntary_switches=int(rusage[_VOLUNTARY]),
+        involuntary_switches=int(rusage[_INVOLUNTARY]),
+        major_faults=int(rusage[_MAJOR_FAULTS]),
+        minor_faults=int(rusage[_MINOR_FAULTS]),
+        spawner_peak_bytes=0,  # taken off by `since`
     )
 
 

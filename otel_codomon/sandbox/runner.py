@@ -12,12 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec
 
+from otel_codomon import names
+from otel_codomon.emit.capture import captured
 from otel_codomon.executions.block import execution
 from otel_codomon.sandbox.cancellation import Cancellation, current_cancellation
-from otel_codomon.sandbox.ending import Ending, judge, usage_of
+from otel_codomon.sandbox.ending import Ending, judge, totals_of, usage_of
 from otel_codomon.sandbox.environment import trace_environment
 from otel_codomon.sandbox.host import run_to_end
 from otel_codomon.sandbox.isolation import ISOLATION
+from otel_codomon.sandbox.own_cgroup import own_cgroup
 from otel_codomon.sandbox.preparation import DoesNotCompileError, prepared
 from otel_codomon.sandbox.request import make_request
 from otel_codomon.sandbox.toolchains import UnavailableError
@@ -26,11 +29,12 @@ from otel_codomon.values.result import ExecutionResult
 from otel_codomon.values.verdict import Verdict
 
 if TYPE_CHECKING:
-    import resource
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from otel_codomon.executions.running import Execution
+    from otel_codomon.sandbox.command import Command
     from otel_codomon.sandbox.ending import LimitSeen
+    from otel_codomon.sandbox.own_cgroup import OwnCgroup
     from otel_codomon.sandbox.request import Request
     from otel_codomon.values.limits import Limits
 
@@ -105,20 +109,23 @@ def run(
         isolation=isolation,
     )
     started = time.monotonic()
-    with execution(
-        request.name,
-        kind=Kind.COMMAND if request.source is None else Kind.SNIPPET,
-        language=request.language,
-        sandbox_type=ISOLATION[request.isolation],
-        timeout=request.timeout,
-        session_id=session_id,
-        code=request.source,
-        limits=request.limits,
-        attributes=attributes,
-    ) as current:
-        result = _carry_out(request, current, started)
-    # The totals are whole when the execution has ended. Where nothing is
-    # configured nobody watched, and what the kernel told at the end stands.
+    # The cgroup is removed after the execution has ended, which reads it last.
+    with (
+        own_cgroup(request.limits) as own,
+        execution(
+            request.name,
+            kind=Kind.COMMAND if request.source is None else Kind.SNIPPET,
+            language=request.language,
+            sandbox_type=ISOLATION[request.isolation],
+            timeout=request.timeout,
+            session_id=session_id,
+            code=request.source,
+            limits=request.limits,
+            attributes=attributes,
+        ) as current,
+    ):
+        result = _carry_out(request, current, own, started)
+    # Where nothing is configured nobody watched, and what was told at the end stands.
     return replace(
         result,
         usage=current.usage or result.usage,
@@ -126,14 +133,16 @@ def run(
     )
 
 
-def _carry_out(request: Request, current: Execution, started: float) -> ExecutionResult:
+def _carry_out(
+    request: Request, current: Execution, own: OwnCgroup, started: float
+) -> ExecutionResult:
     """Run *request* within *current*, and tell it how that went."""
     deadline = None if request.timeout is None else started + request.timeout
     try:
         extra = trace_environment(current, request.propagate, os.environ)
         request = replace(request, env={**request.env, **extra})
         with prepared(request, deadline) as command:
-            ending = run_to_end(command, deadline=deadline, on_start=current.attach)
+            ending = _run_confined(command, own, current, deadline)
         verdict, limit = judge(ending, request.limits)
     except UnavailableError as error:
         ending, limit = Ending(), None
@@ -145,6 +154,24 @@ def _carry_out(request: Request, current: Execution, started: float) -> Executio
         _tell_limit(current, request.limits, limit)
     _tell(current, request, ending, verdict)
     return _result(current, ending, verdict)
+
+
+def _run_confined(
+    command: Command, own: OwnCgroup, current: Execution, deadline: float | None
+) -> Ending:
+    """Run *command* in its cgroup; without one if the kernel refuses it there."""
+
+    def started(pid: int) -> None:
+        if own.cgroup is not None:
+            current.attach(own.cgroup)
+        current.attach(pid)
+
+    ending = run_to_end(own.confine(command), deadline=deadline, on_start=started)
+    if ending.failure is not None and own.cgroup is not None:
+        own.cgroup.remove()
+        own.cgroup = None
+        ending = run_to_end(command, deadline=deadline, on_start=current.attach)
+    return own.complete(ending)
 
 
 def _tell_limit(current: Execution, limits: Limits, limit: LimitSeen) -> None:
@@ -161,20 +188,21 @@ def _tell(current: Execution, request: Request, ending: Ending, verdict: Verdict
         exit_code=ending.returncode if started else verdict.exit_code,
         pid=ending.pid,
         executable=None if request.path is None else Path(request.path).name,
-        usage=usage_of(ending.rusage) if ending.rusage else None,
-        rusage=_struct_rusage(ending.rusage),
+        rusage=totals_of(ending),
         stdout_bytes=ending.output.total_bytes if started else None,
         stderr_bytes=ending.errors.total_bytes if started else None,
         truncated=(ending.output.is_truncated or ending.errors.is_truncated) if started else None,
     )
+    _tell_texts(current, request, ending)
 
 
-def _struct_rusage(figures: tuple[float, ...]) -> resource.struct_rusage | None:
-    if not figures:
-        return None
-    import resource  # noqa: PLC0415 - not on every platform; where there are figures there is it
-
-    return resource.struct_rusage(figures)
+def _tell_texts(current: Execution, request: Request, ending: Ending) -> None:
+    """What leaves only when the user asked for it."""
+    current.set_attribute(names.STDOUT_TEXT, captured("output", ending.output.kept))
+    current.set_attribute(names.STDERR_TEXT, captured("output", ending.errors.kept))
+    if request.source is None:
+        arguments = [captured("arguments", word) for word in request.argv]
+        current.set_attribute(names.PROCESS_COMMAND_ARGS, None if None in arguments else arguments)
 
 
 def _result(current: Execution, ending: Ending, verdict: Verdict) -> ExecutionResult:
@@ -211,15 +239,20 @@ def _in_thread(
         try:
             context = contextvars.copy_context()
             context.run(current_cancellation.set, cancellation)
-            work = _start_thread(functools.partial(context.run, function, *args, **kwargs))
-            return await _outlast(work, on_cancel=cancellation.say)
+            work, thread = _start_thread(functools.partial(context.run, function, *args, **kwargs))
+            try:
+                return await _outlast(work, on_cancel=cancellation.say)
+            finally:
+                thread.join()  # it has said its last word
         finally:
             cancellation.close()
 
     return call
 
 
-def _start_thread(work: Callable[[], ExecutionResult]) -> asyncio.Future[ExecutionResult]:
+def _start_thread(
+    work: Callable[[], ExecutionResult],
+) -> tuple[asyncio.Future[ExecutionResult], threading.Thread]:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[ExecutionResult] = loop.create_future()
 
@@ -236,8 +269,9 @@ def _start_thread(work: Callable[[], ExecutionResult]) -> asyncio.Future[Executi
             result, error = None, raised
         loop.call_soon_threadsafe(settle, result, error)
 
-    threading.Thread(target=target, name="otel-codomon-run", daemon=True).start()
-    return done
+    thread = threading.Thread(target=target, name="otel-codomon-run", daemon=True)
+    thread.start()
+    return done, thread
 
 
 async def _outlast(

@@ -1,0 +1,70 @@
+"""A cgroup for one command, where this machine lets us make one.
+
+The kernel then accounts its tree exactly, holds the memory limit on all of it,
+and counts whom it killed for that: the only proof of "out of memory" there is.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.sources import cgroups
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_codomon.sandbox.command import Command
+    from otel_codomon.sandbox.ending import Ending
+    from otel_codomon.values.limits import Limits
+
+# The kernel counts threads, the limit is on processes: it holds only what
+# nobody with so many processes needs, a bomb that goes off between two looks.
+_TASKS_A_PROCESS: Final = 64
+_SPARE_TASKS: Final = 512
+
+
+class OwnCgroup:
+    """The cgroup of one command; or none, and then every method changes nothing.
+
+    Attributes:
+        cgroup: The cgroup; None where none can be made.
+        held: Fields of `Limits` that the kernel holds on the whole tree.
+    """
+
+    def __init__(self, cgroup: cgroups.Cgroup | None, limits: Limits) -> None:
+        self.cgroup = cgroup
+        self.held: frozenset[str] = frozenset()
+        if cgroup is not None:
+            self.held = frozenset(cgroup.limit(memory_bytes=limits.memory_bytes))
+            if limits.processes is not None:
+                cgroup.limit(processes=limits.processes * _TASKS_A_PROCESS + _SPARE_TASKS)
+
+    def confine(self, command: Command) -> Command:
+        """Return *command* so that it starts in the cgroup."""
+        if self.cgroup is None:
+            return command
+        return replace(command, cgroups=self.cgroup.procs, held=self.held)
+
+    def complete(self, ending: Ending) -> Ending:
+        """Return *ending* with what only the kernel knows of it."""
+        if self.cgroup is None:
+            return ending
+        return replace(ending, oom_kills=self.cgroup.totals().oom_kills or 0)
+
+    def close(self) -> None:
+        """End whatever is still in the cgroup, and remove it."""
+        if self.cgroup is not None:
+            self.cgroup.kill()
+            self.cgroup.remove()
+
+
+@contextmanager
+def own_cgroup(limits: Limits) -> Iterator[OwnCgroup]:
+    """Make a cgroup for one command that may use *limits*, and remove it at the end."""
+    own = OwnCgroup(cgroups.create(), limits)
+    try:
+        yield own
+    finally:
+        own.close()
