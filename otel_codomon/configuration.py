@@ -28,6 +28,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.util._importlib_metadata import entry_points
 
 from otel_codomon.emit.capture import choose as choose_capture
+from otel_codomon.emit.host import report_host
 from otel_codomon.errors import InvalidArgumentError, JournalUnavailableError
 from otel_codomon.executions import engine
 from otel_codomon.settings import Setting, read_bool, read_settings
@@ -207,6 +208,7 @@ def configure(
                 interval_seconds=settings["sample_interval"].value,
                 by_slot=settings["slots"].value,
             )
+            report_host(_configured.meter_provider, settings)
         return _configured
 
 

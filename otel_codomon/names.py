@@ -309,6 +309,68 @@ ERROR_TYPE: Final = _attribute(
 DISK_IO_DIRECTION: Final = _attribute(
     "disk.io.direction", "string", None, "Which way: read or write.", on_metrics=True
 )
+CPU_MODE: Final = _attribute(
+    "cpu.mode", "string", None, "What a core spent its time with.", on_metrics=True
+)
+NETWORK_INTERFACE_NAME: Final = _attribute(
+    "network.interface.name", "string", None, "Name of a network interface.", on_metrics=True
+)
+NETWORK_IO_DIRECTION: Final = _attribute(
+    "network.io.direction", "string", None, "Which way: receive or transmit.", on_metrics=True
+)
+PROCESS_CONTEXT_SWITCH_TYPE: Final = _attribute(
+    "process.context_switch.type",
+    "string",
+    None,
+    "Whether a thread waited (voluntary) or was preempted (involuntary).",
+    on_metrics=True,
+)
+SYSTEM_DEVICE: Final = _attribute(
+    "system.device", "string", None, "Name of a device.", on_metrics=True
+)
+SYSTEM_MEMORY_STATE: Final = _attribute(
+    "system.memory.state",
+    "string",
+    None,
+    "What memory is used for: used, free, buffers or cached.",
+    on_metrics=True,
+)
+SYSTEM_MEMORY_SLAB_STATE: Final = _attribute(
+    "system.memory.linux.slab.state",
+    "string",
+    None,
+    "Whether the kernel can drop it: reclaimable or unreclaimable.",
+    on_metrics=True,
+)
+SYSTEM_PAGING_STATE: Final = _attribute(
+    "system.paging.state", "string", None, "Whether swap is used or free.", on_metrics=True
+)
+SYSTEM_PAGING_FAULT_TYPE: Final = _attribute(
+    "system.paging.fault.type",
+    "string",
+    None,
+    "Whether a page fault had to wait for storage (major) or not (minor).",
+    on_metrics=True,
+)
+SYSTEM_PAGING_DIRECTION: Final = _attribute(
+    "system.paging.direction", "string", None, "From swap (in) or to it (out).", on_metrics=True
+)
+SYSTEM_FILESYSTEM_STATE: Final = _attribute(
+    "system.filesystem.state",
+    "string",
+    None,
+    "What space is: used, free for everybody, or reserved for root.",
+    on_metrics=True,
+)
+SYSTEM_FILESYSTEM_TYPE: Final = _attribute(
+    "system.filesystem.type", "string", None, "Kind of file system.", on_metrics=True
+)
+SYSTEM_FILESYSTEM_MODE: Final = _attribute(
+    "system.filesystem.mode", "string", None, "How it is mounted: rw or ro.", on_metrics=True
+)
+SYSTEM_FILESYSTEM_MOUNTPOINT: Final = _attribute(
+    "system.filesystem.mountpoint", "string", None, "Where it is mounted.", on_metrics=True
+)
 
 
 class Instrument(str, Enum):
@@ -527,6 +589,245 @@ SAMPLER_DURATION: Final = Metric(
     "How long one look at all running executions took.",
     (),
     (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+)
+
+# --- the conventions' own metrics of a host and of this process, opt-in ---------
+
+_COUNTER: Final = Instrument.OBSERVABLE_COUNTER
+_GAUGE: Final = Instrument.OBSERVABLE_GAUGE
+_UP_DOWN: Final = Instrument.OBSERVABLE_UP_DOWN_COUNTER
+_FILESYSTEM: Final = (
+    SYSTEM_DEVICE,
+    SYSTEM_FILESYSTEM_MODE,
+    SYSTEM_FILESYSTEM_MOUNTPOINT,
+    SYSTEM_FILESYSTEM_TYPE,
+)
+
+SYSTEM_UPTIME: Final = Metric("system.uptime", _GAUGE, "s", "Time since the host started.")
+SYSTEM_CPU_LOGICAL_COUNT: Final = Metric(
+    "system.cpu.logical.count",
+    _UP_DOWN,
+    "{cpu}",
+    "Cores that are switched on, threads of a core counted apart.",
+)
+SYSTEM_CPU_PHYSICAL_COUNT: Final = Metric(
+    "system.cpu.physical.count", _UP_DOWN, "{cpu}", "Cores of the hardware."
+)
+SYSTEM_CPU_TIME: Final = Metric(
+    "system.cpu.time", _COUNTER, "s", "Time all cores together spent in each mode.", (CPU_MODE,)
+)
+SYSTEM_CPU_UTILIZATION: Final = Metric(
+    "system.cpu.utilization",
+    _GAUGE,
+    "1",
+    "Share of the time of all cores that went to each mode.",
+    (CPU_MODE,),
+)
+SYSTEM_MEMORY_LIMIT: Final = Metric("system.memory.limit", _UP_DOWN, "By", "Memory the host has.")
+SYSTEM_MEMORY_USAGE: Final = Metric(
+    "system.memory.usage",
+    _UP_DOWN,
+    "By",
+    "Memory of the host by what it is used for.",
+    (SYSTEM_MEMORY_STATE,),
+)
+SYSTEM_MEMORY_UTILIZATION: Final = Metric(
+    "system.memory.utilization",
+    _GAUGE,
+    "1",
+    "Share of the memory of the host by what it is used for.",
+    (SYSTEM_MEMORY_STATE,),
+)
+SYSTEM_MEMORY_AVAILABLE: Final = Metric(
+    "system.memory.linux.available",
+    _UP_DOWN,
+    "By",
+    "Memory that programs could still have without swapping.",
+)
+SYSTEM_MEMORY_SHARED: Final = Metric(
+    "system.memory.linux.shared", _UP_DOWN, "By", "Shared memory and files in memory."
+)
+SYSTEM_MEMORY_SLAB_USAGE: Final = Metric(
+    "system.memory.linux.slab.usage",
+    _UP_DOWN,
+    "By",
+    "Memory of the kernel's own structures.",
+    (SYSTEM_MEMORY_SLAB_STATE,),
+)
+SYSTEM_PAGING_USAGE: Final = Metric(
+    "system.paging.usage",
+    _UP_DOWN,
+    "By",
+    "Swap by whether it is used.",
+    (SYSTEM_DEVICE, SYSTEM_PAGING_STATE),
+)
+SYSTEM_PAGING_UTILIZATION: Final = Metric(
+    "system.paging.utilization",
+    _GAUGE,
+    "1",
+    "Share of the swap by whether it is used.",
+    (SYSTEM_DEVICE, SYSTEM_PAGING_STATE),
+)
+SYSTEM_PAGING_FAULTS: Final = Metric(
+    "system.paging.faults",
+    _COUNTER,
+    "{fault}",
+    "Page faults of all processes.",
+    (SYSTEM_PAGING_FAULT_TYPE,),
+)
+SYSTEM_PAGING_OPERATIONS: Final = Metric(
+    "system.paging.operations",
+    _COUNTER,
+    "{operation}",
+    "Pages fetched from swap and put there.",
+    (SYSTEM_PAGING_DIRECTION,),
+)
+SYSTEM_DISK_IO: Final = Metric(
+    "system.disk.io", _COUNTER, "By", "Bytes that disks moved.", (SYSTEM_DEVICE, DISK_IO_DIRECTION)
+)
+SYSTEM_DISK_OPERATIONS: Final = Metric(
+    "system.disk.operations",
+    _COUNTER,
+    "{operation}",
+    "Reads and writes that disks completed.",
+    (SYSTEM_DEVICE, DISK_IO_DIRECTION),
+)
+SYSTEM_DISK_MERGED: Final = Metric(
+    "system.disk.merged",
+    _COUNTER,
+    "{operation}",
+    "Reads and writes that went together with a neighbour.",
+    (SYSTEM_DEVICE, DISK_IO_DIRECTION),
+)
+SYSTEM_DISK_OPERATION_TIME: Final = Metric(
+    "system.disk.operation_time",
+    _COUNTER,
+    "s",
+    "Sum of the times that reads and writes took.",
+    (SYSTEM_DEVICE, DISK_IO_DIRECTION),
+)
+SYSTEM_DISK_IO_TIME: Final = Metric(
+    "system.disk.io_time",
+    _COUNTER,
+    "s",
+    "Time during which a disk had anything to do.",
+    (SYSTEM_DEVICE,),
+)
+SYSTEM_DISK_LIMIT: Final = Metric(
+    "system.disk.limit", _UP_DOWN, "By", "Size of a disk.", (SYSTEM_DEVICE,)
+)
+SYSTEM_FILESYSTEM_USAGE: Final = Metric(
+    "system.filesystem.usage",
+    _UP_DOWN,
+    "By",
+    "Space of a file system by what it is.",
+    (*_FILESYSTEM, SYSTEM_FILESYSTEM_STATE),
+)
+SYSTEM_FILESYSTEM_UTILIZATION: Final = Metric(
+    "system.filesystem.utilization",
+    _GAUGE,
+    "1",
+    "Share of the space of a file system by what it is.",
+    (*_FILESYSTEM, SYSTEM_FILESYSTEM_STATE),
+)
+SYSTEM_FILESYSTEM_LIMIT: Final = Metric(
+    "system.filesystem.limit", _UP_DOWN, "By", "Size of a file system.", _FILESYSTEM
+)
+SYSTEM_NETWORK_IO: Final = Metric(
+    "system.network.io",
+    _COUNTER,
+    "By",
+    "Bytes that went through network interfaces.",
+    (NETWORK_INTERFACE_NAME, NETWORK_IO_DIRECTION),
+)
+SYSTEM_NETWORK_PACKETS: Final = Metric(
+    "system.network.packet.count",
+    _COUNTER,
+    "{packet}",
+    "Packets that went through network interfaces.",
+    (SYSTEM_DEVICE, NETWORK_IO_DIRECTION),
+)
+SYSTEM_NETWORK_DROPPED: Final = Metric(
+    "system.network.packet.dropped",
+    _COUNTER,
+    "{packet}",
+    "Packets that were thrown away without an error.",
+    (NETWORK_INTERFACE_NAME, NETWORK_IO_DIRECTION),
+)
+SYSTEM_NETWORK_ERRORS: Final = Metric(
+    "system.network.errors",
+    _COUNTER,
+    "{error}",
+    "Packets that had an error.",
+    (NETWORK_INTERFACE_NAME, NETWORK_IO_DIRECTION),
+)
+SYSTEM_PROCESS_CREATED: Final = Metric(
+    "system.process.created",
+    _COUNTER,
+    "{process}",
+    "Processes and threads started since the host started.",
+)
+SYSTEM_PROCESS_LIMIT: Final = Metric(
+    "system.process.limit",
+    _UP_DOWN,
+    "{thread}",
+    "Most processes and threads the kernel allows at a time.",
+)
+PROCESS_UPTIME: Final = Metric("process.uptime", _GAUGE, "s", "Time since this process started.")
+PROCESS_CPU_TIME: Final = Metric(
+    "process.cpu.time", _COUNTER, "s", "CPU time of this process in each mode.", (CPU_MODE,)
+)
+PROCESS_CPU_UTILIZATION: Final = Metric(
+    "process.cpu.utilization",
+    _GAUGE,
+    "1",
+    "CPU time of this process by time and by cores it may use.",
+    (CPU_MODE,),
+)
+PROCESS_MEMORY_USAGE: Final = Metric(
+    "process.memory.usage", _UP_DOWN, "By", "Memory of this process that is in use."
+)
+PROCESS_MEMORY_UTILIZATION: Final = Metric(
+    "process.memory.utilization",
+    _GAUGE,
+    "1",
+    "Share of the memory of the host that this process uses.",
+)
+PROCESS_MEMORY_VIRTUAL: Final = Metric(
+    "process.memory.virtual", _UP_DOWN, "By", "Address space that this process has asked for."
+)
+PROCESS_DISK_IO: Final = Metric(
+    "process.disk.io",
+    _COUNTER,
+    "By",
+    "Bytes that this process fetched from storage and sent there.",
+    (DISK_IO_DIRECTION,),
+)
+PROCESS_THREAD_COUNT: Final = Metric(
+    "process.thread.count", _UP_DOWN, "{thread}", "Threads of this process."
+)
+PROCESS_FILE_DESCRIPTORS: Final = Metric(
+    "process.unix.file_descriptor.count",
+    _UP_DOWN,
+    "{file_descriptor}",
+    "File descriptors that this process holds open.",
+)
+PROCESS_HANDLES: Final = Metric(
+    "process.windows.handle.count", _UP_DOWN, "{handle}", "Handles that this process holds."
+)
+PROCESS_CONTEXT_SWITCHES: Final = Metric(
+    "process.context_switches",
+    _COUNTER,
+    "{context_switch}",
+    "Times a thread of this process gave up the CPU or lost it.",
+    (PROCESS_CONTEXT_SWITCH_TYPE,),
+)
+PROCESS_PAGING_FAULTS: Final = Metric(
+    "process.paging.faults",
+    _COUNTER,
+    "{fault}",
+    "Page faults of this process.",
+    (SYSTEM_PAGING_FAULT_TYPE,),
 )
 
 METRICS: Final[dict[str, Metric]] = {

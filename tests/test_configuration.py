@@ -189,3 +189,27 @@ def test_a_program_nobody_changed_is_observed_by_opentelemetry_instrument(
     [span] = collector.wait_for_spans(1)
     assert span.name == "job"
     collector.wait_for_points(1)
+
+
+@pytest.mark.parametrize("way", ["argument", "variable", "zero-code"])
+def test_metrics_of_the_host_are_sent_when_asked_for(
+    way: str, collector: Collector, tmp_path: Path
+) -> None:
+    env = collector.environment()
+    if way != "argument":
+        env["OTEL_PYTHON_CODOMON_HOST_METRICS"] = "true"
+    if way == "zero-code":
+        env |= {"OTEL_METRICS_EXPORTER": "otlp_proto_http", "OTEL_LOGS_EXPORTER": "none"}
+
+    done = run_program(
+        tmp_path,
+        env,
+        before={"argument": "configure(host_metrics=True)", "variable": "configure()"}.get(way, ""),
+        command=(str(Path(sys.executable).with_name("opentelemetry-instrument")),)
+        if way == "zero-code"
+        else (),
+    )
+
+    assert done.returncode == 0, done.stderr
+    told = {point.metric for point in collector.wait_for_points(1)}
+    assert {names.SYSTEM_MEMORY_USAGE.name, names.PROCESS_MEMORY_USAGE.name} <= told

@@ -72,6 +72,7 @@ OWN_STAT = (
 )
 REAL: list[tuple[Callable[[bytes], object], bytes]] = [
     (files.parse_stat, STAT),
+    (files.parse_cores, STAT),
     (files.parse_meminfo, MEMINFO),
     (files.parse_vmstat, VMSTAT),
     (lambda text: files.parse_diskstats(text, {}), DISKSTATS),
@@ -96,7 +97,8 @@ def test_the_modes_of_a_core_do_not_count_guests_twice() -> None:
         interrupt_seconds=0.1,
         steal_seconds=0.11,
     )
-    assert [cpu.core for cpu in stat.cores] == [0, 7]
+    assert [cpu.core for cpu in files.parse_cores(STAT)] == [0, 7]
+    assert stat.logical_cores == 2
     assert stat.processes_created == 4321
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon.caches.observing import process_caches
 from otel_codomon.configuration import forget_history, keep_history
+from otel_codomon.emit.host import report_host, report_host_no_more
 from otel_codomon.executions import engine
+from otel_codomon.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,5 +42,10 @@ TARGETS: Final = (
         "caches",
         lambda _, meter_provider: process_caches.use_meter_provider(meter_provider),
         process_caches.forget_meter_provider,
+    ),
+    Target(
+        "host",
+        lambda _, meter_provider: report_host(meter_provider, read_settings({})),
+        report_host_no_more,
     ),
 )

@@ -6,12 +6,16 @@ import glob
 import os
 import sys
 import time
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from otel_codomon.sources import host_files as files
 from otel_codomon.sources.kept_file import KeptFile
 from otel_codomon.values.host_sample import FileSystem, HostSample, OwnSample
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
@@ -22,8 +26,12 @@ class HostReader(Protocol):
     same time. It never raises: what cannot be read is missing.
     """
 
-    def read_host(self) -> HostSample:
-        """Look at the host."""
+    def read_host(self, *, each_core: bool = True) -> HostSample:
+        """Look at the host.
+
+        Args:
+            each_core: Whether each core is told apart too.
+        """
         ...
 
     def read_own(self) -> OwnSample:
@@ -64,28 +72,39 @@ class ProcReader:
     def __init__(self, proc: str = "/proc") -> None:
         self._proc = proc
         self._kept: dict[str, KeptFile] = {}
+        self._seen: dict[str, tuple[bytes, object]] = {}
         self._physical_cores: int | None = None
+        self._process_limit: int | None = None
 
-    def read_host(self) -> HostSample:
-        """Look at the host: nine files, and one question for each file system."""
-        stat = files.parse_stat(self._read("stat"))
-        sizes = files.parse_partitions(self._read("partitions"))
+    def read_host(self, *, each_core: bool = True) -> HostSample:
+        """Look at the host: eight files, and one question for each file system.
+
+        What only changes when hardware or the administrator does (cores of
+        the hardware, the limit of processes) is read the first time only.
+        """
+        stat_text = self._read("stat")
+        stat = files.parse_stat(stat_text)
+        sizes = self._parsed("partitions", files.parse_partitions)
+        mounts = self._parsed("self/mounts", files.parse_mounts)
+        self._physical_cores = self._physical_cores or _count_physical_cores()
+        self._process_limit = self._process_limit or self._read_process_limit()
         return HostSample(
             source="proc",
             taken_ns=time.monotonic_ns(),
             uptime_seconds=_boot_seconds(),
             cpu=stat.cpu,
-            cores=stat.cores,
-            physical_cores=self._count_physical_cores(),
+            cores=files.parse_cores(stat_text) if each_core else (),
+            logical_cores=stat.logical_cores,
+            physical_cores=self._physical_cores,
             memory=files.parse_meminfo(self._read("meminfo")),
             paging=files.parse_vmstat(self._read("vmstat")),
-            swaps=files.parse_swaps(self._read("swaps")),
+            swaps=self._parsed("swaps", files.parse_swaps),
             disks=files.parse_diskstats(self._read("diskstats"), sizes),
             # Through self: the network namespace of this process, after a fork too.
             interfaces=files.parse_net_dev(self._read("self/net/dev")),
-            file_systems=_file_systems(files.parse_mounts(self._read("self/mounts"))),
+            file_systems=_file_systems(mounts),
             processes_created=stat.processes_created,
-            process_limit=self._process_limit(),
+            process_limit=self._process_limit,
         )
 
     def read_own(self) -> OwnSample:
@@ -112,6 +131,7 @@ class ProcReader:
             cpu_system_seconds=usage.ru_stime,
             available_cores=len(os.sched_getaffinity(0)),
             memory_bytes=None if stat is None else stat.resident_pages * _PAGE_BYTES,
+            host_memory_bytes=os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES,
             virtual_bytes=None if stat is None else stat.virtual_bytes,
             threads=None if stat is None else stat.threads,
             file_descriptors=_count_descriptors(f"{self._proc}/self/fd"),
@@ -134,19 +154,24 @@ class ProcReader:
             kept = self._kept[name] = KeptFile(f"{self._proc}/{name}")
         return kept.read()
 
-    def _process_limit(self) -> int | None:
-        """The smaller of the two: each task needs an id, and counts as a thread."""
-        told = (self._read("sys/kernel/threads-max"), self._read("sys/kernel/pid_max"))
-        return min(
-            (int(word) for text in told if files.is_number(word := text.strip())), default=None
-        )
+    def _parsed(self, name: str, parse: Callable[[bytes], T]) -> T:
+        """What a file says that rarely changes: parsed when it did."""
+        text = self._read(name)
+        seen = self._seen.get(name)
+        if seen is None or seen[0] != text:
+            self._seen[name] = seen = (text, parse(text))
+        return cast("T", seen[1])  # each file has one parser
 
-    def _count_physical_cores(self) -> int | None:
-        """Counted once: a file for each core, and they change when hardware does."""
-        if self._physical_cores is None:
-            pattern = "/sys/devices/system/cpu/cpu[0-9]*/topology/thread_siblings_list"
-            self._physical_cores = len({_text(path) for path in glob.glob(pattern)})
-        return self._physical_cores or None
+    def _read_process_limit(self) -> int | None:
+        """The smaller of the two: each task needs an id, and counts as a thread."""
+        told = [_text(f"{self._proc}/sys/kernel/{name}") for name in ("threads-max", "pid_max")]
+        return min((int(word) for word in told if files.is_number(word)), default=None)
+
+
+def _count_physical_cores() -> int | None:
+    """A file for each core: those of one core list the same threads."""
+    pattern = "/sys/devices/system/cpu/cpu[0-9]*/topology/thread_siblings_list"
+    return len({_text(path) for path in glob.glob(pattern)}) or None
 
 
 def _boot_seconds() -> float | None:
@@ -189,6 +214,6 @@ def _file_system(mount: files.Mount) -> FileSystem | None:
 def _text(path: str) -> bytes:
     file = KeptFile(path)
     try:
-        return file.read()
+        return file.read().strip()
     finally:
         file.close()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _SECTOR_BYTES: Final = 512  # in diskstats always, whatever the disk's own sectors are
 _KIB: Final = 1024
+_NEVER_USED: Final = [b"0"] * 11  # all that diskstats counts of a device
 _MILLIS_PER_SECOND: Final = 1000
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 # One end of a virtual pair, with a made-up name, comes with each container: a
@@ -58,27 +59,31 @@ class Stat:
 
     Attributes:
         cpu: All cores together, those that were switched off meanwhile included.
-        cores: Each core that is switched on.
+        logical_cores: How many cores are switched on.
         processes_created: The line ``processes``: forks and clones.
     """
 
     cpu: CpuTimes | None
-    cores: tuple[CpuTimes, ...]
+    logical_cores: int | None
     processes_created: int | None
 
 
 def parse_stat(text: bytes) -> Stat:
-    """Read ``/proc/stat``."""
+    """Read ``/proc/stat`` but for the single cores, of which there may be hundreds."""
+    return Stat(
+        _cpu(text.partition(b"\n")[0]) if text.startswith(b"cpu ") else None,
+        text.count(b"\ncpu") or None,
+        number_after(text, b"processes "),
+    )
+
+
+def parse_cores(text: bytes) -> tuple[CpuTimes, ...]:
+    """Read the cores of ``/proc/stat`` that are switched on."""
     end = text.find(b"\nintr")  # a line of up to thousands of numbers that nobody asks for
-    cpus = [
+    return tuple(
         cpu
         for line in text[: end if end >= 0 else None].splitlines()
-        if line.startswith(b"cpu") and (cpu := _cpu(line)) is not None
-    ]
-    return Stat(
-        next((cpu for cpu in cpus if cpu.core is None), None),
-        tuple(cpu for cpu in cpus if cpu.core is not None),
-        number_after(text, b"processes "),
+        if line.startswith(b"cpu") and (cpu := _cpu(line)) is not None and cpu.core is not None
     )
 
 
@@ -157,13 +162,15 @@ def parse_diskstats(text: bytes, sizes: dict[str, int]) -> tuple[DiskTotals, ...
     """
     rows = {
         row[2].decode(errors="replace"): numbers
-        for row in _rows(text, least=14)
-        if (numbers := _numbers(row[3:14])) is not None
+        for line in text.splitlines()
+        if (row := line.split())[3:14] != _NEVER_USED
+        and len(row) > 13  # noqa: PLR2004 - two of the device, its name, eleven numbers
+        and (numbers := _numbers(row[3:14])) is not None
     }
     return tuple(
         _disk(name, numbers, sizes.get(name))
         for name, numbers in rows.items()
-        if any(numbers) and not is_partition(name, rows)
+        if not is_partition(name, rows)
     )
 
 
@@ -217,10 +224,11 @@ def parse_net_dev(text: bytes) -> tuple[InterfaceTotals, ...]:
     found = []
     for line in text.splitlines():
         name, colon, rest = line.rpartition(b":")
-        name, numbers = name.strip(), _numbers(rest.split())
-        if not colon or numbers is None or len(numbers) < 12:  # noqa: PLR2004 - 8 received, 8 sent
+        name = name.strip()
+        if not colon or name.startswith(_PASSING_INTERFACES):
             continue
-        if any(numbers) and not name.startswith(_PASSING_INTERFACES):
+        numbers = _numbers(rest.split())
+        if numbers is not None and len(numbers) > 11 and any(numbers):  # noqa: PLR2004 - 8 received, 8 sent
             found.append(_interface(name.decode(errors="replace"), numbers))
     return tuple(found)
 

@@ -29,8 +29,8 @@ _MILLI: Final = 1e-3
 class PsutilReader:
     """Asks psutil; what a system does not tell is missing."""
 
-    def read_host(self) -> HostSample:
-        """Look at the host."""
+    def read_host(self, *, each_core: bool = True) -> HostSample:
+        """Look at the host, and at each core where that is asked for."""
         now = time.time()
         swap = _told(psutil.swap_memory)
         return HostSample(
@@ -38,10 +38,8 @@ class PsutilReader:
             taken_ns=time.monotonic_ns(),
             uptime_seconds=None if (boot := _told(psutil.boot_time)) is None else now - boot,
             cpu=None if (cpu := _told(psutil.cpu_times)) is None else _cpu(cpu),
-            cores=tuple(
-                _cpu(core, number)
-                for number, core in enumerate(_told(lambda: psutil.cpu_times(percpu=True)) or ())
-            ),
+            cores=_cores() if each_core else (),
+            logical_cores=_told(psutil.cpu_count),
             physical_cores=_told(lambda: psutil.cpu_count(logical=False)),
             memory=None if (memory := _told(psutil.virtual_memory)) is None else _memory(memory),
             swaps=_swaps(swap),
@@ -68,6 +66,7 @@ class PsutilReader:
                 cpu_system_seconds=_field(cpu, "system"),
                 available_cores=len(_call(process, "cpu_affinity") or ()) or os.cpu_count(),
                 memory_bytes=_field(memory, "rss"),
+                host_memory_bytes=_field(_told(psutil.virtual_memory), "total"),
                 virtual_bytes=_field(memory, "vms"),
                 threads=_told(process.num_threads),
                 file_descriptors=_call(process, "num_fds"),
@@ -116,6 +115,11 @@ def _cpu(told: object, core: int | None = None) -> CpuTimes:
         interrupt_seconds=sum(known) if known else None,
         steal_seconds=_field(told, "steal"),
     )
+
+
+def _cores() -> tuple[CpuTimes, ...]:
+    told = _told(lambda: psutil.cpu_times(percpu=True)) or ()
+    return tuple(_cpu(core, number) for number, core in enumerate(told))
 
 
 def _memory(told: object) -> Memory:

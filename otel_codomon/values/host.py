@@ -149,11 +149,13 @@ def host_rates(earlier: HostSample, later: HostSample) -> HostRates | None:
 
     return HostRates(
         interval_seconds=interval_seconds,
-        cpu=None if earlier.cpu is None or later.cpu is None else _shares(earlier.cpu, later.cpu),
+        cpu=None
+        if earlier.cpu is None or later.cpu is None
+        else cpu_shares(earlier.cpu, later.cpu),
         cores=tuple(
             shares
             for before, after in _both(earlier.cores, later.cores, lambda cpu: cpu.core)
-            if (shares := _shares(before, after)) is not None
+            if (shares := cpu_shares(before, after)) is not None
         ),
         disks=tuple(
             _disk(before, after, rate)
@@ -199,8 +201,12 @@ def _both(
             yield before[key(one)], one
 
 
-def _shares(before: CpuTimes, after: CpuTimes) -> CpuShares | None:
-    """Growth of each mode by the growth of all; None when nothing grew."""
+def cpu_shares(before: CpuTimes, after: CpuTimes) -> CpuShares | None:
+    """How one core, or all together, spent the time between two samples.
+
+    Returns:
+        None when not one tick was counted in between.
+    """
     grown = {
         mode: max(0.0, now - then)
         for mode, now, then in zip(CPU_MODES, after.modes(), before.modes(), strict=True)

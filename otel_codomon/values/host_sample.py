@@ -53,10 +53,10 @@ class CpuTimes:
 
     def at_least(self, earlier: CpuTimes) -> CpuTimes:
         """These times, each no less than it was *earlier*: what the kernel took back is kept."""
-        kept = (
-            now if now is None or before is None else max(now, before)
-            for now, before in zip(self.modes(), earlier.modes(), strict=True)
-        )
+        pairs = list(zip(self.modes(), earlier.modes(), strict=True))
+        if all(now is None or before is None or now >= before for now, before in pairs):
+            return self
+        kept = (now if now is None or before is None else max(now, before) for now, before in pairs)
         return CpuTimes(core=self.core, **dict(zip(CPU_FIELDS, kept, strict=True)))
 
 
@@ -234,8 +234,9 @@ class HostSample:
         taken_ns: When, monotonic clock, nanoseconds.
         uptime_seconds: Time since the host started, seconds.
         cpu: All cores together, those that are switched off by now included.
-        cores: Each core that is switched on.
-        physical_cores: Cores without counting threads of one core apart.
+        cores: Each core that is switched on; empty where they were not asked for.
+        logical_cores: How many are switched on, threads of one core counted apart.
+        physical_cores: How many there are without counting threads apart.
         memory: Its memory.
         paging: Its page faults.
         swaps: Swap devices; empty where there is none.
@@ -253,6 +254,7 @@ class HostSample:
     uptime_seconds: float | None = None
     cpu: CpuTimes | None = None
     cores: tuple[CpuTimes, ...] = ()
+    logical_cores: int | None = None
     physical_cores: int | None = None
     memory: Memory | None = None
     paging: Paging | None = None
@@ -262,11 +264,6 @@ class HostSample:
     file_systems: tuple[FileSystem, ...] = ()
     processes_created: int | None = None
     process_limit: int | None = None
-
-    @property
-    def logical_cores(self) -> int | None:
-        """Cores that are switched on, threads of one core counted apart."""
-        return len(self.cores) or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +279,7 @@ class OwnSample:
         cpu_system_seconds: The same in the kernel, seconds.
         available_cores: Cores it may run on.
         memory_bytes: Resident memory, bytes; pages it shares with others count.
+        host_memory_bytes: Memory of the host, bytes.
         virtual_bytes: Address space it has asked for, bytes.
         threads: Its threads.
         file_descriptors: File descriptors it holds open. Not on Windows.
@@ -302,6 +300,7 @@ class OwnSample:
     cpu_system_seconds: float | None = None
     available_cores: int | None = None
     memory_bytes: int | None = None
+    host_memory_bytes: int | None = None
     virtual_bytes: int | None = None
     threads: int | None = None
     file_descriptors: int | None = None

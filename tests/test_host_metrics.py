@@ -1,0 +1,438 @@
+"""Metrics of the host and of this process, on private providers and real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import Gauge, InMemoryMetricReader, Sum
+from opentelemetry.semconv._incubating.metrics import process_metrics, system_metrics
+
+from otel_codomon import names
+from otel_codomon.emit import host
+from otel_codomon.emit.host_table import HOST_ROWS, OWN_ROWS, ROWS, Row
+from otel_codomon.settings import read_settings
+from otel_codomon.sources.host import ProcReader
+from otel_codomon.sources.host_psutil import PsutilReader
+from otel_codomon.values.host_sample import DiskTotals, HostSample, OwnSample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from otel_codomon.sources.host import HostReader
+
+linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+DEADLINE_SECONDS = 60  # a guard against hanging, never a measure
+
+
+class Told:
+    """A private provider and what its last collection told."""
+
+    def __init__(self) -> None:
+        self.reader = InMemoryMetricReader()
+        self.provider = MeterProvider([self.reader], shutdown_on_exit=False)
+
+    def collect(self) -> dict[str, dict[tuple[str, ...], float]]:
+        """Metric -> values of its attributes -> value."""
+        data = self.reader.get_metrics_data()
+        return {
+            metric.name: {
+                tuple(str(value) for value in (point.attributes or {}).values()): point.value
+                for point in metric.data.data_points
+            }
+            for metric in (data.resource_metrics[0].scope_metrics[0].metrics if data else ())
+            if isinstance(metric.data, (Gauge, Sum))
+        }
+
+
+@contextmanager
+def reported(reader: HostReader, *, elected: bool = True) -> Iterator[Told]:
+    told, metrics = Told(), host.HostMetrics()
+    metrics.register(told.provider.get_meter("test"))
+    metrics.begin(reader, lambda: elected)
+    yield told
+    metrics.end()
+    told.provider.shutdown()
+
+
+def burn(seconds: float) -> None:
+    """Use that much CPU time of this process."""
+    end = sum(os.times()[:2]) + seconds
+    while sum(os.times()[:2]) < end:
+        pass
+
+
+# --- the names -------------------------------------------------------------------
+
+
+class Conventions:
+    """Stands for a meter, so that the conventions' own functions say what they would make."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, tuple[str, str]] = {}
+
+    def __getattr__(self, maker: str) -> Callable[..., None]:
+        kind = maker.removeprefix("create_").removeprefix("observable_")
+
+        def make(*, name: str, unit: str, description: str, **_callbacks: object) -> None:
+            del description
+            self.made[name] = (kind, unit)
+
+        return make
+
+
+def conventions() -> dict[str, tuple[str, str]]:
+    meter = Conventions()
+    for module in (system_metrics, process_metrics):
+        for name, create in vars(module).items():
+            if name.startswith("create_"):
+                needs_callbacks = "callbacks" in create.__annotations__
+                create(meter, callbacks=[]) if needs_callbacks else create(meter)
+    return meter.made
+
+
+KINDS = {
+    names.Instrument.OBSERVABLE_COUNTER: "counter",
+    names.Instrument.OBSERVABLE_GAUGE: "gauge",
+    names.Instrument.OBSERVABLE_UP_DOWN_COUNTER: "up_down_counter",
+}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.metric.name)
+def test_a_metric_has_the_name_unit_and_instrument_of_the_conventions(row: Row) -> None:
+    known = conventions()
+    if row.metric.name not in known:
+        pytest.skip("the installed opentelemetry-semantic-conventions are older than 1.44")
+
+    assert known[row.metric.name] == (KINDS[row.metric.instrument], row.metric.unit)
+
+
+def test_each_metric_of_the_conventions_in_the_table_of_names_is_reported() -> None:
+    named = {name for name in names.METRICS if name.startswith(("system.", "process."))}
+
+    assert sorted(named) == sorted(row.metric.name for row in ROWS)
+
+
+# --- what is told ----------------------------------------------------------------
+
+
+@linux_only
+def test_everything_is_told_from_the_second_collection_on() -> None:
+    with reported(ProcReader()) as told:
+        first = told.collect()
+        burn(0.3)
+        second = told.collect()
+
+    of_two_readings = {names.SYSTEM_CPU_UTILIZATION.name, names.PROCESS_CPU_UTILIZATION.name}
+    cannot_be_told_here = {
+        names.PROCESS_HANDLES.name,
+        *(
+            set()
+            if psutil.swap_memory().total
+            else {
+                names.SYSTEM_PAGING_USAGE.name,
+                names.SYSTEM_PAGING_UTILIZATION.name,
+            }
+        ),
+    }
+    assert set(second) == {row.metric.name for row in ROWS} - cannot_be_told_here
+    assert set(first) == set(second) - of_two_readings
+    shares = second[names.SYSTEM_CPU_UTILIZATION.name]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert all(0 <= share <= 1 for share in shares.values())
+    used = sum(second[names.PROCESS_CPU_UTILIZATION.name].values())
+    assert 0 < used <= 1 / len(os.sched_getaffinity(0)) + 0.05
+
+
+@linux_only
+def test_points_carry_the_attributes_of_their_rows_and_no_others() -> None:
+    with reported(ProcReader()) as told:
+        told.collect()
+        data = told.reader.get_metrics_data()
+
+    assert data is not None
+    for metric in data.resource_metrics[0].scope_metrics[0].metrics:
+        for point in metric.data.data_points:
+            assert set(point.attributes or {}) == set(names.METRICS[metric.name].attributes)
+
+
+@linux_only
+def test_what_is_told_is_what_psutil_and_proc_say() -> None:
+    block = b"x" * (32 * 1024 * 1024)
+    with reported(ProcReader()) as told:
+        before = told.collect()
+        memory, process = psutil.virtual_memory(), psutil.Process()
+        disks, interfaces = (
+            psutil.disk_io_counters(perdisk=True),
+            psutil.net_io_counters(pernic=True),
+        )
+        resident = process.memory_info().rss
+        cpu = process.cpu_times()
+        after = told.collect()
+    del block
+
+    assert before["system.memory.limit"] == {(): memory.total}
+    assert sum(before["system.memory.usage"].values()) == memory.total
+    assert before["process.memory.usage"][()] == pytest.approx(resident, rel=0.05)
+    assert before["process.memory.utilization"][()] == pytest.approx(
+        resident / memory.total, rel=0.05
+    )
+    for (device, way), value in before["system.disk.io"].items():
+        theirs = getattr(disks[device], f"{way}_bytes")
+        assert value <= theirs <= after["system.disk.io"][device, way]
+    for (interface, way), value in before["system.network.io"].items():
+        field = {"receive": "bytes_recv", "transmit": "bytes_sent"}[way]
+        theirs = getattr(interfaces[interface], field)
+        assert value <= theirs <= after["system.network.io"][interface, way]
+    # psutil counts in ticks, of 10 ms here.
+    for mode, theirs in (("user", cpu.user), ("system", cpu.system)):
+        assert before["process.cpu.time"][mode,] - 0.03 <= theirs
+        assert theirs <= after["process.cpu.time"][mode,] + 0.03
+
+
+@linux_only
+def test_a_collection_reads_each_file_once() -> None:
+    class CountingReader(ProcReader):
+        def __init__(self) -> None:
+            super().__init__()
+            self.read_files: Counter[str] = Counter()
+
+        def _read(self, name: str) -> bytes:
+            self.read_files[name] += 1
+            return super()._read(name)
+
+    reader = CountingReader()
+    with reported(reader) as told:
+        for _ in range(3):
+            told.collect()
+
+    assert set(reader.read_files.values()) == {3}
+
+
+def test_psutil_tells_what_other_systems_can_tell() -> None:
+    with reported(PsutilReader()) as told:
+        metrics = told.collect()
+
+    assert {"system.cpu.time", "system.memory.usage", "process.memory.usage"} <= set(metrics)
+    assert not [name for name in metrics if ".linux." in name]
+
+
+def test_who_is_not_elected_tells_only_of_itself() -> None:
+    with reported(ProcReader(), elected=False) as told:
+        metrics = told.collect()
+
+    assert metrics
+    assert not {row.metric.name for row in HOST_ROWS} & set(metrics)
+    assert set(metrics) <= {row.metric.name for row in OWN_ROWS}
+
+
+class Scripted:
+    """A reader of a host on which things happen that no test can wait for."""
+
+    def __init__(self, *hosts: HostSample) -> None:
+        self._hosts = iter(hosts)
+
+    def read_host(self, *, each_core: bool = True) -> HostSample:
+        del each_core
+        return next(self._hosts)
+
+    def read_own(self) -> OwnSample:
+        return OwnSample(source="proc", taken_ns=0, pid=1)
+
+    def close(self) -> None:
+        pass
+
+
+def test_devices_that_come_and_go_do_not_make_ever_more_series() -> None:
+    def disk(name: str) -> DiskTotals:
+        return DiskTotals(name=name, read_bytes=1, write_bytes=1, reads=1, writes=1)
+
+    days = 3 * host.MAX_DEVICES
+    hosts = [
+        HostSample(source="proc", taken_ns=day, disks=(disk("sda"), disk(f"sd{day}")))
+        for day in range(days)
+    ]
+    seen: set[tuple[str, ...]] = set()
+
+    with reported(Scripted(*hosts)) as told:
+        for _ in hosts:
+            seen.update(told.collect()["system.disk.io"])
+
+    assert len({device for device, _way in seen}) == host.MAX_DEVICES
+    assert "sda" in {device for device, _way in seen}
+
+
+def test_a_host_that_cannot_be_read_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    with reported(Scripted()) as told:  # raises when asked
+        assert told.collect() == {}
+        assert told.collect() == {}
+
+    assert len([one for one in caplog.records if "system.uptime" in one.message]) <= 1
+
+
+# --- one process of a host, and forks ----------------------------------------------
+
+REPORTER = """
+import json, sys
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from otel_codomon.emit import host
+from otel_codomon.settings import read_settings
+
+reader = InMemoryMetricReader()
+provider = MeterProvider([reader])
+host.report_host(provider, read_settings({"host_metrics": True, "journal": sys.argv[1]}))
+print("ready", flush=True)
+for _ in sys.stdin:
+    data = reader.get_metrics_data()
+    metrics = data.resource_metrics[0].scope_metrics[0].metrics
+    print(json.dumps([metric.name for metric in metrics]), flush=True)
+"""
+
+
+class Reporter:
+    """A process of its own that reports, and says at each `collect` what it told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", REPORTER, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._line() == "ready"
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def collect(self) -> set[str]:
+        assert self.process.stdin is not None
+        self.process.stdin.write("collect\n")
+        self.process.stdin.flush()
+        return set(json.loads(self._line()))
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=DEADLINE_SECONDS)
+
+
+@pytest.fixture
+def reporters(tmp_path: Path) -> Iterator[tuple[Reporter, Reporter]]:
+    both = Reporter(tmp_path), Reporter(tmp_path)
+    yield both
+    for reporter in both:
+        reporter.kill()
+
+
+def test_one_process_tells_of_the_host_and_another_takes_over_when_it_dies(
+    reporters: tuple[Reporter, Reporter],
+) -> None:
+    first, second = reporters
+
+    of_first, of_second = first.collect(), second.collect()
+    first.kill()
+    of_heir = second.collect()
+
+    assert "system.memory.usage" in of_first
+    assert "system.memory.usage" not in of_second
+    assert "process.memory.usage" in of_first & of_second
+    assert "system.memory.usage" in of_heir
+
+
+@pytest.fixture
+def switched_on(tmp_path: Path) -> Iterator[Told]:
+    told = Told()
+    host.report_host(told.provider, read_settings({"host_metrics": True, "journal": str(tmp_path)}))
+    yield told
+    host.report_host_no_more()
+    told.provider.shutdown()
+
+
+@linux_only
+def test_right_after_a_fork_the_child_tells_of_itself_and_not_of_the_host(
+    switched_on: Told,
+) -> None:
+    switched_on.collect()
+    answer, told = os.pipe()
+
+    pid = os.fork()
+    if pid == 0:
+        metrics = switched_on.collect()
+        os.write(told, json.dumps([sorted(metrics), metrics["process.uptime"][()]]).encode())
+        os._exit(0)
+    os.close(told)
+    with os.fdopen(answer) as answered:
+        of_child, child_uptime = json.load(answered)
+    os.waitpid(pid, 0)
+    of_parent = switched_on.collect()
+
+    assert "system.memory.usage" not in of_child
+    assert "process.memory.usage" in of_child
+    assert child_uptime < of_parent["process.uptime"][()]
+    assert "system.memory.usage" in of_parent
+
+
+def test_asked_twice_everything_is_told_once(switched_on: Told, tmp_path: Path) -> None:
+    other = Told()
+
+    host.report_host(
+        other.provider, read_settings({"host_metrics": True, "journal": str(tmp_path)})
+    )
+
+    assert other.collect() == {}
+    assert switched_on.collect()
+    other.provider.shutdown()
+
+
+def test_switched_off_it_tells_nothing_and_keeps_nothing_open_and_can_be_switched_on_again(
+    switched_on: Told, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    switched_on.collect()
+    held = psutil.Process().num_fds()
+
+    host.report_host_no_more()
+    nothing = switched_on.collect()
+    released = psutil.Process().num_fds()
+    host.report_host(
+        switched_on.provider, read_settings({"host_metrics": True, "journal": str(tmp_path)})
+    )
+    again = switched_on.collect()
+
+    assert nothing == {}
+    assert released < held
+    assert "process.memory.usage" in again
+    assert caplog.records == []
+
+
+def test_it_is_off_by_default() -> None:
+    told = Told()
+
+    host.report_host(told.provider, read_settings({}, {}))
+
+    assert told.collect() == {}
+    told.provider.shutdown()
+
+
+def test_a_folder_that_cannot_be_used_leaves_only_the_host_out(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    told = Told()
+
+    host.report_host(
+        told.provider, read_settings({"host_metrics": True, "journal": str(tmp_path / "file")})
+    )
+    metrics = told.collect()
+    host.report_host_no_more()
+    told.provider.shutdown()
+
+    assert "process.memory.usage" in metrics
+    assert "system.memory.usage" not in metrics
