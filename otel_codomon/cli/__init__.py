@@ -45,6 +45,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "otel_codomon.cli.journal",
         "say what waits in the journal, ship it now, or throw it away",
     ),
+    "list": (
+        "otel_codomon.cli.list_executions",
+        "list the executions of this machine, running and finished",
+    ),
+    "show": ("otel_codomon.cli.show", "show one execution, with its curve"),
     "run": ("otel_codomon.cli.run_command", "run a command as one execution"),
     "cache-info": (
         "otel_codomon.cli.cache_info",

@@ -1,0 +1,107 @@
+"""``otel-codomon show ID``: everything about one execution, with its curve."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from otel_codomon import names
+from otel_codomon.cli import options, output
+from otel_codomon.cli.drawing import draw_curve
+from otel_codomon.cli.list_executions import local_time
+from otel_codomon.operations.executions import show_execution
+from otel_codomon.values.quantities import in_bytes, in_number, in_seconds, write_quantity
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from otel_codomon.operations.executions import ExecutionDetail
+    from otel_codomon.values.usage import Curve
+
+HELP: str = "show one execution, with its curve"
+EXAMPLES: str = """\
+otel-codomon show 3f2a
+otel-codomon show 3f2a --format json
+"""
+
+# What the picture and the lines above it show already.
+_SHOWN_ABOVE = frozenset(
+    {
+        names.EXECUTION_ID,
+        names.EXECUTION_NAME,
+        names.EXECUTION_KIND,
+        names.EXECUTION_OUTCOME,
+        names.USAGE_CURVE_TIME,
+        names.USAGE_CURVE_CPU,
+        names.USAGE_CURVE_MEMORY,
+    }
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser, /) -> None:
+    """Which execution, and in which form."""
+    parser.add_argument(
+        "id", help="its id, trace id or span id, or the beginning of one; the newest that fits"
+    )
+    options.add_journal(parser)
+    options.add_format(parser, formats=("text", "json"))
+    options.add_verbose(parser)
+
+
+def run(args: argparse.Namespace, /) -> int:
+    """Print it; an unknown id is an error."""
+    found = show_execution(args.id, journal=args.journal)
+    if args.format == "json":
+        output.write_json(found)
+        return 0
+    for line in _lines(found, verbose=args.verbose):
+        sys.stdout.write(f"{line}\n")
+    return 0
+
+
+def _lines(found: ExecutionDetail, *, verbose: bool) -> Iterator[str]:
+    line = found.line
+    yield f"{output.printable(line.name)} ({line.kind}): {line.outcome or 'running'}"
+    rows = [
+        ("execution", line.execution_id),
+        ("trace", f"{line.trace_id} span {line.span_id}"),
+        ("parent", line.parent_span_id or "none: it is a root"),
+        ("started", local_time(line.started_unix_ns)),
+        ("took", in_seconds(line.duration_seconds)),
+        ("observed by", f"process {found.host_pid}" if found.host_pid else "-"),
+        *((name.replace("_", " "), _quantity(name, value)) for name, value in found.usage.items()),
+    ]
+    yield from _aligned(rows)
+    if line.curve is not None:
+        yield from _pictures(line.curve, line.duration_seconds)
+    shown = {
+        key: value
+        for key, value in found.attributes.items()
+        if key not in _SHOWN_ABOVE and (verbose or not key.startswith("codomon.usage."))
+    }
+    if shown:
+        yield "\nattributes"
+        yield from _aligned([(key, str(value)) for key, value in shown.items()])
+
+
+def _quantity(name: str, value: float | str) -> str:
+    return value if isinstance(value, str) else write_quantity(name, value)
+
+
+def _aligned(rows: list[tuple[str, str]]) -> Iterator[str]:
+    width = max(len(key) for key, _ in rows)
+    for key, value in rows:
+        yield f"  {output.printable(key).ljust(width)}  {output.printable(value)}"
+
+
+def _pictures(curve: Curve, end_seconds: float | None) -> Iterator[str]:
+    is_unicode = output.speaks_unicode()
+    for title, values, write in (
+        ("cores in use", curve.cores, in_number),
+        ("memory in use", curve.memory_bytes, in_bytes),
+    ):
+        yield f"\n{title}"
+        yield from draw_curve(
+            curve.seconds, values, write=write, end_seconds=end_seconds, is_unicode=is_unicode
+        )
