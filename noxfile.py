@@ -29,8 +29,8 @@ OPENTELEMETRY = {
 }
 
 # Two versions of each library whose caches are read: an old one that is still
-# in use, and whatever is newest. cachetools has three, for it keeps its counts
-# in closures in the first two and in attributes in the third.
+# in use, and whatever is newest. cachetools has four, for it keeps its counts
+# in another place in each.
 CACHE_LIBRARIES = {
     "oldest": (
         "aiocache==0.12.0",
@@ -41,7 +41,8 @@ CACHE_LIBRARIES = {
         "joblib==1.3.2",
         "redis==5.0.1",
     ),
-    "middle": ("cachetools==6.2.0",),
+    "cachetools-6": ("cachetools==6.2.0",),
+    "cachetools-7": ("cachetools==7.3.2",),
     "newest": ("aiocache", "async-lru", "cachetools", "diskcache", "django", "joblib", "redis"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import pickle
 import sqlite3
 import threading
@@ -152,6 +153,29 @@ def test_a_cached_method_is_read_for_each_object(registry: CacheRegistry) -> Non
     del one
     gc.collect()  # cachetools 7 has an object and its cached methods refer to each other
     assert [name for name, _, _ in registry.readings()] == ["other"]
+
+
+def test_a_cached_method_tells_its_own_counts(registry: CacheRegistry) -> None:
+    cachetools = library("cachetools")
+    if "info" not in inspect.signature(cachetools.cachedmethod).parameters:
+        pytest.skip("needs cachetools 7: pip install 'cachetools>=7'")
+
+    class Shop:
+        def __init__(self) -> None:
+            self.cache = cachetools.LRUCache(4)
+
+        @cachetools.cachedmethod(lambda self: self.cache, info=True)  # type: ignore[untyped-decorator] # imported by name
+        def price(self, n: int) -> int:
+            return n
+
+    shop = Shop()
+    registry.observe(shop.price, name="price")
+    shop.price(1), shop.price(1)
+    shop.price.cache_clear()
+    shop.price(1)
+
+    found = reading_of(registry, "price")
+    assert found == CacheReading(hits=1, misses=2, clears=1, entries=1, capacity=4)
 
 
 # --- async_lru ---

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import os
 import subprocess
 import sys
 import types
@@ -166,6 +168,55 @@ def test_the_chosen_provider_takes_over_and_gives_back(recorder: Recorder) -> No
 
     assert points(recorder) == {}
     observer.registry.close()
+
+
+def test_a_cache_that_may_block_is_read_also_in_the_last_collection_of_a_process() -> None:
+    program = """
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, PeriodicExportingMetricReader
+from otel_codomon import CacheReading, observe_cache
+
+reader = PeriodicExportingMetricReader(ConsoleMetricExporter(), 3_600_000)
+metrics.set_meter_provider(MeterProvider([reader]))
+
+class Told:
+    def cache_reading(self):
+        return CacheReading(hits=4711)
+
+told = Told()
+observe_cache(told, name="told")
+"""
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+
+    assert b"4711" in ended.stdout
+    assert ended.stderr == b""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_reports_its_own_look(observer: CacheObserver, recorder: Recorder) -> None:
+    square = cache(lambda n: n)
+    observer.registry.observe(square, name="square")
+    square(1)
+    points(recorder)
+
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        for n in range(10, 15):
+            square(n)
+        os.write(writing, repr(points(recorder)["codomon.cache.requests"]).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+
+    assert ast.literal_eval(told) == {
+        ("square", "lru_cache", "hit"): 0,
+        ("square", "lru_cache", "miss"): 5,
+    }
 
 
 # --- modules ---

@@ -70,7 +70,7 @@ class Aside:
         """End the thread. It has nothing to do, so this takes no time."""
         thread = self._thread
         self._leave()
-        if thread is not None:
+        if thread is not None and thread is not threading.current_thread():
             thread.join(1.0)
 
     def _start(self) -> SimpleQueue[Call[object] | None] | None:

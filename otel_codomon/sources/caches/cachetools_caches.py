@@ -14,7 +14,7 @@ from otel_codomon.values.cache import CacheReading
 # Since cachetools 7: the private counts of the classes that count.
 _COUNTS: Final = tuple(
     (f"_{name}__hits", f"_{name}__misses")
-    for name in ("InfoMixin", "LockedInfoMixin", "ConditionInfoMixin")
+    for name in ("InfoMixin", "LockedInfoMixin", "ConditionInfoMixin", "Wrapper")
 )
 
 
@@ -39,7 +39,7 @@ class CachetoolsAdapter:
     def read(self, cache: object, /) -> CacheReading:
         """Read what is there, with no lock taken and nothing changed."""
         own: dict[str, Any] = cache.__dict__
-        if "cache_key" not in own:
+        if "_Cache__data" in own:
             return _read_store(cache)
         held = _read_store(cast("Any", cache).cache)
         if getattr(cache, "cache_info", None) is None:

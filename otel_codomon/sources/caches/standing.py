@@ -76,18 +76,18 @@ def _change_class(target: Any, method: str, around: Around) -> Callable[[], None
     except TypeError:  # written in C, or final
         return None
     setattr(target, _AROUND, around)
-    reference = weakref.ref(target)
+    changed, reference = type(target), weakref.ref(target)
 
     def put_back() -> None:
         alive = reference()
-        if alive is not None and type(alive) is _subclass(before, method):  # type: ignore[arg-type]
+        if alive is not None and type(alive) is changed:
             alive.__class__ = before
             delattr(alive, _AROUND)
 
     return put_back
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=128)
 def _subclass(base: type[Any], method: str) -> type[Any]:
     """One for all objects of a class: the interpreter is fastest where objects share theirs."""
     original = getattr(base, method)
