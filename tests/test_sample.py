@@ -2,7 +2,13 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from otel_codomon.values.sample import Reading, Sample, add_readings, sample_between
+from otel_codomon.values.sample import (
+    Reading,
+    Sample,
+    StorageRate,
+    add_readings,
+    sample_between,
+)
 
 counts = st.none() | st.integers(0, 2**50)
 readings = st.builds(
@@ -11,25 +17,29 @@ readings = st.builds(
     cpu_ns=counts,
     memory_bytes=counts,
     processes=counts,
-    read_bytes=counts,
-    write_bytes=counts,
 )
 
 
 def test_two_readings_make_a_sample_with_rates() -> None:
-    earlier = Reading(taken_ns=0, cpu_ns=0, memory_bytes=5, read_bytes=0, write_bytes=1)
-    later = Reading(
-        taken_ns=500_000_000, cpu_ns=250_000_000, memory_bytes=7, read_bytes=100, write_bytes=1
-    )
+    earlier = Reading(taken_ns=0, cpu_ns=0, memory_bytes=5)
+    later = Reading(taken_ns=500_000_000, cpu_ns=250_000_000, memory_bytes=7)
 
     assert sample_between(earlier, later, cores=2) == Sample(
-        taken_ns=500_000_000,
-        cpu_seconds=0.25,
-        cores=0.5,
-        memory_bytes=7,
-        disk_read_bytes_per_second=200.0,
-        disk_write_bytes_per_second=0.0,
+        taken_ns=500_000_000, cpu_seconds=0.25, cores=0.5, memory_bytes=7
     )
+
+
+def test_a_rate_of_storage_counts_between_the_looks_at_storage() -> None:
+    first = Reading(taken_ns=0, storage_taken_ns=0, read_bytes=0, write_bytes=1)
+    same = first._replace(taken_ns=300_000_000)
+    later = Reading(
+        taken_ns=600_000_000, storage_taken_ns=500_000_000, read_bytes=100, write_bytes=1
+    )
+    rate = StorageRate(first)
+
+    assert rate.after(same) == rate
+    assert rate.after(later) == StorageRate(later, 200.0, 0.0)
+    assert rate.after(later._replace(read_bytes=None)).read is None
 
 
 def test_the_first_reading_has_no_rate() -> None:
@@ -52,8 +62,6 @@ def test_no_rate_is_negative_or_larger_than_the_machine(
     sample = sample_between(earlier, later, cores=cores)
 
     assert sample.cores is None or 0 <= sample.cores <= cores
-    for rate in (sample.disk_read_bytes_per_second, sample.disk_write_bytes_per_second):
-        assert rate is None or rate >= 0
 
 
 @given(st.permutations([Reading(taken_ns=i, cpu_ns=i, processes=None) for i in range(5)]))

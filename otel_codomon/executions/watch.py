@@ -15,7 +15,7 @@ from otel_codomon.sources.own_thread import boot_ticks_ago, children_of, cpu_ns_
 from otel_codomon.sources.reaping import reaped_children_ns, totals_of
 from otel_codomon.values.curve import CurveBuilder, Point
 from otel_codomon.values.execution import Kind
-from otel_codomon.values.sample import Reading, Sample, sample_between
+from otel_codomon.values.sample import Reading, Sample, StorageRate, sample_between
 from otel_codomon.values.totals import ChildTotals
 from otel_codomon.values.usage import NOTHING_KNOWN, Usage
 
@@ -71,6 +71,7 @@ class Watch:
         "_samples",
         "_started_ns",
         "_steps_cpu_ns",
+        "_storage",
         "_thread_id",
         "_thread_started_ns",
         "_thresholds",
@@ -102,6 +103,7 @@ class Watch:
         self._attached: Attached | None = None
         self._curve: CurveBuilder | None = None
         self._last: Reading | None = None
+        self._storage: StorageRate | None = None
         self._samples = 0
         self._thresholds = thresholds
         self._notify = notify
@@ -207,7 +209,9 @@ class Watch:
             if self._thresholds is not None:  # time passes also where nothing is seen
                 self._tell_crossings(Sample(taken_ns=time.monotonic_ns()), self._thresholds)
             return
-        sample = sample_between(self._last, reading, cores=_CORES)
+        before = self._storage
+        self._storage = StorageRate(reading) if before is None else before.after(reading)
+        sample = sample_between(self._last, reading, cores=_CORES, storage=self._storage)
         self._note_point(sample, self._last)
         self.latest, self._last = sample, reading
         self._samples += 1
@@ -232,7 +236,7 @@ class Watch:
         if own_ns is None:
             return attached
         if attached is not None:
-            return replace(attached, cpu_ns=own_ns + (attached.cpu_ns or 0))
+            return attached._replace(cpu_ns=own_ns + (attached.cpu_ns or 0))
         ended_ns = 0 if self._attached is None else self._attached.cpu_ns
         return Reading(taken_ns=time.monotonic_ns(), cpu_ns=own_ns + ended_ns)
 

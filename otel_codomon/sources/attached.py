@@ -184,8 +184,7 @@ class Attached:
         if trees is None:
             return whole
         # The trees are within the cgroup: it has the sums, they have the rest.
-        return replace(
-            trees,
+        return trees._replace(
             taken_ns=whole.taken_ns,
             cpu_ns=whole.cpu_ns,
             memory_bytes=trees.memory_bytes if whole.memory_bytes is None else whole.memory_bytes,

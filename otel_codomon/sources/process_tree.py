@@ -28,15 +28,15 @@ from otel_codomon.values.sample import Reading
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SLOW_FACTS_EVERY: Final = 4
-"""Descriptors and transfers of a process are read at every fourth look: they
-cost as much as all the rest, and nobody needs them four times a second."""
+_SLOW_FACTS_NS: Final = 1_000_000_000
+"""Descriptors and transfers are read once a second: they cost as much as all the rest."""
 
 _MAX_THREADS_A_LOOK: Final = 64
 """Threads of one process whose children are read in one look. With 10,000
 threads the rest have their turn in the next ones."""
 
 _KILL_ROUNDS: Final = 20
+_DEAD: Final = frozenset({b"Z", b"X"})
 
 
 def is_available() -> bool:
@@ -53,21 +53,28 @@ class Member:
         stat: The last that could be read.
         base_ns: CPU time it and its reaped children had used before the
             execution: not the execution's.
+        peak_at_faults: Its page faults when the mark was read: without another
+            one it cannot have risen.
         peak_bytes: Its high water mark; None if none could be read.
+        cpu_ns: CPU time of its own and of what it reaped, within the execution.
         in_tree: Whether its parent, when last seen, was a member too: then the
             parent's account has its CPU time once it is reaped.
+        children_text: The pids of its children that are members already.
         descriptors: Its open descriptors, when they were last counted.
         transfers: Bytes it has fetched and sent, when they were last read.
     """
 
     __slots__ = (
-        "_children_files",
+        "_children_file",
         "_next_thread",
-        "_peak_at_faults",
         "_stat_file",
+        "_stat_text",
         "base_ns",
+        "children_text",
+        "cpu_ns",
         "descriptors",
         "in_tree",
+        "peak_at_faults",
         "peak_bytes",
         "pid",
         "stat",
@@ -77,37 +84,37 @@ class Member:
     def __init__(self, pid: int, stat: Stat, *, base_ns: int, in_tree: bool) -> None:
         self.pid = pid
         self.stat = stat
+        self.cpu_ns = max(0, stat.cpu_ns + stat.reaped_cpu_ns - base_ns)
         self.base_ns = base_ns
         self.in_tree = in_tree
         self.peak_bytes: int | None = None
         self.descriptors: int | None = None
         self.transfers: tuple[int, int] | None = None
         self._stat_file: int | None = None
-        self._children_files: int | None = None
+        self._stat_text: bytes | None = None
+        self.children_text: bytes | None = b""
+        self._children_file: int | None = None
         self._next_thread = 0
-        self._peak_at_faults = -1
-
-    @property
-    def cpu_ns(self) -> int:
-        """CPU time of its own and of what it reaped, within the execution."""
-        return max(0, self.stat.cpu_ns + self.stat.reaped_cpu_ns - self.base_ns)
+        self.peak_at_faults = -1
 
     def refresh(self, files: OpenFiles) -> bool:
         """Read ``stat`` again; whether it is still there."""
         text, self._stat_file = files.read(f"/proc/{self.pid}/stat", self._stat_file)
         if not text:
             return False
+        if text == self._stat_text:  # asleep since the last look: nothing to parse
+            return True
+        self._stat_text = text
         stat = parse_stat(text)
         if stat.start_ticks != self.stat.start_ticks:  # the number went to another
             return False
         self.stat = stat
-        if stat.faults != self._peak_at_faults:
-            self._note_peak()
+        self.cpu_ns = max(0, stat.cpu_ns + stat.reaped_cpu_ns - self.base_ns)
         return True
 
-    def _note_peak(self) -> None:
-        """Read the high water mark: without a page fault it cannot have risen."""
-        self._peak_at_faults = self.stat.faults
+    def note_peak(self) -> None:
+        """Read the high water mark."""
+        self.peak_at_faults = self.stat.faults
         peak = peak_of(self.pid)
         if peak is not None:
             self.peak_bytes = max(peak, self.peak_bytes or 0)
@@ -118,16 +125,19 @@ class Member:
         self.transfers = transfers_of(self.pid) or self.transfers
 
     def children(self, files: OpenFiles) -> list[bytes]:
-        """Pids of the children of its threads."""
+        """Pids of the children of its threads; empty if they are those of the last look."""
         if self.stat.threads <= 1:
             path = f"/proc/{self.pid}/task/{self.pid}/children"
-            text, self._children_files = files.read(path, self._children_files)
+            text, self._children_file = files.read(path, self._children_file)
+            if text is None or text == self.children_text:
+                return []
+            self.children_text = text
             return text.split()
         found: list[bytes] = []
         for thread in self._some_threads():
             text, kept = files.read(f"/proc/{self.pid}/task/{thread}/children", None)
             files.close(kept)
-            found += text.split()
+            found += text.split() if text else []
         return found
 
     def _some_threads(self) -> list[str]:
@@ -141,8 +151,8 @@ class Member:
     def close(self, files: OpenFiles) -> None:
         """Close what is kept open."""
         files.close(self._stat_file)
-        files.close(self._children_files)
-        self._stat_file = self._children_files = None
+        files.close(self._children_file)
+        self._stat_file = self._children_file = None
 
 
 class ProcessTree:
@@ -163,7 +173,9 @@ class ProcessTree:
     def __init__(self, files: OpenFiles | None = None) -> None:
         self._files = files or OpenFiles()
         self._members: dict[int, Member] = {}
-        self._looks = 0
+        self._slow_ns = -_SLOW_FACTS_NS
+        self._descriptors: int | None = None
+        self._transfers = (0, 0)
         self._outside_ns: dict[int, int] = {}
         self._gone_transfers = (0, 0)
         self._most_cpu_ns = 0
@@ -172,6 +184,7 @@ class ProcessTree:
         self.largest_peak_bytes: int | None = None
         self.peaks_together_bytes = 0
         self._lost_peaks_bytes = 0
+        self._has_changed = True
 
     # --- who belongs to it ----------------------------------------------------
 
@@ -204,7 +217,9 @@ class ProcessTree:
         member = Member(pid, stat, base_ns=base_ns, in_tree=stat.ppid in self._members)
         self._members[pid] = member
         self.seen += 1
-        member.refresh(self._files)
+        if member.refresh(self._files):
+            member.note_peak()
+        self._has_changed = True
         return member
 
     def _walk(self) -> Iterator[Member]:
@@ -218,6 +233,9 @@ class ProcessTree:
                 self._lose(member)
                 continue
             member.in_tree = member.stat.ppid in members
+            if member.stat.faults != member.peak_at_faults:
+                member.note_peak()
+                self._has_changed = True
             yield member
             for child in member.children(self._files):
                 pid = int(child)
@@ -227,8 +245,12 @@ class ProcessTree:
 
     def _lose(self, member: Member) -> None:
         """Take *member* out; keep what only it knew."""
+        self._has_changed = True
         del self._members[member.pid]
         member.close(self._files)
+        parent = self._members.get(member.stat.ppid)
+        if parent is not None:
+            parent.children_text = None  # the number may be in use again, by another child
         if not member.in_tree:
             self._outside_ns[member.pid] = member.cpu_ns
         self._lost_peaks_bytes += member.peak_bytes or 0
@@ -239,46 +261,57 @@ class ProcessTree:
 
     def look(self) -> Reading | None:
         """Read all members once; None when none is left."""
-        self._looks += 1
-        living = []
+        begin_ns = time.monotonic_ns()
+        is_slow = begin_ns - self._slow_ns >= _SLOW_FACTS_NS
         cpu_ns = sum(self._outside_ns.values())
+        memory = processes = threads = 0
         for member in self._walk():
+            stat = member.stat
             cpu_ns += member.cpu_ns
-            if member.stat.state not in (b"Z", b"X"):
-                living.append(member)
-            if (member.pid + self._looks) % _SLOW_FACTS_EVERY == 0 or member.transfers is None:
+            if stat.state not in _DEAD:
+                memory += stat.rss_bytes
+                processes += 1
+                threads += stat.threads
+            if is_slow:
                 member.note_slow_facts()
         # A child that is reaped moves to its parent's account in one step that
         # two reads can see half of.
         self._most_cpu_ns = max(self._most_cpu_ns, cpu_ns)
+        if is_slow:
+            self._slow_ns = begin_ns
+            self._note_descriptors()
         self._note_peaks()
         if not self._members:
             return None
-        return self._sum(living)
+        self.peak_sum_bytes = max(memory, self.peak_sum_bytes or 0)
+        read, written = self._transfers
+        return Reading(
+            taken_ns=time.monotonic_ns(),
+            cpu_ns=self._most_cpu_ns,
+            memory_bytes=memory,
+            processes=processes,
+            threads=threads,
+            file_descriptors=self._descriptors,
+            storage_taken_ns=self._slow_ns,
+            read_bytes=read,
+            write_bytes=written,
+        )
+
+    def _note_descriptors(self) -> None:
+        known = [m.descriptors for m in self._members.values() if m.descriptors is not None]
+        self._descriptors = sum(known) if known else None
+        self._transfers = self.transfers()
 
     def _note_peaks(self) -> None:
+        if not self._has_changed:
+            return
+        self._has_changed = False
         peaks = [m.peak_bytes for m in self._members.values() if m.peak_bytes is not None]
         if peaks:
             self.largest_peak_bytes = max(*peaks, self.largest_peak_bytes or 0)
         together = sum(peaks) + self._lost_peaks_bytes
         self.peaks_together_bytes = max(self.peaks_together_bytes, together)
         self._lost_peaks_bytes = 0
-
-    def _sum(self, living: list[Member]) -> Reading:
-        memory = sum(member.stat.rss_bytes for member in living)
-        self.peak_sum_bytes = max(memory, self.peak_sum_bytes or 0)
-        descriptors = [m.descriptors for m in living if m.descriptors is not None]
-        read, written = self.transfers()
-        return Reading(
-            taken_ns=time.monotonic_ns(),
-            cpu_ns=self._most_cpu_ns,
-            memory_bytes=memory,
-            processes=len(living),
-            threads=sum(member.stat.threads for member in living),
-            file_descriptors=sum(descriptors) if descriptors else None,
-            read_bytes=read,
-            write_bytes=written,
-        )
 
     @property
     def cpu_ns(self) -> int:
@@ -314,7 +347,7 @@ class ProcessTree:
             Whether there was one to end.
         """
         for before in range(_KILL_ROUNDS):
-            living = [m for m in self._walk() if m.stat.state not in (b"Z", b"X")]
+            living = [m for m in self._walk() if m.stat.state not in _DEAD]
             if not living:
                 return before > 0
             for member in living:

@@ -18,7 +18,6 @@ TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK") if hasattr(os, "sysco
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1
 _MAX_OPEN: Final = 8192
 _SHARE_OF_LIMIT: Final = 4  # a quarter of the soft limit is ours at most
-_UNREADABLE: Final = b""
 
 
 class Stat(NamedTuple):
@@ -69,11 +68,11 @@ class OpenFiles:
         self._count = 0
         self._most = _most_open()
 
-    def read(self, path: str, kept: int | None) -> tuple[bytes, int | None]:
+    def read(self, path: str, kept: int | None) -> tuple[bytes | None, int | None]:
         """Read *path*, through *kept* if it is open already.
 
         Returns:
-            Its text, empty if it cannot be read, and the descriptor to hand in
+            Its text, None if it cannot be read, and the descriptor to hand in
             next time.
         """
         try:
@@ -81,12 +80,13 @@ class OpenFiles:
                 return os.pread(kept, 4096, 0), kept
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:  # the process is gone, or not for us to see
-            return _UNREADABLE, kept
+            return None, kept
+        text: bytes | None
         try:
             text = os.pread(descriptor, 4096, 0)
         except OSError:  # gone between open and read
-            text = _UNREADABLE
-        if text and self._count < self._most:
+            text = None
+        if text is not None and self._count < self._most:
             self._count += 1
             return text, descriptor
         os.close(descriptor)

@@ -1,16 +1,18 @@
-"""Looks at an execution: what was read, and what two readings say of the time between."""
+"""Looks at an execution: what was read, and what two readings say of the time between.
+
+Named tuples, since a look makes two for each execution: a frozen dataclass
+takes four times as long to make.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(NamedTuple):
     """What a source read at one instant. None means not told, never zero.
 
     Attributes:
@@ -23,6 +25,8 @@ class Reading:
         processes: Living processes, zombies left out.
         threads: Their threads.
         file_descriptors: Their open file descriptors.
+        storage_taken_ns: When the two below were read, which may be less often;
+            None where they are not told.
         read_bytes: Bytes fetched from storage so far.
         write_bytes: Bytes sent to storage so far.
     """
@@ -33,12 +37,12 @@ class Reading:
     processes: int | None = None
     threads: int | None = None
     file_descriptors: int | None = None
+    storage_taken_ns: int | None = None
     read_bytes: int | None = None
     write_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class Sample(NamedTuple):
     """One look at an execution, with what it did since the look before.
 
     Attributes:
@@ -64,7 +68,9 @@ class Sample:
     disk_write_bytes_per_second: float | None = None
 
 
-def sample_between(earlier: Reading | None, later: Reading, *, cores: int) -> Sample:
+def sample_between(
+    earlier: Reading | None, later: Reading, *, cores: int, storage: StorageRate | None = None
+) -> Sample:
     """The sample that *later* makes, with rates since *earlier*.
 
     Args:
@@ -72,12 +78,11 @@ def sample_between(earlier: Reading | None, later: Reading, *, cores: int) -> Sa
         later: The look that is the sample.
         cores: Cores of the machine. A parent that reaps a child learns of its
             whole life at once; no rate is larger than what the machine can do.
+        storage: What went from and to storage lately.
     """
-    elapsed_ns = 0 if earlier is None else later.taken_ns - earlier.taken_ns
-    before = earlier or later
-    busy = _rate(before.cpu_ns, later.cpu_ns, elapsed_ns)
-    reading = _rate(before.read_bytes, later.read_bytes, elapsed_ns)
-    writing = _rate(before.write_bytes, later.write_bytes, elapsed_ns)
+    busy = None
+    if earlier is not None:
+        busy = _rate(earlier.cpu_ns, later.cpu_ns, later.taken_ns - earlier.taken_ns)
     return Sample(
         taken_ns=later.taken_ns,
         cpu_seconds=None if later.cpu_ns is None else later.cpu_ns / 1e9,
@@ -86,9 +91,36 @@ def sample_between(earlier: Reading | None, later: Reading, *, cores: int) -> Sa
         processes=later.processes,
         threads=later.threads,
         file_descriptors=later.file_descriptors,
-        disk_read_bytes_per_second=None if reading is None else reading * 1e9,
-        disk_write_bytes_per_second=None if writing is None else writing * 1e9,
+        disk_read_bytes_per_second=None if storage is None else storage.read,
+        disk_write_bytes_per_second=None if storage is None else storage.write,
     )
+
+
+class StorageRate(NamedTuple):
+    """Bytes per second from and to storage, between the last two times that was looked at.
+
+    Attributes:
+        since: The reading that the next rate counts from.
+        read: Bytes fetched per second; None before there were two.
+        write: Bytes sent per second.
+    """
+
+    since: Reading
+    read: float | None = None
+    write: float | None = None
+
+    def after(self, later: Reading) -> StorageRate:
+        """The rate once *later* is known; the same if storage was not looked at again."""
+        if later.storage_taken_ns is None or later.storage_taken_ns == self.since.storage_taken_ns:
+            return self
+        elapsed_ns = later.storage_taken_ns - (self.since.storage_taken_ns or 0)
+        reading = _rate(self.since.read_bytes, later.read_bytes, elapsed_ns)
+        writing = _rate(self.since.write_bytes, later.write_bytes, elapsed_ns)
+        return StorageRate(
+            later,
+            None if reading is None else reading * 1e9,
+            None if writing is None else writing * 1e9,
+        )
 
 
 def _rate(before: int | None, after: int | None, elapsed_ns: int) -> float | None:
@@ -111,7 +143,7 @@ def add_readings(readings: tuple[Reading, ...], *, taken_ns: int) -> Reading:
     return Reading(taken_ns=taken_ns, **sums)
 
 
-_SUMMED: Final = tuple(field.name for field in fields(Reading) if field.name != "taken_ns")
+_SUMMED: Final = tuple(field for field in Reading._fields if not field.endswith("taken_ns"))
 
 
 def _sum(values: Iterable[int | None]) -> int | None:
