@@ -1,0 +1,146 @@
+"""What one collection of host and own process costs, against contrib's system-metrics.
+
+The connection scan of contrib's, most of its cost, is switched off. Both go
+through the same SDK, which takes its part for each point: the whole is told,
+and what each of the two does itself.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from opentelemetry.instrumentation.system_metrics import (
+    _DEFAULT_CONFIG,  # the only way to say "all but one"
+    SystemMetricsInstrumentor,
+)
+from opentelemetry.metrics import CallbackOptions, NoOpMeter, NoOpMeterProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from benchmarks.measure import Row, in_turn, print_table
+from otel_codomon.emit.host import HostMetrics
+from otel_codomon.sources.host import host_reader
+from otel_codomon.sources.host_psutil import PsutilReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from opentelemetry.metrics import Meter, MeterProvider as AnyProvider, Observation
+
+    from otel_codomon.sources.host import HostReader
+
+    Callback = Callable[[CallbackOptions], Iterable[Observation]]
+
+_MICRO = 1e6
+_CALLS = 20
+_CONFIG = {
+    name: parts for name, parts in _DEFAULT_CONFIG.items() if name != "system.network.connections"
+}
+
+
+class _Drain(NoOpMeter):
+    """A meter that keeps the callbacks, so that a collection is what they do and no more."""
+
+    def __init__(self) -> None:
+        super().__init__("drain")
+        self.callbacks: list[Callback] = []
+
+    def _keep(self, name: str, callbacks: Iterable[Callback] = (), **_texts: str) -> None:
+        del name
+        self.callbacks += callbacks
+
+    create_observable_counter = _keep  # type: ignore[assignment] # nothing is to be made
+    create_observable_gauge = _keep  # type: ignore[assignment] # as above
+    create_observable_up_down_counter = _keep  # type: ignore[assignment] # as above
+
+    def collect(self) -> int:
+        """Call everything; how many points that makes."""
+        options = CallbackOptions()
+        return sum(len(list(callback(options))) for callback in self.callbacks)
+
+
+class _DrainProvider(NoOpMeterProvider):
+    def __init__(self, meter: _Drain) -> None:
+        self._meter = meter
+
+    def get_meter(self, *_args: object, **_rest: object) -> Meter:
+        return self._meter
+
+
+@contextmanager
+def _ours(provider: AnyProvider) -> Iterator[None]:
+    metrics = HostMetrics()
+    metrics.register(provider.get_meter("ours"))
+    metrics.begin(host_reader(), lambda: True)
+    yield
+    metrics.end()
+
+
+def _contrib(provider: AnyProvider) -> None:
+    # Not `instrument`, which does nothing the second time: there is one instrumentor a process.
+    SystemMetricsInstrumentor(config=_CONFIG)._instrument(  # noqa: SLF001 - as above
+        meter_provider=provider
+    )
+
+
+def whole() -> Iterator[Row]:
+    """A collection as the SDK does it: callbacks, aggregation, points."""
+    ours, theirs = InMemoryMetricReader(), InMemoryMetricReader()
+    our_provider, their_provider = MeterProvider([ours]), MeterProvider([theirs])
+    with _ours(our_provider):
+        _contrib(their_provider)
+        our_time, their_time = in_turn(ours.get_metrics_data, theirs.get_metrics_data, calls=_CALLS)
+        points = f"{_points(ours)} points, theirs {_points(theirs)}"
+    yield Row(
+        "one collection through the SDK",
+        our_time * _MICRO,
+        their_time * _MICRO,
+        "us",
+        0.2,
+        f"contrib system-metrics without connections; {points}",
+    )
+
+
+def _points(reader: InMemoryMetricReader) -> int:
+    data = reader.get_metrics_data()
+    scopes = data.resource_metrics[0].scope_metrics if data else ()
+    return sum(len(metric.data.data_points) for scope in scopes for metric in scope.metrics)
+
+
+def own_part() -> Iterator[Row]:
+    """The same without the SDK: what is looked at, and the observations made of it."""
+    ours, theirs = _Drain(), _Drain()
+    with _ours(_DrainProvider(ours)):
+        _contrib(_DrainProvider(theirs))
+        our_time, their_time = in_turn(ours.collect, theirs.collect, calls=_CALLS)
+    yield Row(
+        "all callbacks of one collection",
+        our_time * _MICRO,
+        their_time * _MICRO,
+        "us",
+        None,
+        "contrib's callbacks",
+    )
+
+
+def looks() -> Iterator[Row]:
+    """One look at the host and at this process, against psutil asked for the same facts."""
+    kept, asked = host_reader(), PsutilReader()
+
+    def look(reader: HostReader) -> Callable[[], None]:
+        def both() -> None:
+            reader.read_host()
+            reader.read_own()
+
+        return both
+
+    ours, theirs = in_turn(look(kept), look(asked), calls=_CALLS)
+    yield Row(
+        "one look at host and process", ours * _MICRO, theirs * _MICRO, "us", None, "psutil, once"
+    )
+    kept.close()
+
+
+if __name__ == "__main__":
+    print_table("Host and own process", (*whole(), *own_part(), *looks()))
