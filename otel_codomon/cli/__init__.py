@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "show": ("otel_codomon.cli.show", "show one execution, with its curve"),
     "run": ("otel_codomon.cli.run_command", "run a command as one execution"),
+    "demo": ("otel_codomon.cli.demo", "run real programs and show what was seen of them"),
     "cache-info": (
         "otel_codomon.cli.cache_info",
         "show the caches of the running processes, or empty them",

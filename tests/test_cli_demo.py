@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+from support.collector import Collector
+
+from otel_codomon import Outcome, Usage, names
+from otel_codomon.cli import demo
+from otel_codomon.journal.reader import JournalReader
+from otel_codomon.operations.demo import TITLES, Seen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shown on Linux")
+
+DEMO = [sys.executable, "-m", "otel_codomon", "demo"]
+EXPECTED = ["success"] * 4 + ["killed", "timeout", "oom killed", "error", "success"]
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    return {**kept, "OTEL_PYTHON_CODOMON_JOURNAL": str(tmp_path / "journal"), "LANG": "C.UTF-8"}
+
+
+def test_without_a_collector_it_shows_and_keeps_every_program(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    done = subprocess.run(DEMO, env=env, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    head, *rows = done.stdout.splitlines()[: len(TITLES) + 2]
+    assert head.split() == ["program", "outcome", "time", "CPU", "memory"]
+    assert [re.split(r"\s{2,}", row.strip())[1] for row in rows] == EXPECTED
+    assert "nothing was sent" in done.stdout
+    kept = {
+        execution.labels.name: execution
+        for execution in JournalReader(str(tmp_path / "journal")).executions()
+    }
+    assert kept["answer"].parent_span_id == kept["grade"].span_id
+    assert kept["hang"].outcome is Outcome.TIMEOUT
+    assert kept["start-children"].usage.cpu_seconds is not None
+    assert kept["start-children"].usage.cpu_seconds >= 40 * 0.015
+
+
+def test_with_a_collector_every_program_arrives(env: dict[str, str]) -> None:
+    with Collector() as collector:
+        subprocess.run(
+            DEMO, env={**env, **collector.environment()}, stdout=subprocess.DEVNULL, check=True
+        )
+        spans = collector.wait_for_spans(len(EXPECTED))
+
+    outcomes = [str(span.attributes[names.EXECUTION_OUTCOME]) for span in spans]
+    assert sorted(outcomes) == sorted(word.replace(" ", "_") for word in EXPECTED)
+
+
+SEEN = [
+    Seen(
+        title=title,
+        depth=int(title == "its command"),
+        outcome=Outcome.LIMIT_EXCEEDED,
+        seconds=2.0 + at,
+        usage=Usage(cpu_seconds=1.0, peak_memory_bytes=1024**2 * 1000),
+    )
+    for at, title in enumerate((*TITLES, "its command"))
+]
+
+
+def drawn(columns: int, monkeypatch: pytest.MonkeyPatch, *, locale: str) -> list[str]:
+    monkeypatch.setenv("LC_ALL", locale)
+    console = Console(file=io.StringIO(), width=columns, force_terminal=True, color_system=None)
+    console.print(demo.picture(console, SEEN))
+    shown: str = console.file.getvalue()  # type: ignore[attr-defined] # a StringIO
+    return shown.splitlines()
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_the_picture_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = drawn(columns, monkeypatch, locale="C.UTF-8")
+
+    assert max(map(len, lines)) <= columns
+    assert any("█" in line for line in lines) == (columns >= 78)
+    assert any("└─ its command" in line for line in lines) == (columns >= 78)
+    if columns >= 78:
+        assert len(lines) == len(SEEN) + 4  # no row is folded
+
+
+def test_where_the_terminal_speaks_no_unicode_the_picture_is_ascii(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = "\n".join(drawn(120, monkeypatch, locale="C"))
+
+    assert shown.isascii()
+    assert "####" in shown
+    assert "`- its command" in shown
+
+
+def test_what_was_not_shown_is_a_dash_and_never_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "SEEN", [Seen(title="nothing")])
+
+    shown = "\n".join(drawn(60, monkeypatch, locale="C"))
+
+    assert "not shown" in shown
+    assert "0.0" not in shown
