@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ import psutil
 import pytest
 from hypothesis import given, strategies as st
 
+from otel_codomon.sources import cgroups
 from otel_codomon.sources.host import ProcReader, host_reader, read_host
 from otel_codomon.sources.host_psutil import PsutilReader
 from otel_codomon.values.host import host_rates, own_rates
@@ -131,6 +133,26 @@ def test_after_a_fork_the_child_sees_itself_and_the_parent_itself() -> None:
     assert float(uptime) <= parent.uptime_seconds
     assert again.pid == os.getpid()
     assert again.threads == parent.threads
+
+
+@linux_only
+def test_a_quota_of_the_cgroup_is_what_a_process_may_use() -> None:
+    cgroup = cgroups.create()
+    if cgroup is None or not cgroup.limit(cores=0.5):
+        pytest.skip("no cgroup with a CPU controller can be made here: run as root, on Linux")
+    program = (
+        "import sys; from otel_codomon.sources.host import ProcReader\n"
+        "sys.stdin.read(); print(ProcReader().read_own().available_cores)"
+    )
+
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        cgroup.join(child.pid)
+        told, _ = child.communicate(timeout=60)
+    cgroup.close()
+
+    assert float(told) == 0.5
 
 
 def test_where_there_is_no_proc_all_is_missing_and_nothing_raises(tmp_path: Path) -> None:
