@@ -211,13 +211,15 @@ def test_the_file_has_whole_lines_and_grows(tmp_path: Path) -> None:
     assert len([json.loads(line) for line in target.read_text().splitlines()]) == 4
 
 
-def test_the_history_comes_first(tmp_path: Path) -> None:
+def test_the_history_comes_after_a_first_look_and_before_the_rest(tmp_path: Path) -> None:
     write_history(tmp_path, [Past()]).forget()
 
     done = monitored("--since", "1h", folder=tmp_path)
 
-    first = json.loads(done.stdout.splitlines()[0])
-    assert first["history"]["executions"] == 1
+    first, history, *looks = [json.loads(line) for line in done.stdout.splitlines()]
+    assert first["host"]["memory"]
+    assert history["history"]["executions"] == 1
+    assert len(looks) == 2
 
 
 def test_on_a_terminal_the_figures_are_refreshed_in_place(tmp_path: Path) -> None:

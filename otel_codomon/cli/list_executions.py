@@ -80,7 +80,7 @@ def run(args: argparse.Namespace, /) -> int:
 def _lines(reader: JournalReader, wanted: Wanted, progress: Progress) -> Iterator[ExecutionLine]:
     for count, record in enumerate(iterate_executions(reader, wanted), 1):
         progress(count)
-        yield ExecutionLine.of(record, with_curve=False)
+        yield ExecutionLine.of(record)
 
 
 def _print_text(lines: Iterator[ExecutionLine], reader: JournalReader) -> None:

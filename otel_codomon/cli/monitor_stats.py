@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from contextlib import ExitStack
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.cli import options, output
+from otel_codomon.cli import options, output, stats_display
 from otel_codomon.cli.progress import Progress
 from otel_codomon.errors import CodomonError
 from otel_codomon.operations.history import make_history
 from otel_codomon.operations.host_stats import WHAT
 from otel_codomon.operations.stats import FIGURES, Monitor, Threshold
+from otel_codomon.values.quantities import in_seconds
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
     from otel_codomon.operations.history import History
     from otel_codomon.operations.stats import Stats
@@ -117,12 +118,12 @@ def run(args: argparse.Namespace, /) -> int:
         thresholds=tuple(args.threshold),
         with_processes=args.verbose,
     )
-    history = _history(args)
+    display = _DISPLAYS[args.format or _usual_form()]
     crossed = False
     with ExitStack() as stack:
         stack.callback(monitor.close)
-        show = stack.enter_context(_display(args, history))
         write = _file_writer(args.output_file, stack)
+        show = stack.enter_context(display(_history(args, monitor), verbose=args.verbose))
         try:
             for stats in looks(monitor, interval=args.interval, duration=args.duration):
                 write(stats)
@@ -131,6 +132,10 @@ def run(args: argparse.Namespace, /) -> int:
         except KeyboardInterrupt:  # how one leaves what goes on for ever
             pass
     return CROSSED if crossed else 0
+
+
+def _usual_form() -> str:
+    return "text" if output.is_terminal() else "jsonl"
 
 
 def looks(monitor: Monitor, *, interval: float, duration: float) -> Iterator[Stats]:
@@ -150,26 +155,22 @@ def looks(monitor: Monitor, *, interval: float, duration: float) -> Iterator[Sta
             return
 
 
-def _history(args: argparse.Namespace) -> History | None:
+def _history(args: argparse.Namespace, monitor: Monitor) -> History | None:
     if args.since is None:
         return None
+    if (args.format or _usual_form()) == "jsonl":  # at once: reading a long journal takes seconds
+        output.write_json_line(monitor.look())
+    else:
+        journal = output.printable(monitor.journal)
+        sys.stdout.write(f"{journal}: the last {in_seconds(args.since)}\n")
+        sys.stdout.flush()
     with Progress("executions read") as progress:
         return make_history(
             journal=args.journal, since_seconds=args.since, name=args.name, on_progress=progress
         )
 
 
-def _display(
-    args: argparse.Namespace, history: History | None
-) -> AbstractContextManager[Callable[[Stats], None]]:
-    from otel_codomon.cli import stats_display  # noqa: PLC0415 - beside the loop it draws for
-
-    form = args.format or ("text" if output.is_terminal() else "jsonl")
-    if form == "jsonl":
-        return stats_display.lines(history)
-    if output.is_terminal():
-        return stats_display.live(history, verbose=args.verbose)
-    return stats_display.plain_text(history, verbose=args.verbose)
+_DISPLAYS: Final = {"jsonl": stats_display.lines, "text": stats_display.text}
 
 
 def _file_writer(path: str | None, stack: ExitStack) -> Callable[[Stats], None]:

@@ -13,6 +13,7 @@ from otel_codomon.values.quantities import in_bytes, in_number, in_percent, in_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from otel_codomon.operations.history import History
     from otel_codomon.operations.host_stats import (
@@ -35,15 +36,22 @@ _MAX_ROWS: Final = 30
 
 
 @contextmanager
-def lines(history: History | None) -> Iterator[Show]:
-    """One JSON object for each look, on a line; the history first, if there is one."""
+def lines(history: History | None, *, verbose: bool) -> Iterator[Show]:
+    """One JSON object for each look, on a line; the history before them, if there is one."""
+    del verbose  # it was looked at, or not
     if history is not None:
         output.write_json_line({"history": history})
     yield output.write_json_line
 
 
+def text(history: History | None, *, verbose: bool) -> AbstractContextManager[Show]:
+    """Text: refreshed in place on a terminal, look below look elsewhere."""
+    show = _live if output.is_terminal() else _plain_text
+    return show(history, verbose=verbose)
+
+
 @contextmanager
-def plain_text(history: History | None, *, verbose: bool) -> Iterator[Show]:
+def _plain_text(history: History | None, *, verbose: bool) -> Iterator[Show]:
     """The figures of each look one below the other."""
     for line in _history_lines(history):
         sys.stdout.write(line + "\n")
@@ -61,7 +69,7 @@ def plain_text(history: History | None, *, verbose: bool) -> Iterator[Show]:
 
 
 @contextmanager
-def live(history: History | None, *, verbose: bool) -> Iterator[Show]:
+def _live(history: History | None, *, verbose: bool) -> Iterator[Show]:
     """The figures refreshed in place on the terminal, with curves of what went before."""
     from rich.live import Live  # noqa: PLC0415 - only for a terminal
 
@@ -231,8 +239,7 @@ _PAST_WRITERS: Final = {"running": in_number, "cores": in_number, "memory_bytes"
 def _history_lines(history: History | None) -> Iterator[str]:
     if history is None:
         return
-    ago = in_seconds((history.until_unix_ns - history.since_unix_ns) / 1e9)
-    yield f"the last {ago}: {history.executions:,} executions"
+    yield f"{history.executions:,} executions"
     if history.unreadable:
         yield f"{history.unreadable:,} records of the journal could not be read and are left out"
     for name, figure in history.figures.items():

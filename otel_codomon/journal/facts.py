@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_codomon import names
@@ -74,11 +75,11 @@ class SpanFacts:
         ended = self.ended_unix_ns
         return ExecutionRecord(
             execution_id=str(attributes.get(names.EXECUTION_ID, self.span_id)),
-            labels=Labels(
+            labels=_labels(
                 str(attributes.get(names.EXECUTION_NAME, self.name)),
-                _member(Kind, attributes.get(names.EXECUTION_KIND)) or Kind.FUNCTION,
+                str(attributes.get(names.EXECUTION_KIND)),
                 None if language is None else str(language),
-                _member(SandboxType, attributes.get(names.SANDBOX_TYPE)) or SandboxType.NONE,
+                str(attributes.get(names.SANDBOX_TYPE)),
             ),
             trace_id=self.trace_id,
             span_id=self.span_id,
@@ -92,23 +93,40 @@ class SpanFacts:
         )
 
 
+@lru_cache(maxsize=256)  # thousands of executions have the same few
+def _labels(name: str, kind: str, language: str | None, sandbox_type: str) -> Labels:
+    return Labels(
+        name,
+        _member(Kind, kind) or Kind.FUNCTION,
+        language,
+        _member(SandboxType, sandbox_type) or SandboxType.NONE,
+    )
+
+
 def _member(kind: Any, value: object) -> Any:  # noqa: ANN401 - any of three enumerations
     """The member of *kind* with this value; None where there is none."""
     return kind._value2member_map_.get(value) if isinstance(value, str) else None
 
 
-def facts_of(record: Record) -> SpanFacts | None:
-    """What *record* tells about the span of an execution; None where it tells nothing."""
+def facts_of(record: Record, *, without: frozenset[str] = frozenset()) -> SpanFacts | None:
+    """What *record* tells about the span of an execution; None where it tells nothing.
+
+    Args:
+        record: A record of any kind.
+        without: Keys of attributes that need not be decoded: a curve takes as
+            long as all the rest of a request.
+    """
     read = _READERS.get(record.signal)
     if read is None:
         return None
     try:
-        return read(record)
+        return read(record, without)
     except Exception:  # noqa: BLE001 - whole bytes with a strange content: json and protobuf raise much
         return None
 
 
-def _of_json(record: Record) -> SpanFacts:
+def _of_json(record: Record, without: frozenset[str]) -> SpanFacts:
+    del without  # JSON is decoded as a whole
     told = json.loads(record.payload)
     ended = told.get("ended")
     return SpanFacts(
@@ -127,7 +145,7 @@ def _of_json(record: Record) -> SpanFacts:
     )
 
 
-def _of_request(record: Record) -> SpanFacts:
+def _of_request(record: Record, without: frozenset[str]) -> SpanFacts:
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415 - 30 ms, and JSON needs none
         ExportTraceServiceRequest,
     )
@@ -142,7 +160,9 @@ def _of_request(record: Record) -> SpanFacts:
         kind=span.kind,
         started_unix_ns=span.start_time_unix_nano,
         ended_unix_ns=span.end_time_unix_nano,
-        attributes={pair.key: _plain(pair.value) for pair in span.attributes},
+        attributes={
+            key: _plain(pair.value) for pair in span.attributes if (key := pair.key) not in without
+        },
         status=span.status.code,
         message=span.status.message,
         events=tuple(
@@ -167,7 +187,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - an AnyValue is any value
     return getattr(value, which)
 
 
-_READERS: Final[dict[int, Callable[[Record], SpanFacts]]] = {
+_READERS: Final[dict[int, Callable[[Record, frozenset[str]], SpanFacts]]] = {
     segments.STARTED: _of_json,
     segments.ENDED: _of_json,
     segments.TRACES: _of_request,

@@ -90,13 +90,15 @@ class Wanted:
 
 
 def iterate_executions(reader: JournalReader, wanted: Wanted) -> Iterator[ExecutionRecord]:
-    """Yield the executions that are *wanted*, the newest start first."""
+    """Yield the executions that are *wanted*, the newest start first, without their curves."""
     since = 0
     if wanted.since_seconds is not None:
         since = time.time_ns() - int(wanted.since_seconds * 1e9)
     narrows = wanted.name is not None or wanted.outcome is not None
     left = wanted.limit
-    for record in reader.executions(since_unix_ns=since, limit=None if narrows else left):
+    for record in reader.executions(
+        since_unix_ns=since, limit=None if narrows else left, with_curves=False
+    ):
         if wanted.accepts(record):
             yield record
             left = None if left is None else left - 1
@@ -113,7 +115,7 @@ def list_executions(*, journal: str | None = None, wanted: Wanted | None = None)
     """
     reader = JournalReader(find_journal(journal))
     records = iterate_executions(reader, wanted or Wanted())
-    lines = tuple(ExecutionLine.of(record, with_curve=False) for record in records)
+    lines = tuple(ExecutionLine.of(record) for record in records)
     return ExecutionList(journal=reader.folder, executions=lines, unreadable=reader.unreadable)
 
 

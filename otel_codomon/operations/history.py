@@ -87,7 +87,8 @@ def make_history(
     steps = _Steps(until / 1e9 - since_seconds, since_seconds / STEPS)
     reader = JournalReader(folder)
     earliest = until - int((since_seconds + _BEFORE_SECONDS) * 1e9)
-    for count, record in enumerate(reader.executions(since_unix_ns=earliest), 1):
+    records = reader.executions(since_unix_ns=earliest, with_curves=False)
+    for count, record in enumerate(records, 1):
         if name in (None, record.labels.name):
             steps.add(record, until)
         if count % _PROGRESS_STEP == 0:

@@ -62,7 +62,7 @@ class ExecutionLine:
     curve: Curve | None = None
 
     @classmethod
-    def of(cls, record: ExecutionRecord, *, with_curve: bool = True) -> ExecutionLine:
+    def of(cls, record: ExecutionRecord) -> ExecutionLine:
         """The line of *record*."""
         return cls(
             execution_id=record.execution_id,
@@ -76,7 +76,7 @@ class ExecutionLine:
             duration_seconds=record.duration_seconds,
             cpu_seconds=record.usage.cpu_seconds,
             peak_memory_bytes=record.usage.peak_memory_bytes,
-            curve=record.usage.curve if with_curve else None,
+            curve=record.usage.curve,
         )
 
 
@@ -207,8 +207,10 @@ def make_report(
     until = time.time_ns() if now_unix_ns is None else now_unix_ns
     since = until - int(since_seconds * 1e9)
     reader = JournalReader(folder)
-    records = reader.executions(since_unix_ns=2 * since - until, until_unix_ns=until)
-    gathered = _Gathered(since)
+    records = reader.executions(
+        since_unix_ns=2 * since - until, until_unix_ns=until, with_curves=False
+    )
+    gathered = _Gathered(since, reader.complete)
     for record in records:
         if name is None or record.labels.name == name:
             gathered.add(record)
@@ -221,41 +223,52 @@ _PROGRESS_STEP: Final = 1000
 
 
 class _Largest:
-    """The few records with the largest values, without keeping the rest."""
+    """The lines of the few records with the largest values, without keeping the rest.
 
-    def __init__(self, size: int) -> None:
+    Args:
+        size: How many.
+        complete: Fetches the curve of a record that becomes one of them.
+    """
+
+    def __init__(self, size: int, complete: Callable[[ExecutionRecord], ExecutionRecord]) -> None:
         self._size = size
-        self._heap: list[tuple[float, int, ExecutionRecord]] = []
+        self._complete = complete
+        self._heap: list[tuple[float, int, ExecutionLine]] = []
         self._seen = 0
 
     def add(self, value: float | None, record: ExecutionRecord) -> None:
         """Keep *record* if it is one of them."""
         if value is None:
             return
+        is_full = len(self._heap) >= self._size
+        if is_full and value <= self._heap[0][0]:
+            return
         self._seen += 1
-        # The number in the middle keeps equal values apart: records have no order.
-        item = (value, -self._seen, record)
-        if len(self._heap) < self._size:
-            heapq.heappush(self._heap, item)
-        elif value > self._heap[0][0]:
+        # The number in the middle keeps equal values apart: lines have no order.
+        item = (value, -self._seen, ExecutionLine.of(self._complete(record)))
+        if is_full:
             heapq.heapreplace(self._heap, item)
+        else:
+            heapq.heappush(self._heap, item)
 
     def lines(self) -> tuple[ExecutionLine, ...]:
         """The lines of those, largest first."""
-        return tuple(ExecutionLine.of(record) for _, _, record in sorted(self._heap, reverse=True))
+        return tuple(line for _, _, line in sorted(self._heap, reverse=True))
 
 
 class _Gathered:
     """What one pass over the records leaves in memory."""
 
-    def __init__(self, since_unix_ns: int) -> None:
+    def __init__(
+        self, since_unix_ns: int, complete: Callable[[ExecutionRecord], ExecutionRecord]
+    ) -> None:
         self._since = since_unix_ns
         self._now: dict[Labels, Tally] = {}
         self._before: dict[Labels, Tally] = {}
-        self._slowest = _Largest(LARGEST)
-        self._cpu = _Largest(LARGEST)
-        self._memory = _Largest(LARGEST)
-        self._recent = _Largest(RECENT)
+        self._slowest = _Largest(LARGEST, complete)
+        self._cpu = _Largest(LARGEST, complete)
+        self._memory = _Largest(LARGEST, complete)
+        self._recent = _Largest(RECENT, complete)
         self._running = 0
         self.read = 0
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
 from otel_codomon.values.distribution import Distribution
 from otel_codomon.values.execution import Kind, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from otel_codomon.values.execution import ExecutionRecord, Labels
 
 
@@ -23,41 +21,45 @@ def _ratio(part: float | None, whole: object) -> float | None:
     return part / whole
 
 
-def _disk_bytes(record: ExecutionRecord) -> float | None:
-    read, written = record.usage.disk_read_bytes, record.usage.disk_write_bytes
-    return None if read is None and written is None else (read or 0) + (written or 0)
+def _number(value: object) -> float | None:
+    return value if isinstance(value, (int, float)) else None
 
 
-def _share_of(limit: str, used: Callable[[ExecutionRecord], float | None]) -> Any:  # noqa: ANN401 - a row's function
-    return lambda record: _ratio(used(record), record.attributes.get(limit))
+FIGURES: Final = (
+    *("duration_seconds", "cpu_seconds", "peak_memory_bytes", "disk_bytes", "processes"),
+    *("cores", "throttled_share", "processes_per_second"),
+    *("memory_limit_bytes", "timeout_limit_seconds"),
+    *("memory_limit_share", "cpu_limit_share", "timeout_limit_share"),
+)
+"""Names of the figures, in the order of `figures_of`; the end of a name is the unit."""
 
 
-def _limit(key: str) -> Any:  # noqa: ANN401 - as above
-    def read(record: ExecutionRecord) -> float | None:
-        value = record.attributes.get(key)
-        return value if isinstance(value, (int, float)) else None
+def figures_of(record: ExecutionRecord) -> tuple[float | None, ...]:
+    """The figures of an execution; None for what is not known.
 
-    return read
+    Straight on and not a table of functions: 100,000 executions ask for all
+    of them, and the calls took a second.
+    """
+    usage, get = record.usage, record.attributes.get
+    seconds, memory_limit = record.duration_seconds, _number(get(names.LIMIT_MEMORY))
+    timeout = _number(get(names.EXECUTION_TIMEOUT))
+    read, written = usage.disk_read_bytes, usage.disk_write_bytes
+    return (
+        seconds,
+        usage.cpu_seconds,
+        usage.peak_memory_bytes,
+        None if read is None and written is None else (read or 0) + (written or 0),
+        usage.processes,
+        _ratio(usage.cpu_seconds, seconds),
+        _ratio(usage.cpu_throttled_seconds, seconds),
+        _ratio(usage.processes, seconds),
+        memory_limit,
+        timeout,
+        _ratio(usage.peak_memory_bytes, memory_limit),
+        _ratio(usage.cpu_seconds, get(names.LIMIT_CPU)),
+        _ratio(seconds, timeout),
+    )
 
-
-# Name of each figure, and where in an execution it is; None is not known.
-FIGURES: Final[Mapping[str, Callable[[ExecutionRecord], float | None]]] = {
-    "duration_seconds": lambda record: record.duration_seconds,
-    "cpu_seconds": lambda record: record.usage.cpu_seconds,
-    "peak_memory_bytes": lambda record: record.usage.peak_memory_bytes,
-    "disk_bytes": _disk_bytes,
-    "processes": lambda record: record.usage.processes,
-    "cores": lambda record: _ratio(record.usage.cpu_seconds, record.duration_seconds),
-    "throttled_share": lambda record: _ratio(
-        record.usage.cpu_throttled_seconds, record.duration_seconds
-    ),
-    "processes_per_second": lambda record: _ratio(record.usage.processes, record.duration_seconds),
-    "memory_limit_bytes": _limit(names.LIMIT_MEMORY),
-    "timeout_limit_seconds": _limit(names.EXECUTION_TIMEOUT),
-    "memory_limit_share": _share_of(names.LIMIT_MEMORY, lambda r: r.usage.peak_memory_bytes),
-    "cpu_limit_share": _share_of(names.LIMIT_CPU, lambda r: r.usage.cpu_seconds),
-    "timeout_limit_share": _share_of(names.EXECUTION_TIMEOUT, lambda r: r.duration_seconds),
-}
 
 # Of these the executions with the largest are remembered, as examples.
 RANKED: Final = ("duration_seconds", "cpu_seconds", "peak_memory_bytes", "processes")
@@ -92,8 +94,7 @@ class Tally:
         self._distributions.clear()
         if record.outcome is not None:
             self._add_outcome(record, record.outcome)
-        for name, read in FIGURES.items():
-            value = read(record)
+        for name, value in zip(FIGURES, figures_of(record), strict=True):
             if value is not None:
                 self._figures[name].append(value)
                 if name in self._ranked:
