@@ -16,7 +16,7 @@ from support.journal import Journal
 from support.sending import sending
 
 from otel_codomon import execution
-from otel_codomon.journal import folder as folders, segments
+from otel_codomon.journal import folder as folders, index, segments
 from otel_codomon.journal.retention import Caps, Evicted, evict
 from otel_codomon.journal.state import State, load_state, save_state
 from otel_codomon.journal.writer import Writer
@@ -250,3 +250,26 @@ def test_the_state_is_what_was_saved(tmp_path: Path) -> None:
         sent={"traces": {names[0]: 5}, "metrics": {}}, settled={names[1]}
     )
     os.close(folder_fd)
+
+
+def test_an_end_that_is_written_while_the_journal_is_read_is_no_death(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(str(tmp_path))
+    writer.append(segments.STARTED, b"{}", key=b"one-span")
+    read = index.read_from
+
+    def read_and_be_overtaken(descriptor: int, start: int, length: int) -> bytes:
+        segment = read(descriptor, start, length)
+        writer.append(segments.ENDED, b"{}", key=b"one-span")
+        writer.forget()  # and the process is gone
+        return segment
+
+    monkeypatch.setattr(index, "read_from", read_and_be_overtaken)
+    folder_fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        found = index.build_index(folder_fd)
+    finally:
+        os.close(folder_fd)
+
+    assert found.died() == []

@@ -74,6 +74,7 @@ class Index:
         sessions: The processes that wrote them.
         resources: Payloads of RESOURCE records, by key.
         damaged: Stretches of bytes that are no record.
+        written: Names of segments that some process held when they were read.
         read_unix_ns: When the reading began, nanoseconds since the epoch.
     """
 
@@ -82,6 +83,7 @@ class Index:
     sessions: list[Session] = field(default_factory=list)
     resources: dict[bytes, bytes] = field(default_factory=dict)
     damaged: int = 0
+    written: set[str] = field(default_factory=set)
     read_unix_ns: int = field(default_factory=time.time_ns)
 
     def is_alive(self, place: Place) -> bool:
@@ -118,7 +120,6 @@ def build_index(folder_fd: int, *, since_unix_ns: int = 0, settled: Iterable[str
         for name in names:
             if name not in settled:
                 builder.read(name, since_unix_ns)
-        builder.find_living()
         # A process that moved to a new segment while we read let go of its old
         # one: it would look dead. It cannot have moved without a new name.
         if set(folders.segment_names(folder_fd, folders.TRACES)) <= set(names):
@@ -132,7 +133,6 @@ class _Builder:
         self.index = Index()
         self._folder_fd = folder_fd
         self._session_numbers: dict[bytes, int] = {}
-        self._last_session: dict[str, int] = {}
 
     def read(self, name: str, since_unix_ns: int) -> None:
         """Add one segment; nothing of one that is gone."""
@@ -144,6 +144,11 @@ class _Builder:
             touched_ns = os.fstat(descriptor).st_mtime_ns
             if touched_ns < since_unix_ns:
                 return
+            # Before the reading, and kept through it: a process that writes its
+            # last end after we have read, and is gone when we ask, would look
+            # as if it had died before that end.
+            if not _nobody_writes(descriptor):
+                self.index.written.add(name)
             segment = read_from(descriptor, 0, MAX_READ_BYTES)
         finally:
             os.close(descriptor)
@@ -165,10 +170,10 @@ class _Builder:
                 if session != _NOBODY:
                     found = self.index.sessions[session]
                     found.last_unix_ns = max(found.last_unix_ns, item.time_unix_ns)
-        self._last_session[name] = session
         if session != _NOBODY:
             found = self.index.sessions[session]
             found.last_unix_ns = max(found.last_unix_ns, touched_ns)
+            found.is_alive |= name in self.index.written
 
     def _session(self, record: Record) -> int:
         number = self._session_numbers.get(record.key)
@@ -192,12 +197,6 @@ class _Builder:
             started, record.time_unix_ns, record.signal, segment, record.start, record.end, by
         )
 
-    def find_living(self) -> None:
-        """Find out which processes live."""
-        for name, session in self._last_session.items():
-            if session != _NOBODY and is_locked(self._folder_fd, name):
-                self.index.sessions[session].is_alive = True
-
 
 def is_locked(folder_fd: int, name: str) -> bool:
     """Whether the process that writes a segment lives."""
@@ -206,12 +205,18 @@ def is_locked(folder_fd: int, name: str) -> bool:
     except OSError:  # gone, so nobody writes it
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        return not _nobody_writes(descriptor)
     finally:
         os.close(descriptor)
-    return False
+
+
+def _nobody_writes(descriptor: int) -> bool:
+    """Whether no process writes an open segment; then none will until it is closed."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def read_record(folder_fd: int, name: str, place: Place) -> Record | None:

@@ -80,7 +80,7 @@ class Recovery:
         written here, and is settled in its turn when its process is gone.
         """
         for name in index.names:
-            if is_locked(self._folder_fd, name):
+            if name in index.written:
                 continue
             if folders.created_unix_ns(name) + TAKE_OVER_AGE_NS > index.read_unix_ns:
                 break  # may be taken over, and get new starts
