@@ -317,7 +317,7 @@ class Watch:
             usage = replace(usage, source="thread")
         return replace(
             usage,
-            cpu_seconds=cpu_seconds or None,
+            cpu_seconds=None if usage.cpu_seconds is None and not cpu_seconds else cpu_seconds,
             samples=self._samples,
             curve=None if self._curve is None else self._curve.curve(),
         )

@@ -37,7 +37,9 @@ class CgroupSource:
     def __init__(self, cgroup: cgroups.Cgroup) -> None:
         self.cgroup = cgroup
         totals = cgroup.totals()
-        self._base_cpu = (totals.cpu_ns, totals.cpu_user_ns, totals.cpu_system_ns)
+        before = (totals.cpu_ns, totals.cpu_user_ns, totals.cpu_system_ns)
+        # What ours has used the execution has, however late it was attached.
+        self._base_cpu = (0, 0, 0) if cgroup.is_ours else before
         self._base_peak = totals.peak_memory_bytes
         self.cache_bytes = 0
         self.peak_bytes: int | None = None

@@ -91,7 +91,10 @@ def usage_of_tree(tree: TreeTotals) -> Usage:
     peak = peak_of_tree(tree)
     usage = Usage(
         source="process_tree",
-        cpu_seconds=sum(child.cpu_seconds for child in told) + tree.rest_cpu_ns / 1e9,
+        # Looks count whole clock ticks: nothing seen is not known to be nothing.
+        cpu_seconds=(sum(child.cpu_seconds for child in told) + tree.rest_cpu_ns / 1e9)
+        if told or tree.rest_cpu_ns
+        else None,
         peak_memory_bytes=peak.bytes,
         peak_memory_upper_bytes=peak.upper_bytes,
         disk_read_bytes=_most(tree.read_bytes, [child.read_bytes for child in told]),

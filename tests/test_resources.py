@@ -1,0 +1,315 @@
+"""The traps that tools of this kind fall into; the truth is the kernel's, never ours."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from otel_codomon import Kind, Limits, Outcome, execution, run
+from otel_codomon.executions.sampler import sampler
+from otel_codomon.sources import cgroups
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_codomon.testing import Recorder
+    from otel_codomon.values.usage import Usage
+
+MIB = 1024 * 1024
+PYTHON = (sys.executable, "-I", "-S", "-c")
+HANG_SECONDS = 60
+SHORT_CHILDREN = (
+    "import os, sys, time, resource\n"
+    "for _ in range(int(sys.argv[1])):\n"
+    "    pid = os.fork()\n"
+    "    if not pid:\n"
+    "        end = time.process_time() + 0.005\n"
+    "        while time.process_time() < end: pass\n"
+    "        os._exit(0)\n"
+    "    os.waitpid(pid, 0)\n"
+    "for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF):\n"
+    "    usage = resource.getrusage(who)\n"
+    "    print(usage.ru_utime + usage.ru_stime)\n"
+)
+# Ends once the daemon has used half a second: the pipe is closed then.
+DAEMON = (
+    "import os, time\n"
+    "reader, writer = os.pipe()\n"
+    "if not os.fork():\n"
+    "    os.setsid()\n"
+    "    if not os.fork():\n"
+    "        end = time.process_time() + 0.5\n"
+    "        while time.process_time() < end: pass\n"
+    "    os._exit(0)\n"
+    "os.close(writer)\n"
+    "os.wait()\n"
+    "os.read(reader, 1)\n"
+)
+
+
+@pytest.fixture
+def cgroup() -> Iterator[cgroups.Cgroup]:
+    made = cgroups.create()
+    if made is None:
+        pytest.skip("no cgroup can be made here: run as root, or in a delegated unit")
+    yield made
+    made.kill()
+    made.remove()
+
+
+def usage_of(recorder: Recorder) -> Usage:
+    return recorder.executions()[-1].usage
+
+
+@contextmanager
+def sleeping(count: int) -> Iterator[list[int]]:
+    """So many processes of nobody's, for as long as the block lasts."""
+    with ExitStack() as opened:
+        children = [opened.enter_context(subprocess.Popen(("sleep", "60"))) for _ in range(count)]
+        for child in children:
+            opened.callback(child.kill)
+        yield [child.pid for child in children]
+
+
+def test_200_children_of_5_ms_are_counted_by_who_reaped_them(recorder: Recorder) -> None:
+    with execution("tree", kind=Kind.COMMAND) as current:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        with subprocess.Popen((*PYTHON, SHORT_CHILDREN, "200"), stdout=subprocess.PIPE) as child:
+            current.attach(child)
+            child.communicate()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    truth = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert usage_of(recorder).cpu_seconds == pytest.approx(truth, rel=0.01)
+
+
+def test_200_children_of_5_ms_are_counted_by_their_cgroup(
+    recorder: Recorder, cgroup: cgroups.Cgroup
+) -> None:
+    with execution("cgroup", kind=Kind.COMMAND) as current:
+        child = subprocess.run(
+            (*PYTHON, SHORT_CHILDREN, "200"),
+            preexec_fn=cgroup.join,
+            check=True,
+            capture_output=True,
+        )
+        current.attach(cgroup)
+
+    usage = usage_of(recorder)
+    children, itself = map(float, child.stdout.split())
+    assert usage.source == "cgroup"
+    assert usage.cpu_seconds is not None
+    # It joined shortly after its start, so a little of its own is not in there.
+    assert children * 0.99 <= usage.cpu_seconds <= (children + itself) * 1.01
+
+
+def test_a_spike_and_three_at_once_are_exact_in_a_cgroup(recorder: Recorder) -> None:
+    if not has_memory_controller():
+        pytest.skip("no memory controller here")
+    spike = "import time; b = b'x' * (300 << 20); time.sleep(0.05); del b"
+    three = (
+        "import os, sys\n"
+        "sys.stdout.flush()\n"
+        "reader, writer = os.pipe()\n"
+        "here, there = os.pipe()\n"
+        "for _ in range(3):\n"
+        "    if not os.fork():\n"
+        "        os.close(there)\n"
+        "        b = b'x' * (100 << 20)\n"
+        "        os.write(writer, b'.'); os.read(here, 1); os._exit(0)\n"
+        "for _ in range(3): os.read(reader, 1)\n"
+        "os.close(there)\n"
+        "for _ in range(3): os.wait()\n"
+    )
+
+    for program in (spike, three):
+        run((*PYTHON, program), timeout=HANG_SECONDS)
+
+        usage = usage_of(recorder)
+        assert usage.source == "cgroup"
+        assert usage.peak_memory_bytes is not None
+        # Not only what was taken: the interpreter's own few MiB are in it.
+        assert 300 * MIB <= usage.peak_memory_bytes <= 316 * MIB
+        assert (usage.peak_memory_upper_bytes or 0) <= 330 * MIB
+
+
+def has_memory_controller() -> bool:
+    made = cgroups.create()
+    if made is None:
+        return False
+    found = made.totals().peak_memory_bytes is not None
+    made.remove()
+    return found
+
+
+def test_a_daemon_is_counted_in_both_ways(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run((*PYTHON, DAEMON), timeout=HANG_SECONDS)
+    with_cgroup = usage_of(recorder)
+    monkeypatch.setattr(cgroups, "create", lambda: None)
+    run((*PYTHON, DAEMON), timeout=HANG_SECONDS)
+    without = usage_of(recorder)
+
+    assert without.source == "process_tree"
+    for usage in (with_cgroup, without):
+        assert usage.cpu_seconds is not None
+        assert usage.cpu_seconds >= 0.5
+
+
+def test_beyond_its_memory_limit_the_kernel_ends_it_and_proves_that() -> None:
+    if not has_memory_controller():
+        pytest.skip("no memory controller here")
+
+    result = run((*PYTHON, f"b = b'x' * {300 * MIB}"), limits=Limits(memory_bytes=64 * MIB))
+
+    assert (result.outcome, result.exit_code) == (Outcome.OOM_KILLED, 137)
+
+
+def test_the_curve_of_a_parent_that_reaps_a_long_life_has_no_spike(recorder: Recorder) -> None:
+    program = (
+        "import os, time\n"
+        "pid = os.fork()\n"
+        "if not pid:\n"
+        "    end = time.process_time() + 1\n"
+        "    while time.process_time() < end: pass\n"
+        "    os._exit(0)\n"
+        "time.sleep(0.3)\n"
+        "os.waitpid(pid, 0)\n"
+        "time.sleep(0.3)\n"
+    )
+    command = (*PYTHON, program)
+    with execution("reaps", kind=Kind.COMMAND) as current, subprocess.Popen(command) as child:
+        current.attach(child)
+        child.wait(HANG_SECONDS)
+
+    curve = usage_of(recorder).curve
+    assert curve is not None
+    assert max(curve.cores) <= (os.cpu_count() or 1)
+    area = sum(
+        cores * (end - begin)
+        for cores, begin, end in zip(
+            curve.cores[1:], curve.seconds, curve.seconds[1:], strict=False
+        )
+    )
+    assert area <= 1.3
+
+
+def test_a_look_reads_files_of_members_and_of_nobody_else(recorder: Recorder) -> None:
+    read: list[str] = []
+    is_on = [True]
+
+    def note(event: str, args: tuple[object, ...]) -> None:
+        if is_on[0] and event in {"open", "os.listdir", "os.scandir"}:
+            read.append(str(args[0]))
+
+    watched = execution("few", kind=Kind.COMMAND)
+    with sleeping(30) as strangers, sleeping(1) as [member], watched as current:
+        current.attach(member)
+        sys.addaudithook(note)
+        sampler.look(at_all=True)
+        is_on[0] = False
+
+    of_strangers = [path for path in read for pid in strangers if f"/{pid}/" in path]
+    assert of_strangers == []
+    assert "/proc" not in read
+    assert usage_of(recorder).processes == 1
+
+
+def test_a_child_with_many_threads_is_read_a_few_threads_a_look(recorder: Recorder) -> None:
+    program = (
+        "import sys, threading, subprocess\n"
+        "stop = threading.Event()\n"
+        "for _ in range(300): threading.Thread(target=stop.wait).start()\n"
+        "def work():\n"
+        "    child = subprocess.Popen(['sleep', '60'])\n"
+        "    print('ready', flush=True)\n"
+        "    stop.wait(); child.kill(); child.wait()\n"
+        "threading.Thread(target=work).start()\n"
+        "sys.stdin.read(); stop.set()\n"
+    )
+    with (
+        execution("threads", kind=Kind.COMMAND) as current,
+        subprocess.Popen(
+            (sys.executable, "-c", program), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as child,
+    ):
+        assert child.stdout is not None
+        child.stdout.readline()
+        current.attach(child)
+        for _ in range(8):
+            sampler.look(at_all=True)
+        threads, processes = (
+            current.watch.latest and current.watch.latest.threads,
+            current.watch.latest and current.watch.latest.processes,
+        )
+        child.communicate()
+
+    assert threads == 303  # of it 302, and the child's
+    assert processes == 2  # the child of the last of its threads was found too
+    assert usage_of(recorder).processes == 2
+
+
+def test_a_name_of_surrogates_and_brackets_is_no_trouble(recorder: Recorder) -> None:
+    program = (
+        "import sys\n"
+        "open('/proc/self/comm', 'wb').write(b') R \\xff\\xfe (')\n"
+        "print('ready', flush=True); sys.stdin.read()\n"
+    )
+    with (
+        execution("odd name", kind=Kind.COMMAND) as current,
+        subprocess.Popen(
+            (*PYTHON, program), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as child,
+    ):
+        assert child.stdout is not None
+        child.stdout.readline()
+        current.attach(child)
+        rss = psutil.Process(child.pid).memory_info().rss
+        child.communicate()
+
+    peak = usage_of(recorder).peak_memory_bytes
+    assert peak is not None
+    assert peak >= rss * 0.9
+
+
+def test_a_zombie_counts_what_it_used_and_holds_nothing(recorder: Recorder) -> None:
+    with subprocess.Popen((*PYTHON, "sum(range(2_000_000))")) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        with execution("zombie", kind=Kind.COMMAND) as current:
+            current.attach(child.pid)
+            latest = current.watch.latest
+
+    assert latest is not None
+    assert (latest.processes, latest.memory_bytes) == (0, 0)
+    assert usage_of(recorder).peak_memory_bytes is None
+
+
+def test_a_process_that_is_older_than_the_execution_counts_from_then_on(recorder: Recorder) -> None:
+    program = "import sys; sum(range(10_000_000)); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        (*PYTHON, program), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        used = psutil.Process(child.pid).cpu_times().user
+        with execution("late", kind=Kind.COMMAND) as current:
+            current.attach(child.pid)
+        child.communicate()
+
+    assert used > 0.05
+    assert (usage_of(recorder).cpu_seconds or 0) < 0.05
+
+
+def test_another_users_process_is_seen_as_far_as_the_kernel_lets_us(recorder: Recorder) -> None:
+    with execution("init", kind=Kind.COMMAND) as current:
+        current.attach(2)  # a thread of the kernel: no memory, and a parent we must not take
+
+    assert recorder.executions()[-1].outcome is Outcome.SUCCESS
