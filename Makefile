@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo backends test check bench clean
+.PHONY: help demo backends test soak check bench clean
 
 help: ## say what each door does
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,7 +37,10 @@ backends: $(VENV)/bin/python ## install the real programs that some tests run
 	@$(BIN)/python -m tools.backends
 
 test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+
+soak: $(VENV)/.dev ## run the long form of the reliability suite
+	$(BIN)/python -m pytest -m soak -s $(ARGS)
 
 check: $(VENV)/.dev ## style, types and the direction of imports
 	$(BIN)/ruff check .

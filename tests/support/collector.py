@@ -252,6 +252,10 @@ class Collector:
     def reset(self) -> None:
         """Begin anew: nothing received, nothing planned, up."""
         self.clear()
+        self.heal()
+
+    def heal(self) -> None:
+        """Be up, and say yes to everything."""
         self._do("forget_plan")
         self.up()
 
