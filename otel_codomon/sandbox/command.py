@@ -30,6 +30,8 @@ class Command:
         stdin: What it reads; nothing when empty.
         limits: What it may use.
         cgroups: ``cgroup.procs`` files of the cgroups it belongs into.
+        is_wrapped: Whether it is bubblewrap with the command inside.
+        told: File that it finds open as `supervisor.TOLD_FD`; empty for none.
         held: Fields of *limits* that the kernel holds on its whole tree by itself.
     """
 
@@ -40,6 +42,8 @@ class Command:
     stdin: bytes = b""
     limits: Limits = field(default_factory=Limits)
     cgroups: tuple[str, ...] = ()
+    is_wrapped: bool = False
+    told: str = ""
     held: frozenset[str] = frozenset()
 
     @property
@@ -60,6 +64,7 @@ def _fields(command: Command, host_pid: int) -> Iterator[bytes]:
     for name, value in command.env.items():
         yield b"env=" + os.fsencode(name) + b"=" + os.fsencode(value)
     yield b"cwd=" + os.fsencode(command.cwd)
+    yield b"told=" + os.fsencode(command.told)
     for path in command.cgroups:
         yield b"cgroup=" + os.fsencode(path)
     limits = replace(command.limits, **dict.fromkeys(command.held))

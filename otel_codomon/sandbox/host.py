@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from otel_codomon.sandbox.cancellation import current_cancellation
+from otel_codomon.sandbox.isolation import unwrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +27,18 @@ def run_to_end(
         command: What to run.
         deadline: `time.monotonic` at which it is ended; None for never.
         on_start: Called with the process id when the program runs.
+
+    Raises:
+        UnavailableError: It is wrapped in bubblewrap, which could not start it.
     """
+    if not command.is_wrapped:
+        return _run(command, deadline, on_start)
+    with tempfile.NamedTemporaryFile(prefix="otel-codomon-") as told:
+        ending = _run(replace(command, told=told.name), deadline, on_start)
+        return unwrap(ending, told.read().decode("utf-8", "replace"))
+
+
+def _run(command: Command, deadline: float | None, on_start: Callable[[int], None]) -> Ending:
     if has_supervisor():
         from otel_codomon.sandbox.supervised import run_supervised as run  # noqa: PLC0415 - Linux
     else:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon.sandbox.supervisor import TOLD_FD
 from otel_codomon.sandbox.toolchains import UnavailableError
 from otel_codomon.values.execution import SandboxType
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from otel_codomon.sandbox.command import Command
+    from otel_codomon.sandbox.ending import Ending
 
 # What `isolation=` may be, and what it makes of the sandbox type.
 ISOLATION: Final = {"none": SandboxType.PROCESS, "bubblewrap": SandboxType.BUBBLEWRAP}
@@ -32,6 +34,9 @@ _SETTINGS: Final = (
 # Of an installation outside of the system: what runs, and none of what else
 # lies there, such as credentials.
 _INSTALLED: Final = ("bin", "lib", "lib64", "libexec", "include", "pyvenv.cfg")
+_BY_SIGNAL: Final = 128
+_LAST_SIGNAL: Final = 64
+_SAID_BYTES: Final = 200
 _OPTIONS: Final = (
     "--unshare-all",  # no network, and process ids, users and hosts of its own
     "--die-with-parent",
@@ -39,7 +44,6 @@ _OPTIONS: Final = (
     *("--proc", "/proc"),
     *("--dev", "/dev"),
     *("--tmpfs", "/tmp"),  # noqa: S108 - a private one is the point
-    *("--dir", "/var/tmp"),  # noqa: S108 - as above
 )
 
 
@@ -62,11 +66,46 @@ def isolate(command: Command, *, writable: Iterable[str], readable: Iterable[str
     shown = [*_SYSTEM, *_expanded(_SETTINGS), *_programs(command.path), *readable]
     words = [
         *_OPTIONS,
+        *_private_home(command.env.get("HOME", "")),
+        *("--json-status-fd", str(TOLD_FD)),
         *(word for path in shown for word in ("--ro-bind-try", path, path)),
         *(word for path in writable for word in ("--bind", path, path)),
+        *("--remount-ro", "/"),  # what lies between the mounts
         *("--chdir", command.cwd, "--", command.path, *command.argv[1:]),
     ]
-    return replace(command, path=bubblewrap, argv=("bwrap", *words), cwd="/")
+    return replace(command, path=bubblewrap, argv=("bwrap", *words), cwd="/", is_wrapped=True)
+
+
+def _private_home(home: str) -> tuple[str, ...]:
+    """An empty home folder to write to, where ours is none of the system's own."""
+    is_apart = home.startswith("/") and home.strip("/") and not home.startswith(_SYSTEM)
+    return ("--tmpfs", home) if is_apart else ()
+
+
+def unwrap(ending: Ending, told: str) -> Ending:
+    """Return how the command within bubblewrap ended, from how bubblewrap did.
+
+    A signal is told by bubblewrap as a shell does, 128+n, which a command may
+    also say of itself: it is taken for the signal.
+
+    Args:
+        ending: How bubblewrap ended.
+        told: What it wrote to the file `Command.told`.
+
+    Raises:
+        UnavailableError: Bubblewrap did not start the command.
+    """
+    code = ending.returncode
+    if code is None or code < 0:
+        return ending
+    if '"exit-code"' not in told and code == 1 and not (ending.timed_out or ending.cancelled):
+        said = " ".join(ending.errors.kept[:_SAID_BYTES].decode("utf-8", "replace").split())
+        raise UnavailableError(
+            f"cannot isolate with bubblewrap: it did not start the command: {said}; "
+            "see whether user namespaces are allowed here"
+        )
+    number = code - _BY_SIGNAL
+    return replace(ending, status=number) if 0 < number <= _LAST_SIGNAL else ending
 
 
 def _expanded(patterns: Iterable[str]) -> Iterator[str]:

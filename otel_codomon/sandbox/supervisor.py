@@ -40,6 +40,8 @@ IDLE_SECONDS = 1.0
 # After so long, what was sent SIGKILL and is still there cannot be killed:
 # it belongs to another user now or hangs in the kernel.
 GIVE_UP_SECONDS = 5.0
+# Above whatever this process and the interpreter have open.
+TOLD_FD = 100
 # Python ignores these two in itself; a program expects them as the system has them.
 _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
 
@@ -79,6 +81,7 @@ class Plan:
         limits: ``RLIMIT`` number, soft and hard value.
         cgroups: Files into which the command writes itself.
         tree_limits: What the whole tree may use.
+        told: File that the command finds open as `TOLD_FD`; empty for none.
         grace_seconds: From SIGTERM to SIGKILL.
         host_pid: Who asked.
     """
@@ -96,6 +99,7 @@ class Plan:
         self.tree_limits = TreeLimits(
             float(fields[b"cpu"][0]), int(fields[b"memory"][0]), int(fields[b"processes"][0])
         )
+        self.told = fields[b"told"][0]
         self.grace_seconds = float(fields[b"grace"][0])
         self.host_pid = int(fields[b"host"][0])
 
@@ -464,6 +468,8 @@ class Supervisor:
         """In the child: everything that the program must find in place."""
         os.setsid()
         _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if self._plan.told:
+            os.dup2(os.open(self._plan.told, os.O_WRONLY), TOLD_FD)
         join_cgroups(self._plan.cgroups)
         os.chdir(self._plan.cwd)
         apply_limits(self._plan.limits)

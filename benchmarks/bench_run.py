@@ -1,0 +1,154 @@
+"""What a wrapped command waits for, and how long all of it takes."""
+
+from __future__ import annotations
+
+import compileall
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import otel_codomon
+from benchmarks.measure import Row, in_turn, print_table
+from otel_codomon import run
+
+ROUNDS = 21
+
+# What one would write: import the SDK, run the command, send its span.
+NAIVE = """
+import subprocess, sys
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+provider = TracerProvider()
+provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=0.2)))
+trace.set_tracer_provider(provider)
+with trace.get_tracer("naive").start_as_current_span("command"):
+    code = subprocess.run(sys.argv[1:]).returncode
+provider.shutdown()
+"""
+
+# A receiver that says yes: what is measured is the client.
+RECEIVER = """
+import http.server
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-protobuf")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *_): pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
+
+
+def _whole(command: list[str], env: dict[str, str]) -> None:
+    subprocess.run(command, env=env, stderr=subprocess.DEVNULL, check=True)
+
+
+def _until_started(prefix: list[str], env: dict[str, str]) -> float:
+    """Seconds from our start of *prefix* until the command it wraps says that it runs."""
+    reader, writer = os.pipe()
+    begin = time.perf_counter()
+    with subprocess.Popen(
+        [*prefix, "sh", "-c", f"echo >&{writer}"],
+        env=env,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[writer],
+    ):
+        os.close(writer)
+        os.read(reader, 1)
+        elapsed = time.perf_counter() - begin
+    os.close(reader)
+    return elapsed
+
+
+def _median_start(prefixes: list[list[str]], env: dict[str, str]) -> list[float]:
+    found: list[list[float]] = [[] for _ in prefixes]
+    for _ in range(ROUNDS):
+        for prefix, figures in zip(prefixes, found, strict=True):
+            figures.append(_until_started(prefix, env))
+    return [sorted(figures)[ROUNDS // 2] for figures in found]
+
+
+def main() -> None:
+    """Print the tables."""
+    # Peers come with their bytecode from pip; a checkout has to be given its own.
+    compileall.compile_dir(Path(otel_codomon.__file__).parent, quiet=1)
+    bin_folder = Path(sys.executable).parent
+    wrapped = [str(bin_folder / "otel-codomon"), "run", "--"]
+    bare = [sys.executable, "-c", "pass"]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        subprocess.Popen([sys.executable, "-c", RECEIVER], stdout=subprocess.PIPE) as receiver,
+    ):
+        assert receiver.stdout is not None  # noqa: S101 - asked for
+        endpoint = f"http://127.0.0.1:{int(receiver.stdout.readline())}"
+        env = {**os.environ, "OTEL_PYTHON_CODOMON_JOURNAL": folder}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
+        sending = {**env, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+        naive = [sys.executable, "-c", NAIVE, "true"]
+        try:
+            _print(wrapped, bare, naive, env, sending, bin_folder)
+        finally:
+            receiver.terminate()
+
+
+def _print(  # noqa: PLR0917 - all that the rows are made of
+    wrapped: list[str],
+    bare: list[str],
+    naive: list[str],
+    env: dict[str, str],
+    sending: dict[str, str],
+    bin_folder: Path,
+) -> None:
+    true = [*wrapped, "true"]
+    start, _ = _median_start([wrapped, []], env)
+    ours, python = in_turn(lambda: _whole(true, env), lambda: _whole(bare, env), rounds=ROUNDS)
+    rows = [
+        Row("command starts after", start * 1e3, python * 1e3, "ms", 2.5, "python -c pass"),
+        Row("whole, nothing to send to", ours * 1e3, python * 1e3, "ms", None, "python -c pass"),
+    ]
+    sent, naively = in_turn(
+        lambda: _whole(true, sending), lambda: _whole(naive, sending), rounds=ROUNDS
+    )
+    rows.append(Row("whole, sending", sent * 1e3, naively * 1e3, "ms", 0.6, "import, run, send"))
+    duct = shutil.which("con-duct", path=str(bin_folder)) or shutil.which(
+        "duct", path=str(bin_folder)
+    )
+    if duct is not None:
+        quiet = [duct, "-q", "-p", f"{env['OTEL_PYTHON_CODOMON_JOURNAL']}/duct_", "--", "true"]
+        ours, theirs = in_turn(lambda: _whole(true, env), lambda: _whole(quiet, env), rounds=ROUNDS)
+        rows.append(Row("whole", ours * 1e3, theirs * 1e3, "ms", 1.0, "con-duct"))
+    print_table("otel-codomon run -- true", rows)
+    in_process, popen = in_turn(
+        lambda: run(["true"]),
+        lambda: subprocess.run(["true"], capture_output=True, check=True),
+        rounds=ROUNDS,
+    )
+    flood = ["head", "-c", "1000000000", "/dev/zero"]
+    drained, piped = in_turn(
+        lambda: run(flood),
+        lambda: subprocess.run(
+            ["sh", "-c", "head -c 1000000000 /dev/zero | cat > /dev/null"], check=True
+        ),
+        rounds=3,
+    )
+    print_table(
+        "run()",
+        [
+            Row("run(['true'])", in_process * 1e3, popen * 1e3, "ms", None, "subprocess.run"),
+            Row("1 GB of output", drained * 1e3, piped * 1e3, "ms", None, "| cat"),
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
