@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import threading
 from dataclasses import replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -13,7 +13,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otel_codomon import names
-from otel_codomon.emit.guard import harmless
+from otel_codomon.emit.guard import harmless, tell_once
 from otel_codomon.emit.host_table import ROWS, Reading, Row
 from otel_codomon.settings import default_journal
 from otel_codomon.sources.host import host_reader
@@ -65,8 +65,8 @@ class _Growth(Generic[S, R]):
 class HostMetrics:
     """The instruments of a host and of this process on one meter.
 
-    They are all fed by one look: an instrument that is asked a second time
-    means that a new collection has begun.
+    One look feeds them all, and each is handed its part once: an instrument
+    that comes a second time comes for a new collection.
 
     They report nothing until `begin`.
     """
@@ -75,6 +75,7 @@ class HostMetrics:
         self._lock = threading.Lock()
         self._reader: HostReader | None = None
         self._is_elected: Callable[[], bool] = lambda: False
+        self._rows: tuple[Row, ...] = ()
         self._devices: set[str] = set()
         self._forget()
 
@@ -104,14 +105,14 @@ class HostMetrics:
 
     def _forget(self) -> None:
         """Know of no look yet: what came before was another process's, or long ago."""
-        self._asked: set[str] = set()
-        self._reading: Reading | None = None
+        self._left: dict[str, list[Observation]] = {}
         self._cpu: CpuTimes | None = None
         self._shares: _Growth[CpuTimes, CpuShares] = _Growth(cpu_shares)
         self._own: _Growth[OwnSample, OwnRates] = _Growth(own_rates)
 
-    def register(self, meter: Meter, rows: Iterable[Row] = ROWS) -> None:
+    def register(self, meter: Meter, rows: tuple[Row, ...] = ROWS) -> None:
         """Make an instrument for each row."""
+        self._rows = rows
         make: dict[names.Instrument, Callable[..., object]] = {
             names.Instrument.OBSERVABLE_COUNTER: meter.create_observable_counter,
             names.Instrument.OBSERVABLE_GAUGE: meter.create_observable_gauge,
@@ -121,33 +122,36 @@ class HostMetrics:
             metric = row.metric
             make[metric.instrument](
                 metric.name,
-                [self._callback(row)],
+                [partial(self._hand_out, metric.name)],
                 unit=metric.unit,
                 description=metric.description,
             )
 
-    def _callback(self, row: Row) -> Callable[[CallbackOptions], Iterable[Observation]]:
-        @harmless(f"metric {row.metric.name}", default=())
-        def callback(_options: CallbackOptions) -> Iterable[Observation]:
-            reading = self._reading_for(row.metric.name)
-            if reading is None:
-                return ()
-            return [
-                Observation(min(value, _MAX_INT), attributes)
-                for value, attributes in row.points(reading)
-            ]
-
-        return callback
-
-    def _reading_for(self, name: str) -> Reading | None:
+    def _hand_out(self, name: str, _options: CallbackOptions) -> Iterable[Observation]:
+        """The callback of every instrument."""
         with self._lock:
             if self._reader is None:
-                return None
-            if self._reading is None or name in self._asked:
-                self._reading = self._look(self._reader)
-                self._asked.clear()
-            self._asked.add(name)
-            return self._reading
+                return ()
+            if name not in self._left:
+                self._left = self._collect(self._reader)
+            return self._left.pop(name, ())
+
+    def _collect(self, reader: HostReader) -> dict[str, list[Observation]]:
+        """What each instrument is to be handed; nothing, for ever, once that has failed."""
+        try:
+            reading = self._look(reader)
+            return {
+                row.metric.name: [
+                    Observation(min(value, _MAX_INT), attributes)
+                    for value, attributes in row.points(reading)
+                ]
+                for row in self._rows
+            }
+        except Exception:  # noqa: BLE001 - any failure of ours at all
+            tell_once("reporting the host and this process, which is now off,")
+            self._reader = None
+            reader.close()
+            return {}
 
     def _look(self, reader: HostReader) -> Reading:
         own = reader.read_own()
@@ -218,7 +222,7 @@ class _Switch:
             self._running.after_fork()
 
 
-@functools.cache
+@cache
 def _election() -> Election | None:
     """The one of this process, by its contract; None where there are no record locks."""
     try:

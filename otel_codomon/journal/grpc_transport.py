@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
-
-import grpc
 
 from otel_codomon.journal.answers import (
     MAX_DELAY_SECONDS,
@@ -15,6 +15,17 @@ from otel_codomon.journal.answers import (
     grpc_verdict,
 )
 from otel_codomon.journal.http_transport import MAX_ANSWER_BYTES, USER_AGENT, rejected_items
+
+# gRPC tells of every fork on standard error, which is the program's. It looks
+# at this variable of the process once, now; `os.environ` is left as it is, and
+# so is a choice of the program's.
+_IS_OURS_TO_HUSH: Final = "grpc" not in sys.modules and "GRPC_VERBOSITY" not in os.environ
+if _IS_OURS_TO_HUSH:
+    os.putenv("GRPC_VERBOSITY", "ERROR")
+import grpc  # noqa: E402 - see above
+
+if _IS_OURS_TO_HUSH:
+    os.unsetenv("GRPC_VERBOSITY")
 
 if TYPE_CHECKING:
     from otel_codomon.journal.endpoints import Endpoint

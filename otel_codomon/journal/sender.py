@@ -319,7 +319,7 @@ class Sender:
         found = office.recovery.search()
         if found:
             self.counts.died += found
-            _log.warning(
+            _log.info(
                 "found %d executions whose process died before they ended; "
                 "their spans have the outcome host_died",
                 found,

@@ -6,9 +6,10 @@ import glob
 import os
 import sys
 import time
+from math import inf
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
-from otel_codomon.sources import host_files as files
+from otel_codomon.sources import cgroups, host_files as files
 from otel_codomon.sources.kept_file import KeptFile
 from otel_codomon.values.host_sample import FileSystem, HostSample, OwnSample
 
@@ -75,6 +76,7 @@ class ProcReader:
         self._seen: dict[str, tuple[bytes, object]] = {}
         self._physical_cores: int | None = None
         self._process_limit: int | None = None
+        self._quota: float | None = None
 
     def read_host(self, *, each_core: bool = True) -> HostSample:
         """Look at the host: eight files, and one question for each file system.
@@ -129,7 +131,7 @@ class ProcReader:
             else max(0.0, now_seconds - stat.started_seconds),
             cpu_user_seconds=usage.ru_utime,
             cpu_system_seconds=usage.ru_stime,
-            available_cores=len(os.sched_getaffinity(0)),
+            available_cores=min(len(os.sched_getaffinity(0)), self._quota_cores()),
             memory_bytes=None if stat is None else stat.resident_pages * _PAGE_BYTES,
             host_memory_bytes=os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES,
             virtual_bytes=None if stat is None else stat.virtual_bytes,
@@ -161,6 +163,14 @@ class ProcReader:
         if seen is None or seen[0] != text:
             self._seen[name] = seen = (text, parse(text))
         return cast("T", seen[1])  # each file has one parser
+
+    def _quota_cores(self) -> float:
+        """Cores that the quota of our cgroup allows, read once; infinite without one."""
+        if self._quota is None:
+            own = cgroups.own()
+            quota = None if own is None else own.cores_limit()
+            self._quota = inf if quota is None else quota
+        return self._quota
 
     def _read_process_limit(self) -> int | None:
         """The smaller of the two: each task needs an id, and counts as a thread."""

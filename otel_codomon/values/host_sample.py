@@ -277,7 +277,8 @@ class OwnSample:
         uptime_seconds: Time since it started, seconds.
         cpu_user_seconds: CPU time of all its threads in user mode, seconds.
         cpu_system_seconds: The same in the kernel, seconds.
-        available_cores: Cores it may run on.
+        available_cores: Cores it may use: those it may run on, or less by the
+            quota of its cgroup.
         memory_bytes: Resident memory, bytes; pages it shares with others count.
         host_memory_bytes: Memory of the host, bytes.
         virtual_bytes: Address space it has asked for, bytes.
@@ -298,7 +299,7 @@ class OwnSample:
     uptime_seconds: float | None = None
     cpu_user_seconds: float | None = None
     cpu_system_seconds: float | None = None
-    available_cores: int | None = None
+    available_cores: float | None = None
     memory_bytes: int | None = None
     host_memory_bytes: int | None = None
     virtual_bytes: int | None = None
