@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import warnings
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from opentelemetry.metrics import CallbackOptions
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import Gauge, InMemoryMetricReader, Sum
 from opentelemetry.semconv._incubating.metrics import process_metrics, system_metrics
@@ -22,7 +26,7 @@ from otel_codomon.emit.host_table import HOST_ROWS, OWN_ROWS, ROWS, Row
 from otel_codomon.settings import read_settings
 from otel_codomon.sources.host import ProcReader
 from otel_codomon.sources.host_psutil import PsutilReader
-from otel_codomon.values.host_sample import DiskTotals, HostSample, OwnSample
+from otel_codomon.values.host_sample import CpuTimes, DiskTotals, HostSample, OwnSample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -272,6 +276,38 @@ def test_devices_that_come_and_go_do_not_make_ever_more_series() -> None:
     assert "sda" in {device for device, _way in seen}
 
 
+def _cpu_at(milliseconds: int, *, user: float, iowait: float = 0.0) -> HostSample:
+    cpu = CpuTimes(user_seconds=user, iowait_seconds=iowait, idle_seconds=10.0)
+    return HostSample(source="proc", taken_ns=milliseconds * 1_000_000, cpu=cpu)
+
+
+def test_shares_are_of_an_interval_that_is_long_enough() -> None:
+    looks = [
+        _cpu_at(0, user=1.0),
+        _cpu_at(100, user=1.1),  # too soon to say anything
+        _cpu_at(300, user=1.3, iowait=0.1),
+        _cpu_at(301, user=1.4, iowait=0.1),  # too soon: the same once more
+    ]
+    name = names.SYSTEM_CPU_UTILIZATION.name
+
+    with reported(Scripted(*looks)) as told:
+        shares = [told.collect().get(name) for _ in looks]
+
+    assert shares[:2] == [None, None]
+    assert shares[2] is not None
+    assert shares[2]["user",] == pytest.approx(0.75)
+    assert shares[3] == shares[2]
+
+
+def test_a_counter_does_not_fall_when_the_kernel_takes_time_back() -> None:
+    looks = [_cpu_at(0, user=1.0, iowait=5.0), _cpu_at(1, user=2.0, iowait=4.0)]
+
+    with reported(Scripted(*looks)) as told:
+        times = [told.collect()[names.SYSTEM_CPU_TIME.name] for _ in looks]
+
+    assert [(time["user",], time["iowait",]) for time in times] == [(1.0, 5.0), (2.0, 5.0)]
+
+
 def test_a_reader_that_fails_is_off_from_then_on_and_hurts_nobody() -> None:
     reader = Scripted(HostSample(source="proc", taken_ns=0, processes_created=7))
     with reported(reader) as told:
@@ -383,6 +419,60 @@ def test_right_after_a_fork_the_child_tells_of_itself_and_not_of_the_host(
     assert "process.memory.usage" in of_child
     assert child_uptime < of_parent["process.uptime"][()]
     assert "system.memory.usage" in of_parent
+
+
+@linux_only
+def test_a_fork_in_the_middle_of_a_look_does_not_hang_the_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, looking, go_on = os.getpid(), threading.Event(), threading.Event()
+
+    class SlowReader(ProcReader):
+        def read_own(self) -> OwnSample:
+            if os.getpid() == parent:
+                looking.set()
+                go_on.wait(DEADLINE_SECONDS)
+            return super().read_own()
+
+    told = Told()
+    monkeypatch.setattr(host, "host_reader", SlowReader)  # the one place that chooses a reader
+    host.report_host(told.provider, read_settings({"host_metrics": True, "journal": str(tmp_path)}))
+    running = host._switch._running
+    assert running is not None
+    thread = threading.Thread(target=told.collect)
+    thread.start()
+    assert looking.wait(DEADLINE_SECONDS)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads is the point
+        pid = os.fork()
+    if pid == 0:
+        signal.alarm(DEADLINE_SECONDS)  # ends a child that hangs
+        # Not through the SDK, whose own lock the thread held too.
+        points = running._hand_out("process.uptime", CallbackOptions())
+        os._exit(len(list(points)))
+    go_on.set()
+    _, status = os.waitpid(pid, 0)
+    thread.join()
+    host.report_host_no_more()
+    told.provider.shutdown()
+
+    assert os.waitstatus_to_exitcode(status) == 1
+
+
+def test_switched_off_it_lets_another_process_tell_of_the_host(
+    switched_on: Told, tmp_path: Path
+) -> None:
+    other = Reporter(tmp_path)
+    switched_on.collect()
+
+    before = other.collect()
+    host.report_host_no_more()
+    after = other.collect()
+    other.kill()
+
+    assert "system.memory.usage" not in before
+    assert "system.memory.usage" in after
 
 
 def test_asked_twice_everything_is_told_once(switched_on: Told, tmp_path: Path) -> None:
