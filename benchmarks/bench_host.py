@@ -8,6 +8,7 @@ and what each of the two does itself.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from opentelemetry.instrumentation.system_metrics import (
@@ -124,6 +125,31 @@ def own_part() -> Iterator[Row]:
     )
 
 
+def _hand_out(points: list[Observation], _options: CallbackOptions) -> list[Observation]:
+    return points
+
+
+def sdk_part() -> Iterator[Row]:
+    """What the SDK alone takes for our points, made beforehand: below it no callback can come."""
+    drain, ours, theirs = _Drain(), InMemoryMetricReader(), InMemoryMetricReader()
+    with _ours(_DrainProvider(drain)):
+        options = CallbackOptions()
+        made = [list(callback(options)) for callback in drain.callbacks]
+    meter = MeterProvider([ours]).get_meter("made")
+    for number, points in enumerate(made):
+        meter.create_observable_gauge(f"made.{number}", [partial(_hand_out, points)])
+    _contrib(MeterProvider([theirs]))
+    our_time, their_time = in_turn(ours.get_metrics_data, theirs.get_metrics_data, calls=_CALLS)
+    yield Row(
+        "the SDK's part of ours alone",
+        our_time * _MICRO,
+        their_time * _MICRO,
+        "us",
+        None,
+        "the whole of contrib's collection",
+    )
+
+
 def looks() -> Iterator[Row]:
     """One look at the host and at this process, against psutil asked for the same facts."""
     kept, asked = host_reader(), PsutilReader()
@@ -143,4 +169,4 @@ def looks() -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    print_table("Host and own process", (*whole(), *own_part(), *looks()))
+    print_table("Host and own process", (*whole(), *own_part(), *sdk_part(), *looks()))
