@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import compileall
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -120,11 +119,10 @@ def _print(  # noqa: PLR0917 - all that the rows are made of
         lambda: _whole(true, sending), lambda: _whole(naive, sending), rounds=ROUNDS
     )
     rows.append(Row("whole, sending", sent * 1e3, naively * 1e3, "ms", 0.6, "import, run, send"))
-    duct = shutil.which("con-duct", path=str(bin_folder)) or shutil.which(
-        "duct", path=str(bin_folder)
-    )
-    if duct is not None:
-        quiet = [duct, "-q", "-p", f"{env['OTEL_PYTHON_CODOMON_JOURNAL']}/duct_", "--", "true"]
+    duct = bin_folder / "con-duct"
+    if duct.exists():
+        logs = f"{env['OTEL_PYTHON_CODOMON_JOURNAL']}/duct_"
+        quiet = [str(duct), "run", "-q", "-p", logs, "--clobber", "true"]
         ours, theirs = in_turn(lambda: _whole(true, env), lambda: _whole(quiet, env), rounds=ROUNDS)
         rows.append(Row("whole", ours * 1e3, theirs * 1e3, "ms", 1.0, "con-duct"))
     print_table("otel-codomon run -- true", rows)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.collector import Collector
 from support.escapees import NamedPipe, is_alive, stubborn_telling
 from support.terminal import Terminal
 
 from otel_codomon import Kind, Outcome, cli, names
 from otel_codomon.cli import run_command
 from otel_codomon.journal.reader import JournalReader
+from otel_codomon.sources import cgroups
 
 if TYPE_CHECKING:
     from otel_codomon.values.execution import ExecutionRecord
@@ -395,6 +397,78 @@ def test_a_journal_that_cannot_be_written_leaves_the_command(
     done = otel_run("-q", "--", "echo", "out")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "out\n", "")
+
+
+needs_cgroup = pytest.mark.skipif(
+    (own := cgroups.create()) is None or not own.remove(),
+    reason="no cgroup can be made here: run the tests as root, or with a delegated cgroup",
+)
+
+
+@needs_cgroup
+def test_out_of_memory_is_told_when_the_kernel_says_so(journal: Path) -> None:
+    program = "block = b'x' * (300 * 1024 * 1024); print('got it')"
+
+    done = otel_run("--limit-memory", "64M", "--", sys.executable, "-c", program)
+
+    assert (done.returncode, done.stdout) == (137, "")
+    [execution] = recorded(journal)
+    assert execution.outcome is Outcome.OOM_KILLED
+    assert execution.usage.source == "cgroup"
+
+
+@needs_cgroup
+def test_the_totals_are_those_of_the_whole_tree(journal: Path) -> None:
+    burn = "import time\nwhile time.process_time() < 0.15: pass"
+    start = f"subprocess.run([sys.executable, '-c', {burn!r}])"
+    program = f"import subprocess, sys\nfor _ in range(2): {start}"
+
+    otel_run("--", sys.executable, "-c", program + f"\nb'x' * {50 * 1024 * 1024}")
+
+    [execution] = recorded(journal)
+    assert execution.usage.cpu_seconds is not None
+    assert 0.3 <= execution.usage.cpu_seconds < 3
+    assert execution.usage.peak_memory_bytes is not None
+    assert 50 * 1024**2 < execution.usage.peak_memory_bytes < 100 * 1024**2
+
+
+def test_a_command_that_lasts_has_a_curve(journal: Path) -> None:
+    # It ends when it was looked at often enough to have one: never by the clock.
+    program = (
+        "import os, sys, time\n"
+        "until = time.monotonic() + 30\n"
+        "os.getppid()\n"
+        "while time.monotonic() < until:\n"
+        "    names = [open(f'/proc/{os.getppid()}/task/{t}/comm').read() "
+        "for t in os.listdir(f'/proc/{os.getppid()}/task')]\n"
+        "    if len(names) > 1: break\n"
+        "else: sys.exit(9)\n"
+        "time.sleep(1.5)\n"
+    )
+
+    done = otel_run("-q", "--", sys.executable, "-c", program)
+
+    [execution] = recorded(journal)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert execution.usage.samples is None or execution.usage.samples >= 1
+
+
+def test_spans_of_short_and_long_commands_reach_a_collector(journal: Path) -> None:
+    with Collector() as collector:
+        env = {**os.environ, **collector.environment(), "OTEL_SERVICE_NAME": "shell"}
+        otel_run("-q", "--", "sh", "-c", "exit 3", env=env)
+        otel_run("-q", "--", "sleep", "1", env=env)
+        spans = collector.wait_for_spans(2)
+        points = collector.wait_for_points(1)
+
+    assert sorted(str(span.attributes[names.EXECUTION_OUTCOME]) for span in spans) == [
+        "error",
+        "success",
+    ]
+    assert {span.name for span in spans} == {"sh", "sleep"}
+    assert {span.resource["service.name"] for span in spans} == {"shell"}
+    assert points
+    assert journal.exists()
 
 
 # --- its cost -----------------------------------------------------------------

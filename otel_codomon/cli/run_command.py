@@ -13,6 +13,7 @@ from otel_codomon.cli.sizes import positive_number, positive_whole, size_bytes
 from otel_codomon.sandbox.foreground import Foreground
 from otel_codomon.sandbox.light_execution import Identity
 from otel_codomon.sandbox.supervisor import TreeLimits
+from otel_codomon.sources import cgroups
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otel_codomon.sandbox.foreground_execution import ForegroundExecution
+    from otel_codomon.sources.cgroups import Cgroup
     from otel_codomon.values.limits import Limits
     from otel_codomon.values.result import ExecutionResult
 
@@ -33,6 +35,8 @@ otel-codomon run --quiet --format json --output usage.json -- ./build.sh
 
 WRONG_USAGE = 2
 FAILURE = 1
+# Imports for looking take as long as a short command; who lasts longer has a curve.
+_LATER_SECONDS = 0.25
 TIMED_OUT = 124
 
 
@@ -146,26 +150,59 @@ def _places(program: bytes) -> list[bytes]:
 
 
 def _run(args: argparse.Namespace, start: Start) -> int:
+    cgroup = cgroups.create()
+    try:
+        return _run_in(cgroup, args, start)
+    finally:
+        if cgroup is not None:
+            cgroup.remove()  # a daemon keeps it; a later run clears it away
+
+
+def _run_in(cgroup: Cgroup | None, args: argparse.Namespace, start: Start) -> int:
     identity = Identity(os.environ.get("TRACEPARENT"))
     limits = _limits_of(args)
+    held = _held(cgroup, limits)
     env = _environment(identity, propagate=args.propagate)
     try:
-        foreground = Foreground(start.paths, start.argv, env, rlimits=_rlimits(limits))
+        foreground = Foreground(
+            start.paths,
+            start.argv,
+            env,
+            rlimits=_rlimits(held),
+            cgroups=() if cgroup is None else cgroup.procs,
+        )
     except OSError as error:
         return _tell_failure(args, start, identity, error)
     # The command runs. From here on there is time for imports.
     execution = _execution(args, start, identity, pid=foreground.tree.pid)
+    targets = (cgroup, foreground.tree.pid) if cgroup else (foreground.tree.pid,)
     foreground.wait(
         deadline=args.timeout and identity.started_ns / 1e9 + args.timeout,
         grace_seconds=args.grace,
-        limits=_tree_limits(limits),
+        limits=_tree_limits(held),
+        later=lambda: execution.look(targets, _set_up_gauges),
+        later_seconds=_LATER_SECONDS,
     )
     foreground.restore()
-    result = execution.end(foreground)
+    result = execution.end(foreground, cgroup)
     _summarise(args, result, execution.problem)
     if foreground.timed_out:
         return TIMED_OUT
     return FAILURE if result.exit_code is None else result.exit_code
+
+
+def _set_up_gauges() -> None:
+    """Have live gauges sent, where they are wanted; in a thread, while the command runs."""
+    import logging  # noqa: PLC0415 - as all of this, for a command that lasts
+
+    from otel_codomon.journal.light import is_delivery_wanted  # noqa: PLC0415
+
+    # The terminal is the command's: what OpenTelemetry has to say is not for it.
+    logging.getLogger().addHandler(logging.NullHandler())
+    if is_delivery_wanted():
+        from otel_codomon.configuration import configure  # noqa: PLC0415
+
+        configure()
 
 
 def _environment(identity: Identity, *, propagate: str) -> dict[bytes, bytes]:
@@ -200,6 +237,15 @@ def _limits_of(args: argparse.Namespace) -> Limits | None:
     from otel_codomon.values.limits import Limits  # noqa: PLC0415 - 15 ms, only for who limits
 
     return Limits(**given)
+
+
+def _held(cgroup: Cgroup | None, limits: Limits | None) -> Limits | None:
+    """*limits* without those that the kernel holds on the whole cgroup."""
+    if cgroup is None or limits is None or not cgroup.limit(memory_bytes=limits.memory_bytes):
+        return limits
+    from dataclasses import replace  # noqa: PLC0415 - loaded with `Limits`
+
+    return replace(limits, memory_bytes=None)
 
 
 def _rlimits(limits: Limits | None) -> list[tuple[int, tuple[int, int]]]:

@@ -19,6 +19,7 @@ from otel_codomon.sandbox.supervisor import (
     Tree,
     adopt_orphans,
     apply_limits,
+    join_cgroups,
     limit_reached,
     signal,
     spawn,
@@ -68,8 +69,9 @@ class Foreground:
         env: dict[bytes, bytes],
         *,
         rlimits: Sequence[tuple[int, tuple[int, int]]] = (),
+        cgroups: Sequence[str] = (),
     ) -> None:
-        """Start the command.
+        """Start the command, in the cgroups if the kernel lets it.
 
         Raises:
             OSError: It cannot be started.
@@ -87,6 +89,7 @@ class Foreground:
             signal.signal(signal.SIGCHLD, on_child)
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             apply_limits(rlimits)
+            _try_to_join(cgroups)
 
         try:
             earlier = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -156,6 +159,14 @@ class Foreground:
         if reached is not None and self.tree.status is None:
             self.limit = reached
             self.tree.kill()
+
+
+def _try_to_join(files: Sequence[str]) -> None:
+    """Join cgroups; where that is refused the command runs without, and they stay at zero."""
+    try:
+        join_cgroups(files)
+    except OSError:
+        return
 
 
 def _sum(earlier: Iterable[float], copied: Iterable[float]) -> tuple[float, ...]:

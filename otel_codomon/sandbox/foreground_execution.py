@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import resource
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from otel_codomon import names
@@ -16,14 +16,18 @@ from otel_codomon.sandbox.light_execution import LightExecution
 from otel_codomon.values.cleaning import clean_name, clean_text
 from otel_codomon.values.execution import Kind, Labels, Outcome, SandboxType
 from otel_codomon.values.limits import Limits
+from otel_codomon.values.peak import without_cache
 from otel_codomon.values.result import ExecutionResult
+from otel_codomon.values.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from otel_codomon.sandbox.foreground import Foreground
+    from otel_codomon.sandbox.foreground_live import LiveLook
     from otel_codomon.sandbox.light_execution import Identity
-    from otel_codomon.values.usage import Usage
+    from otel_codomon.sources.cgroup_files import CgroupTotals
+    from otel_codomon.sources.cgroups import Cgroup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,19 +78,34 @@ class ForegroundExecution:
         self._said = said
         self._pid = pid
         self._told = LightExecution(identity, said.labels(), said.attributes(pid))
+        self._live: LiveLook | None = None
 
     @property
     def problem(self) -> str | None:
         """Why it is not in the journal; None when it is."""
         return self._told.problem
 
-    def end(self, foreground: Foreground, usage: Usage | None = None) -> ExecutionResult:
+    def look(self, targets: tuple[object, ...], set_up: Callable[[], None]) -> None:
+        """Look at it from now on, in a thread: see `LiveLook`."""
+        from otel_codomon.sandbox.foreground_live import LiveLook  # noqa: PLC0415 - if it lasts
+
+        self._live = LiveLook(
+            self._said.labels(),
+            self._said.limits or Limits(),
+            execution_id=self._told.identity.execution_id,
+            targets=targets,
+            set_up=set_up,
+        )
+
+    def end(self, foreground: Foreground, cgroup: Cgroup | None) -> ExecutionResult:
         """Tell how the command ended.
 
         Args:
             foreground: The command, which has ended.
-            usage: What was seen of it while it ran; None when nobody looked.
+            cgroup: Its own; None without one.
         """
+        seen = None if self._live is None else self._live.finish()
+        totals = None if cgroup is None else cgroup.totals()
         limit = None if foreground.limit is None else LimitSeen(*foreground.limit)
         ending = Ending(
             pid=foreground.tree.pid,
@@ -94,16 +113,17 @@ class ForegroundExecution:
             rusage=since(foreground.before, tuple(resource.getrusage(resource.RUSAGE_CHILDREN))),
             timed_out=foreground.timed_out,
             limit=limit,
+            oom_kills=0 if totals is None else totals.oom_kills or 0,
         )
+        usage = with_cgroup(with_looks(usage_of(ending.rusage), seen), totals)
         return self._finish(ending, usage)
 
     def fail(self, error: OSError) -> ExecutionResult:
         """Tell that the command could not be started."""
-        return self._finish(Ending(failure=error.errno), None)
+        return self._finish(Ending(failure=error.errno), Usage())
 
-    def _finish(self, ending: Ending, usage: Usage | None) -> ExecutionResult:
+    def _finish(self, ending: Ending, usage: Usage) -> ExecutionResult:
         verdict, limit = judge(ending, self._said.limits or Limits())
-        usage = usage or usage_of(ending.rusage)
         identity = self._told.identity
         events = [] if limit is None else [self._limit_event(limit)]
         seconds = self._told.end(verdict, usage.attributes(), events)
@@ -132,3 +152,49 @@ class ForegroundExecution:
             "unix_ns": time.time_ns(),
             "attributes": known,
         }
+
+
+# --- the totals, from whoever knows best ----------------------------------------
+
+
+def with_looks(usage: Usage, seen: Usage | None) -> Usage:
+    """*usage*, which the kernel told at the end, with what only looks can tell."""
+    if seen is None:
+        return usage
+    return replace(
+        usage,
+        peak_memory_bytes=_largest(usage.peak_memory_bytes, seen.peak_memory_bytes),
+        peak_memory_upper_bytes=seen.peak_memory_upper_bytes,
+        disk_read_bytes=seen.disk_read_bytes,
+        disk_write_bytes=seen.disk_write_bytes,
+        processes=seen.processes,
+        samples=seen.samples,
+        curve=seen.curve,
+    )
+
+
+def with_cgroup(usage: Usage, totals: CgroupTotals | None) -> Usage:
+    """*usage* with what the kernel has counted of everything in the command's own cgroup."""
+    if totals is None or not totals.cpu_ns:  # the command was not let in
+        return usage
+    peak = without_cache(totals.peak_memory_bytes, totals.cache_bytes)
+    return replace(
+        usage,
+        source="cgroup",
+        cpu_seconds=totals.cpu_ns / 1e9,
+        # How it splits into user and system is left as wait4 told it: of a cgroup
+        # of version 1 it is counted in ticks, and 0 for what is short.
+        cpu_throttled_seconds=_seconds(totals.throttled_ns),
+        peak_memory_bytes=_largest(peak.bytes, None if peak.bytes else usage.peak_memory_bytes),
+        peak_memory_upper_bytes=peak.upper_bytes if peak.bytes else usage.peak_memory_upper_bytes,
+        disk_read_bytes=_largest(usage.disk_read_bytes, totals.read_bytes),
+        disk_write_bytes=_largest(usage.disk_write_bytes, totals.write_bytes),
+    )
+
+
+def _largest(one: int | None, other: int | None) -> int | None:
+    return max((number for number in (one, other) if number is not None), default=None)
+
+
+def _seconds(nanoseconds: int | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / 1e9

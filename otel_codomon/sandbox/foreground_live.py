@@ -1,0 +1,88 @@
+"""Look at a command in our place while it runs: its curve, and live gauges.
+
+All of it in a thread that is started when the command has run for a while, so
+that a short one pays for none of the imports.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_codomon.executions.running import Execution
+    from otel_codomon.values.execution import Labels
+    from otel_codomon.values.limits import Limits
+    from otel_codomon.values.usage import Usage
+
+# A command that ends while the imports are under way does not wait for them.
+_PATIENCE_SECONDS: Final = 0.1
+
+
+class LiveLook:
+    """Looks at one command in a thread of its own.
+
+    Args:
+        labels: What its metrics are summed by.
+        limits: What it may use.
+        execution_id: Identifies it.
+        targets: What to look at: its pid, its cgroup.
+        set_up: Makes the providers that live gauges go to.
+    """
+
+    def __init__(
+        self,
+        labels: Labels,
+        limits: Limits,
+        *,
+        execution_id: str,
+        targets: tuple[object, ...],
+        set_up: Callable[[], None],
+    ) -> None:
+        self._labels = labels
+        self._limits = limits
+        self._execution_id = execution_id
+        self._targets = targets
+        self._set_up = set_up
+        self._execution: Execution | None = None
+        self._ready = threading.Event()
+        threading.Thread(target=self._begin, name="otel_codomon-look", daemon=True).start()
+
+    def _begin(self) -> None:
+        try:
+            self._set_up()
+            self._execution = self._watched()
+        except Exception:  # noqa: BLE001 - whatever is wrong, the command goes on unseen
+            self._execution = None
+        self._ready.set()
+
+    def _watched(self) -> Execution:
+        """An execution for the gauges to find; its span and totals are told by the journal."""
+        from opentelemetry.metrics import NoOpMeterProvider  # noqa: PLC0415 - while it runs
+        from opentelemetry.trace import NoOpTracerProvider  # noqa: PLC0415
+
+        from otel_codomon.emit.telemetry import Telemetry  # noqa: PLC0415
+        from otel_codomon.executions.engine import active_telemetry  # noqa: PLC0415
+        from otel_codomon.executions.running import Execution  # noqa: PLC0415
+
+        active_telemetry()  # has the gauges registered
+        execution = Execution(
+            Telemetry(NoOpTracerProvider(), NoOpMeterProvider()),
+            self._labels,
+            {},
+            limits=self._limits,
+            thread=False,
+            execution_id=self._execution_id,
+        )
+        for target in self._targets:
+            execution.attach(target)
+        return execution
+
+    def finish(self) -> Usage | None:
+        """Stop looking; what was seen, None when nothing was."""
+        if not self._ready.wait(_PATIENCE_SECONDS) or self._execution is None:
+            return None
+        self._execution.succeed()
+        return self._execution.usage
