@@ -22,9 +22,10 @@ $(VENV)/.runtime: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime
+# In one go, not on top of .runtime: what all of it agrees on may be older.
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable . --group dev
-	@touch $@
+	@touch $(VENV)/.runtime $@
 
 $(VENV)/.bench: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --editable . --group dev --group bench

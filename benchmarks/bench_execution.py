@@ -17,10 +17,9 @@ from otel_codomon import execution
 from otel_codomon.executions import engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.util.types import AnyValue
 
 _MICRO = 1e6
 _MILLI = 1e3
@@ -47,7 +46,7 @@ def _noop() -> None:
 def _sdk_span(tracers: TracerProvider, meters: MeterProvider) -> Callable[[], None]:
     tracer = tracers.get_tracer("peer")
     histogram = meters.get_meter("peer").create_histogram("peer.duration", "s")
-    attributes: dict[str, AnyValue] = {"a": "text", "b": "text", "c": 1, "d": 2.0, "e": True}
+    attributes: Mapping[str, str | float] = {"a": "text", "b": "text", "c": 1, "d": 2.0, "e": True}
     labels = {"a": "text", "b": "text", "c": "text"}
 
     def call() -> None:
