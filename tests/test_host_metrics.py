@@ -111,11 +111,16 @@ KINDS = {
 }
 
 
+# In the conventions of 1.44, which the installed package may be older than.
+YOUNG = {
+    "system.process.limit": ("up_down_counter", "{thread}"),
+    "process.memory.utilization": ("gauge", "1"),
+}
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.metric.name)
 def test_a_metric_has_the_name_unit_and_instrument_of_the_conventions(row: Row) -> None:
-    known = conventions()
-    if row.metric.name not in known:
-        pytest.skip("the installed opentelemetry-semantic-conventions are older than 1.44")
+    known = {**YOUNG, **conventions()}
 
     assert known[row.metric.name] == (KINDS[row.metric.instrument], row.metric.unit)
 
