@@ -36,12 +36,15 @@ class Answer:
             answer's body.
         delay_seconds: How long the collector asks to wait; None if it does not.
         rejected: Spans or points it says it did not keep, of a request it took.
+        is_answer: Whether the collector said anything; if not, it may have taken
+            the request all the same.
     """
 
     verdict: Verdict
     reason: str = ""
     delay_seconds: float | None = None
     rejected: int = 0
+    is_answer: bool = True
 
 
 _HTTP: Final = {

@@ -24,7 +24,7 @@ _COURAGE: Final = 8
 """How many records in a row may be doubted before a collector that takes
 nothing is left in peace for a while."""
 
-_MIN_LIMIT: Final = 64 * 1024
+_MIN_LIMIT: Final = 32 * 1024
 """Batches do not get smaller than this by learning from refusals, bytes."""
 
 
@@ -76,6 +76,7 @@ class Courier:
     timeout_seconds: Callable[[], float]
     tally: Tally = field(default_factory=Tally)
     max_batch_bytes: int = MAX_BATCH_BYTES
+    _ceiling: int = MAX_BATCH_BYTES
     _doubts: int = 0
     _courage: int = _COURAGE
     _doubted: list[tuple[Item, Answer]] = field(default_factory=list)
@@ -102,6 +103,7 @@ class Courier:
         answer = self.transport.send(b"".join(payloads), timeout_seconds=self.timeout_seconds())
         if answer.verdict is Verdict.DELIVERED:
             self._count(answer, len(payloads))
+            self._grow()
             self._settle_doubts()
             self._finish(items)
             return None
@@ -110,6 +112,8 @@ class Courier:
             if self._doubts <= _PATIENCE:
                 return answer
         elif answer.verdict is not Verdict.REFUSED:
+            if not answer.is_answer:
+                self._shrink()
             return answer
         return self._look_closer(items, answer)
 
@@ -136,7 +140,15 @@ class Courier:
         """Make the next batches smaller where this one was too large."""
         if answer.reason == "HTTP 413":
             size = sum(len(item.payload or b"") for item in items)
-            self.max_batch_bytes = max(_MIN_LIMIT, min(self.max_batch_bytes, size // 2))
+            self._ceiling = max(_MIN_LIMIT, min(self._ceiling, size // 2))
+            self.max_batch_bytes = min(self.max_batch_bytes, self._ceiling)
+
+    def _shrink(self) -> None:
+        """No answer came, so the batch may have been taken: what is sent twice should be small."""
+        self.max_batch_bytes = max(_MIN_LIMIT, self.max_batch_bytes // 8)
+
+    def _grow(self) -> None:
+        self.max_batch_bytes = min(self._ceiling, self.max_batch_bytes * 2)
 
     def _give_up(self, items: list[Item], answer: Answer) -> Answer | None:
         """One record, or part of one, that is not taken."""

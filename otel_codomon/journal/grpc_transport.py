@@ -123,6 +123,8 @@ def _refusal(error: Any) -> Answer:  # noqa: ANN401 - an RpcError that is also a
         verdict=grpc_verdict(code, has_retry_info=delay_seconds is not None),
         reason=f"gRPC {code}",
         delay_seconds=delay_seconds,
+        # gRPC says UNAVAILABLE and DEADLINE_EXCEEDED itself where nobody does.
+        is_answer=code not in ("UNAVAILABLE", "DEADLINE_EXCEEDED"),
     )
 
 

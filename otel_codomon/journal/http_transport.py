@@ -244,7 +244,7 @@ def _proxy(url: str, host: str) -> tuple[str, int] | None:
 def _no_answer(error: Exception) -> Answer:
     if isinstance(error, ssl.SSLCertVerificationError):
         return Answer(verdict=Verdict.PARKED, reason=f"TLS: {error.verify_message}")
-    return Answer(verdict=Verdict.RETRY, reason=type(error).__name__)
+    return Answer(verdict=Verdict.RETRY, reason=type(error).__name__, is_answer=False)
 
 
 def rejected_items(signal: str, body: bytes) -> int:

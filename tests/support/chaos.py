@@ -21,18 +21,20 @@ if TYPE_CHECKING:
 
 WORKLOAD: Final = Path(__file__).with_name("workload.py")
 
-FAULTS: Final = (
-    Fault(status=503),
-    Fault(status=503, retry_after="1"),
-    Fault(status=500),
-    Fault(status=429, retry_after="0"),
-    Fault(delay_seconds=0.5),
-    Fault(reset="before"),
-    Fault(reset="in"),
-    Fault(reset="after"),
-    Fault(status=302, headers={"Location": "/elsewhere"}),
-    Fault(body="<html>", content_type="text/html", keep=False),
-)
+# Each with its weight. An answer that is lost on the way makes a copy of every
+# span in its request, whoever sends it: it is the rarest, as it is outside.
+FAULTS: Final = {
+    Fault(status=503): 6,
+    Fault(status=503, retry_after="1"): 2,
+    Fault(status=500): 3,
+    Fault(status=429, retry_after="0"): 3,
+    Fault(delay_seconds=0.5): 6,
+    Fault(reset="before"): 3,
+    Fault(reset="in"): 1,
+    Fault(reset="after"): 1,
+    Fault(status=302): 2,
+    Fault(body="<html>", content_type="text/html", keep=False): 2,
+}
 
 
 @dataclass
@@ -102,7 +104,8 @@ class Chaos:
                 time.sleep(chance.uniform(0.1, 1.0))  # how long it is away
                 self.collector.up()
             else:
-                self.collector.answer(chance.choice(FAULTS))
+                (fault,) = chance.choices(list(FAULTS), list(FAULTS.values()))
+                self.collector.answer(fault)
             time.sleep(chance.uniform(0.1, 0.5))  # how often there is trouble
 
     def _heal(self) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from otel_codomon.values.execution import ExecutionRecord
 
 _TESTS = str(Path(__file__).parents[1])
+_ROOT = str(Path(__file__).parents[2])  # what is tested is what lies beside the tests
 # Only guards against a hang.
 PATIENCE_SECONDS = 120
 
@@ -46,7 +47,7 @@ class Program:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
         return {
             **clean,
-            "PYTHONPATH": _TESTS,
+            "PYTHONPATH": f"{_TESTS}{os.pathsep}{_ROOT}",
             "OTEL_PYTHON_CODOMON_JOURNAL": self.journal,
             "OTEL_SERVICE_NAME": "program",
             **self.environ,
