@@ -41,30 +41,34 @@ PROGRAM = "otel-codomon"
 # Name of each command: the module it is in, and one line of help, which is here
 # as well as in the module so that `--help` imports none of them.
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "journal": (
-        "otel_codomon.cli.journal",
-        "say what waits in the journal, ship it now, or throw it away",
-    ),
+    "run": ("otel_codomon.cli.run_command", "run a command as one execution"),
+    "demo": ("otel_codomon.cli.demo", "run real programs and show what was seen of them"),
     "list": (
         "otel_codomon.cli.list_executions",
         "list the executions of this machine, running and finished",
     ),
     "show": ("otel_codomon.cli.show", "show one execution, with its curve"),
-    "run": ("otel_codomon.cli.run_command", "run a command as one execution"),
-    "demo": ("otel_codomon.cli.demo", "run real programs and show what was seen of them"),
-    "cache-info": (
-        "otel_codomon.cli.cache_info",
-        "show the caches of the running processes, or empty them",
-    ),
-    "doctor": ("otel_codomon.cli.doctor", "say what works here and what does not"),
-    "mcp": ("otel_codomon.cli.mcp", "serve the operations to an agent, as MCP tools on stdio"),
     "monitor-stats": (
         "otel_codomon.cli.monitor_stats",
         "show live statistics of the host and of running executions",
     ),
+    "cache-info": (
+        "otel_codomon.cli.cache_info",
+        "show the caches of the running processes, or empty them",
+    ),
     "report": (
         "otel_codomon.cli.report",
         "say what ran, how it ended, and what is wrong with it",
+    ),
+    "doctor": ("otel_codomon.cli.doctor", "say what works here and what does not"),
+    "journal": (
+        "otel_codomon.cli.journal",
+        "say what waits in the journal, ship it now, or throw it away",
+    ),
+    "mcp": ("otel_codomon.cli.mcp", "serve the operations to an agent, as MCP tools on stdio"),
+    "completion": (
+        "otel_codomon.cli.completion",
+        "print a script with which a shell completes the commands",
     ),
 }
 
@@ -121,7 +125,7 @@ def _run_command(arguments: list[str]) -> int:
 
 def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
     """The parser of the command called *name*, with everything it takes."""
-    parser = _parser(f"{PROGRAM} {name}", command.HELP, getattr(command, "EXAMPLES", ""))
+    parser = _parser(f"{PROGRAM} {name}", command.HELP, command.EXAMPLES)
     command.add_arguments(parser)
     return parser
 

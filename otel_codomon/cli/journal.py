@@ -34,7 +34,7 @@ otel-codomon journal purge --yes
 
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     """What to do, with which journal, for how long."""
-    parser.add_argument("action", choices=_ACTIONS, help="what to do (purge asks for --yes)")
+    parser.add_argument("action", choices=tuple(_ACTIONS), help="what to do (purge asks for --yes)")
     options.add_journal(parser)
     parser.add_argument(
         "--timeout",

@@ -1,0 +1,143 @@
+"""Write docs/commands.md from the parsers of the commands.
+
+python -m tools.commands_page
+
+Not from `--help`: its form differs between versions of Python.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.cli import COMMANDS, PROGRAM
+from otel_codomon.cli.every_command import parsers
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+PAGE: Final = Path(__file__).parent.parent / "docs" / "commands.md"
+
+_HEAD: Final = f"""\
+# Commands
+
+Made from the commands themselves by `python -m tools.commands_page`.
+
+`{PROGRAM} COMMAND --help` says the same in the terminal; `python -m otel_codomon` is the same
+program.
+
+Data goes to standard output, everything else to standard error. Text is drawn on a terminal and
+plain elsewhere; `NO_COLOR` takes the colours out. The exit code is 0 when all went well, 1 for
+a failure that the message explains, 2 for wrong usage, and what a command says of its own
+below. `run` has the exit code of what it ran.
+
+Everything is read from the journal on this machine (`OTEL_PYTHON_CODOMON_JOURNAL`, or
+`$XDG_STATE_HOME/otel-codomon`); no collector is needed. What of it is damaged is left out and
+counted.
+
+The JSON of every command is described by a schema in [`docs/schemas`](schemas).
+"""
+
+# What a page says of a command beyond its options.
+_MORE: Final = {
+    "monitor-stats": """\
+What an execution uses is read from the tree of its processes. Executions inside one process
+cannot be told apart from outside: they show the usage of that process, and how many share it.
+
+On a terminal the figures are refreshed in place, with curves and trends (Theil and Sen's slope,
+where Kendall's test finds one). Elsewhere each look is one JSON object on a line. With
+`--since` there is first a look without rates, then an object with `history`: what executions
+used over that time in 60 steps.
+
+Exit code 3: a threshold was reached.""",
+    "report": """\
+Regressions are found against the period before, of equal length: the Mann-Whitney test for
+durations, CPU time and memory, Fisher's exact test for failures; a finding needs a probability
+below 0.001, a median that is a fifth larger, and the later one larger in two pairs of three. A
+recommended memory limit is half as much again as 99 in 100 executions use; a timeout is three
+times what they take.
+
+The page of `--html` is one file that fetches nothing and in which only its own script may run.
+Arrow keys move through its waterfall, Enter opens an execution, + and - zoom.""",
+    "cache-info": """\
+A process reports its caches when it has called `observe_cache`, `observe_module` or
+`observe_all`. It empties them for others only if it was started with
+`OTEL_PYTHON_CODOMON_CONTROL=clear`, at its next collection.""",
+    "doctor": """\
+An endpoint is tried with a real export of each signal that has nothing in it. Exit code 1:
+something does not work.""",
+    "mcp": """\
+Needs `pip install 'otel-codomon[mcp]'`. Tools: `list_executions`, `show_execution`, `report`,
+`stats`, `cache_info`, `doctor`; `run` with `--allow-run`, `clear_caches` with `--allow-clear`.
+Resources: `codomon://executions/recent` and `codomon://executions/{execution_id}`.""",
+    "completion": "Needs `pip install 'otel-codomon[completion]'`.",
+}
+
+
+def render() -> str:
+    """The page."""
+    index = "\n".join(f"- [`{name}`](#{name}): {line}" for name, (_, line) in COMMANDS.items())
+    parts = [_HEAD, index, ""]
+    for name, parser in parsers():
+        parts += _command(name, parser)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _command(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield f"## {name}\n"
+    yield f"{parser.description}\n"
+    yield f"    {_usage(name, parser)}\n"
+    if name in _MORE:
+        yield _MORE[name] + "\n"
+    actions = [action for action in parser._actions if action.dest != "help"]  # noqa: SLF001 - argparse shows them nowhere else
+    if actions:
+        yield "| | |\n|---|---|"
+        yield from (f"| {_names(action)} | {_help(action)} |" for action in actions)
+        yield ""
+    examples = getattr(import_module(COMMANDS[name][0]), "EXAMPLES", "").strip()
+    yield f"```sh\n{examples}\n```\n"
+
+
+def _usage(name: str, parser: argparse.ArgumentParser) -> str:
+    if parser.usage is not None:
+        return parser.usage.replace("%(prog)s", f"{PROGRAM} {name}")
+    places = [_place(a) for a in parser._actions if not a.option_strings]  # noqa: SLF001 - as above
+    return " ".join([PROGRAM, name, "[options]", *places])
+
+
+def _place(action: argparse.Action) -> str:
+    shown = _value(action)
+    return f"[{shown}]" if action.nargs in ("?", "*") else shown
+
+
+def _value(action: argparse.Action) -> str:
+    if action.choices is not None:
+        return "|".join(map(str, action.choices))
+    return str(action.metavar or action.dest.upper())
+
+
+def _names(action: argparse.Action) -> str:
+    if not action.option_strings:
+        return f"`{_value(action)}`".replace("|", "\\|")
+    takes = "" if action.nargs == 0 else f" {_value(action)}"
+    takes = f" [{takes.strip()}]" if action.nargs == "?" else takes
+    shown = ", ".join(f"`{option}{takes}`" for option in action.option_strings)
+    return shown.replace("|", "\\|")
+
+
+def _help(action: argparse.Action) -> str:
+    text = (action.help or "").replace("%%", "%")
+    default = action.default
+    if "%(default)s" in text:
+        text = text.replace(
+            "%(default)s", f"{default:g}" if isinstance(default, float) else str(default)
+        )
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")
+    sys.stdout.write(f"{PAGE.name} written\n")
