@@ -112,11 +112,12 @@ class PsutilTree:
 
     def kill(self) -> bool:
         """End every member; whether there was one."""
-        members = list(self._members())
-        for process in reversed(members):
+        ended = 0
+        for process in reversed(list(self._members())):
             with contextlib.suppress(psutil.Error, OSError):  # gone meanwhile
                 process.kill()
-        return bool(members)
+                ended += 1
+        return ended > 0
 
     def close(self) -> None:
         """Forget the members."""

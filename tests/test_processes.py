@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from hypothesis import given, strategies as st
+from support.held import HOLD_MEMORY, started
+
+from otel_codomon.sources import processes
+from otel_codomon.sources.available import available_cores, available_memory_bytes
+from otel_codomon.sources.process_tree import ProcessTree
+from otel_codomon.sources.processes import OpenFiles, Stat, parse_stat
+from otel_codomon.sources.psutil_tree import PsutilTree
+
+if TYPE_CHECKING:
+    from otel_codomon.sources.process_tree import Member
+
+MIB = 1024 * 1024
+counts = st.integers(0, 2**40)
+Trees = pytest.mark.parametrize("kind", [ProcessTree, PsutilTree])
+
+
+@given(
+    name=st.binary(max_size=15),
+    faults=st.tuples(counts, counts),
+    ticks=st.tuples(counts, counts, counts, counts),
+    rest=st.tuples(counts, counts, counts),
+)
+def test_whatever_its_name_the_figures_are_found(
+    name: bytes,
+    faults: tuple[int, int],
+    ticks: tuple[int, int, int, int],
+    rest: tuple[int, int, int],
+) -> None:
+    threads, start, pages = rest
+    words = ["S", 7, 0, 0, 0, -1, 0, faults[0], 0, faults[1], 0, *ticks]
+    words += [20, 0, threads, 0, start, 0, pages, 0, 0]
+    text = b"42 (" + name + b") " + " ".join(map(str, words)).encode() + b"\n"
+
+    assert parse_stat(text) == Stat(
+        b"S",
+        7,
+        sum(faults),
+        sum(ticks[:2]) * processes.TICK_NS,
+        sum(ticks[2:]) * processes.TICK_NS,
+        threads,
+        start,
+        pages * processes.PAGE_BYTES,
+    )
+
+
+def test_a_kept_file_is_bound_to_the_process_and_not_to_its_number() -> None:
+    files = OpenFiles()
+    with subprocess.Popen(("sleep", "60")) as child:
+        text, kept = files.read(f"/proc/{child.pid}/stat", None)
+        child.kill()
+    gone, still_kept = files.read(f"/proc/{child.pid}/stat", kept)
+    files.close(still_kept)
+
+    assert text is not None
+    assert kept is not None
+    assert gone is None
+
+
+def test_beyond_their_bound_files_are_read_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_most_open", lambda: 1)
+    files = OpenFiles()
+    before = psutil.Process().num_fds()
+
+    read = [files.read("/proc/self/stat", None) for _ in range(5)]
+
+    assert all(text for text, _ in read)
+    assert psutil.Process().num_fds() == before + 1
+    for _, kept in read:
+        files.close(kept)
+    assert psutil.Process().num_fds() == before
+
+
+@Trees
+def test_a_tree_is_what_psutil_sees(kind: type[ProcessTree | PsutilTree]) -> None:
+    tree = kind()
+    with started(HOLD_MEMORY, 32) as child:
+        assert tree.add(child.pid)
+        reading = tree.look()
+        truth = psutil.Process(child.pid).memory_info().rss
+    tree.look()
+
+    assert reading is not None
+    assert (reading.processes, reading.threads) == (1, 1)
+    assert reading.memory_bytes == pytest.approx(truth, rel=0.01)
+    assert tree.look() is None
+    assert tree.seen == 1
+    assert (tree.largest_peak_bytes or 0) >= 32 * MIB
+    tree.close()
+
+
+@Trees
+def test_a_tree_is_ended_to_its_last_member(kind: type[ProcessTree | PsutilTree]) -> None:
+    tree = kind()
+    script = "sleep 60 & setsid sleep 60 & echo; wait"
+    with subprocess.Popen(("sh", "-c", script), stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        tree.add(child.pid)
+        tree.look()
+
+        assert tree.kill()
+
+        assert child.stdout.read() == b""  # nobody holds the pipe open any more
+    assert not tree.kill()
+    tree.close()
+
+
+@Trees
+@pytest.mark.parametrize("pid", [os.getpid(), os.getppid(), 1, 2**22 + 1])
+def test_ourselves_those_above_us_and_nobody_are_no_tree(
+    kind: type[ProcessTree | PsutilTree], pid: int
+) -> None:
+    assert not kind().add(pid)
+
+
+def test_a_number_that_went_to_another_process_is_not_the_member_any_more() -> None:
+    tree = ProcessTree()
+    with subprocess.Popen(("sleep", "60")) as child:
+        tree.add(child.pid)
+        member: Member = tree._members[child.pid]
+        member.stat = member.stat._replace(start_ticks=member.stat.start_ticks - 1)
+        member._stat_text = None
+
+        assert tree.look() is None
+        assert not tree.kill()
+        assert child.poll() is None  # and nobody else's process is ended for it
+        child.kill()
+
+
+def test_what_is_available_is_no_more_than_the_machine() -> None:
+    assert 0 < (available_memory_bytes() or 0) <= psutil.virtual_memory().total
+    assert 0 < (available_cores() or 0) <= (os.cpu_count() or 1)
