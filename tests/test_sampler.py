@@ -206,7 +206,7 @@ def test_a_look_that_breaks_is_told_and_the_other_executions_are_looked_at(
 ) -> None:
     class Broken:
         due = 0.0
-        age_seconds = 0.0
+        started = 0.0
 
         def look(self) -> None:
             raise RuntimeError("broken on purpose")

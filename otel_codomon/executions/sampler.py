@@ -117,7 +117,7 @@ class Sampler:
                 watch.look()
             except Exception:  # noqa: BLE001 - any failure of ours; the next may do better
                 tell_once("look at an execution")
-            watch.due = time.monotonic() + self._step(watch.age_seconds)
+            watch.due = begin + self._step(begin - watch.started)
         if watches and self.told is not None:
             self.told(time.monotonic() - begin)
 

@@ -54,6 +54,7 @@ class Watch:
     Attributes:
         labels: What the metrics of the execution are summed by.
         latest: The latest sample; None before the first.
+        started: When it started, monotonic clock, seconds.
         due: When the next look is due, monotonic clock, seconds.
         limits: What it may use; None for no limit of ours.
     """
@@ -79,6 +80,7 @@ class Watch:
         "labels",
         "latest",
         "limits",
+        "started",
     )
 
     def __init__(
@@ -94,7 +96,8 @@ class Watch:
         self.labels = labels
         self.limits = limits
         self.latest: Sample | None = None
-        self.due = started_ns / 1e9 + _FIRST_LOOK_SECONDS
+        self.started = started_ns / 1e9
+        self.due = self.started + _FIRST_LOOK_SECONDS
         self._started_ns = started_ns
         self._in_process = labels.kind in _IN_THIS_PROCESS
         self._thread_id = get_ident()
@@ -232,7 +235,9 @@ class Watch:
     def _read(self) -> Reading | None:
         """The trees and cgroups, and the thread's own CPU time on top."""
         attached = None if self._attached is None else self._attached.look()
-        own_ns = self._own_cpu_ns() if self._in_process else None
+        if not self._in_process:
+            return attached
+        own_ns = self._own_cpu_ns()
         if own_ns is None:
             return attached
         if attached is not None:
