@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from support.backends import attributes
 from support.deltas import one_command
 from support.programs import wait_for
+from support.sample import SERVICE, settings
 from support.spans import post
 from support.stack import LocalStack
+
+from otel_codomon import names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,3 +106,39 @@ def growth(stack: LocalStack, service: str) -> float:
             total += now - before if now >= before else now
             before = now
     return total
+
+
+def test_a_thousand_real_commands_make_no_more_series_than_a_hundred(tmp_path: Path) -> None:
+    with LocalStack(tmp_path) as stack:
+        told = settings(stack, tmp_path)
+        mine = f'{{job="{SERVICE}"}}'
+
+        def command(_number: int) -> None:
+            subprocess.run(
+                [sys.executable, "-m", "otel_codomon", "run", "--", "true"],
+                env=told,
+                capture_output=True,
+                check=True,
+            )
+
+        def counted(commands: int) -> None:
+            wait_for(
+                lambda: stack.prometheus.value(f"sum({COUNT}{mine})") == commands,
+                what=f"{commands} commands counted",
+            )
+
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(command, range(100)))
+            counted(100)
+            few = len(stack.prometheus.series(mine))
+            list(threads.map(command, range(900)))
+        counted(1000)
+
+        # Nothing but a bucket or a recorded ratio that had no value before.
+        assert len(stack.prometheus.series(f"{COUNT}{mine}")) == 1
+        assert len(stack.prometheus.series(mine)) == few
+        assert growth(stack, SERVICE) == 1000
+        increase = stack.prometheus.value(f"sum(increase({COUNT}{mine}[10m]))")
+        assert increase == pytest.approx(1000, rel=0.1)
+        ids = {attributes(span)[names.EXECUTION_ID] for span in stack.jaeger.spans(SERVICE)}
+        assert len(ids) == 1000

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from otel_codomon import names
+from tools.dashboards.prometheus_names import label_of, name_of, type_of
 from tools.dashboards.tables import Dashboard, Panel, Query, Row, Shape, Variable
 
-_OF = 'job=~"$job", host_name=~"$host"'
+if TYPE_CHECKING:
+    from otel_codomon.names import Metric
+
+_OF = 'job=~"$job", instance=~"$instance"'
 _RATE = "[$__rate_interval]"
 
 
-def _sum(title: str, description: str, metric: str, by: str, unit: str) -> Panel:
-    """A level, by the values of one label."""
+def _panel(
+    title: str,
+    metric: Metric,
+    by: str,
+    *,
+    unit: str,
+    shape: Shape = Shape.LINES,
+    empty_when: str | None = None,
+) -> Panel:
+    """A metric of the table by one of its attributes: a counter's rate, a gauge's level."""
+    level = f"{name_of(metric)}{{{_OF}}}"
+    series = f"rate({level}{_RATE})" if type_of(metric) == "counter" else level
+    label = label_of(by)
     return Panel(
         title=title,
-        description=description,
-        queries=(Query(f"sum by ({by}) ({metric}{{{_OF}}})", f"{{{{{by}}}}}"),),
+        description=metric.description,
+        queries=(Query(f"sum by ({label}) ({series})", f"{{{{{label}}}}}", empty_when=empty_when),),
         unit=unit,
-        shape=Shape.STACK,
-    )
-
-
-def _rate(title: str, description: str, metric: str, by: str, unit: str) -> Panel:
-    """A counter's rate, by the values of one label."""
-    return Panel(
-        title=title,
-        description=description,
-        queries=(Query(f"sum by ({by}) (rate({metric}{{{_OF}}}{_RATE}))", f"{{{{{by}}}}}"),),
-        unit=unit,
+        shape=shape,
     )
 
 
@@ -37,58 +45,49 @@ HOST = Dashboard(
         Row(
             "Machine",
             (
-                _rate(
-                    "CPU",
-                    "Cores in each mode.",
-                    "system_cpu_time_seconds_total",
-                    "cpu_mode",
-                    "short",
+                _panel(
+                    "Cores, by what they do",
+                    names.SYSTEM_CPU_TIME,
+                    names.CPU_MODE,
+                    unit="short",
+                    shape=Shape.STACK,
                 ),
-                _sum(
-                    "Memory",
-                    "Memory by what it is used for.",
-                    "system_memory_usage_bytes",
-                    "system_memory_state",
-                    "bytes",
+                _panel(
+                    "Memory, by what it is used for",
+                    names.SYSTEM_MEMORY_USAGE,
+                    names.SYSTEM_MEMORY_STATE,
+                    unit="bytes",
+                    shape=Shape.STACK,
                 ),
-                _rate(
-                    "Storage",
-                    "Bytes per second from and to storage.",
-                    "system_disk_io_bytes_total",
-                    "disk_io_direction",
-                    "Bps",
+                _panel(
+                    "Page faults",
+                    names.SYSTEM_PAGING_FAULTS,
+                    names.SYSTEM_PAGING_FAULT_TYPE,
+                    unit="ops",
                 ),
-                _rate(
-                    "Network",
-                    "Bytes per second in and out.",
-                    "system_network_io_bytes_total",
-                    "network_io_direction",
-                    "Bps",
+                _panel("Storage", names.SYSTEM_DISK_IO, names.DISK_IO_DIRECTION, unit="Bps"),
+                _panel("Network", names.SYSTEM_NETWORK_IO, names.NETWORK_IO_DIRECTION, unit="Bps"),
+                _panel(
+                    "File systems, filled",
+                    names.SYSTEM_FILESYSTEM_UTILIZATION,
+                    names.SYSTEM_FILESYSTEM_MOUNTPOINT,
+                    unit="percentunit",
                 ),
             ),
         ),
         Row(
             "The process that watches",
             (
-                _rate(
-                    "CPU",
-                    "Cores the process itself keeps busy.",
-                    "process_cpu_time_seconds_total",
-                    "cpu_mode",
-                    "short",
-                ),
-                _sum(
-                    "Memory",
-                    "Resident memory of the process.",
-                    "process_memory_usage_bytes",
-                    "instance",
-                    "bytes",
-                ),
+                _panel("Its cores", names.PROCESS_CPU_TIME, names.CPU_MODE, unit="short"),
+                _panel("Its memory", names.PROCESS_MEMORY_USAGE, "job", unit="bytes"),
+                _panel("Its threads", names.PROCESS_THREAD_COUNT, "job", unit="short"),
             ),
         ),
     ),
     variables=(
-        Variable("job", "Service", "label_values(system_memory_usage_bytes, job)"),
-        Variable("host", "Host", "label_values(system_memory_usage_bytes, host_name)"),
+        Variable("job", "Service", f"label_values({name_of(names.SYSTEM_MEMORY_USAGE)}, job)"),
+        Variable(
+            "instance", "Process", f"label_values({name_of(names.SYSTEM_MEMORY_USAGE)}, instance)"
+        ),
     ),
 )
