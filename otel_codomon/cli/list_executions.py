@@ -74,6 +74,10 @@ def run(args: argparse.Namespace, /) -> int:
     )
     with Progress("executions read") as progress:
         _PRINTERS[args.format](_lines(reader, wanted, progress), reader)
+    if reader.unreadable:
+        sys.stderr.write(
+            f"{reader.unreadable:,} records of the journal could not be read and are left out\n"
+        )
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -200,12 +200,12 @@ class Monitor:
         living = self._living.look()
         roots = {record.execution_id: _root(record) for record in living}
         trees = self._trees.look({pid for pid in roots.values() if pid is not None})
-        sharing = list(roots.values())
+        sharing = Counter(roots.values())
         for record in living:
             if self._name in (None, record.labels.name):
                 root = roots[record.execution_id]
                 tree = None if root is None else trees.get(root)
-                yield _running(record, root, sharing.count(root), tree, now_unix_ns)
+                yield _running(record, root, sharing[root], tree, now_unix_ns)
 
     def _remember(self, stats: Stats) -> None:
         for name, figure in FIGURES.items():
