@@ -250,14 +250,14 @@ def test_a_timeout_ends_the_tree_with_124(journal: Path, tmp_path: Path) -> None
     told = tmp_path / "told"
     with NamedPipe(told) as reader:
         program = stubborn_telling(told)
-        done = otel_run("--timeout", "1", "--grace", "0.1", "--", sys.executable, "-c", program)
+        done = otel_run("--timeout", "5", "--grace", "0.1", "--", sys.executable, "-c", program)
         pids = [reader.number() for _ in range(2)]
 
     assert done.returncode == 124
     assert [is_alive(pid) for pid in pids] == [False, False]
     [execution] = recorded(journal)
     assert execution.outcome is Outcome.TIMEOUT
-    assert execution.attributes[names.EXECUTION_TIMEOUT] == 1
+    assert execution.attributes[names.EXECUTION_TIMEOUT] == 5
 
 
 def test_a_limit_ends_the_tree(journal: Path) -> None:
@@ -469,6 +469,21 @@ def test_spans_of_short_and_long_commands_reach_a_collector(journal: Path) -> No
     assert {span.resource["service.name"] for span in spans} == {"shell"}
     assert points
     assert journal.exists()
+
+
+def test_without_a_journal_the_span_reaches_the_collector_all_the_same(
+    journal: Path, tmp_path: Path
+) -> None:
+    passing = tmp_path / "passing"
+    passing.mkdir()
+    with Collector() as collector:
+        env = {**os.environ, **collector.environment(), "TMPDIR": str(passing)}
+        env["OTEL_PYTHON_CODOMON_JOURNAL"] = "off"
+        otel_run("-q", "--", "true", env=env)
+        [span] = collector.wait_for_spans(1)
+
+    assert span.name == "true"
+    assert not journal.exists()
 
 
 # --- its cost -----------------------------------------------------------------

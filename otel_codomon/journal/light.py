@@ -242,7 +242,13 @@ _SENDER = (
 )
 
 
-def spawn_sender(folder: str, *, environ: Mapping[str, str] | None = None) -> int | None:
+# For a folder that is no journal, only the way from one process to the other.
+_SENDER_ONCE = f"{_SENDER}; import shutil; shutil.rmtree(sys.argv[1], ignore_errors=True)"
+
+
+def spawn_sender(
+    folder: str, *, environ: Mapping[str, str] | None = None, once: bool = False
+) -> int | None:
     """Start a process of its own that ships *folder* and ends when all is shipped.
 
     It has no terminal, no session and no output in common with this process.
@@ -250,6 +256,7 @@ def spawn_sender(folder: str, *, environ: Mapping[str, str] | None = None) -> in
     Args:
         folder: Path of the journal.
         environ: Its environment; None for this process's own.
+        once: Whether the folder is to be removed then, shipped or not.
 
     Returns:
         Its process id; None where it could not be started.
@@ -258,7 +265,7 @@ def spawn_sender(folder: str, *, environ: Mapping[str, str] | None = None) -> in
     try:
         return os.posix_spawn(
             sys.executable,
-            [sys.executable, "-c", _SENDER, folder],
+            [sys.executable, "-c", _SENDER_ONCE if once else _SENDER, folder],
             os.environ if environ is None else environ,
             file_actions=devnull,
             setsid=True,
