@@ -24,6 +24,10 @@ _COURAGE: Final = 8
 """How many records in a row may be doubted before a collector that takes
 nothing is left in peace for a while."""
 
+_FIRST_BATCH_BYTES: Final = 64 * 1024
+"""Doubled with each success. A sender that is killed early leaves at most this
+much that the next one sends again."""
+
 _MIN_LIMIT: Final = 32 * 1024
 """Batches do not get smaller than this by learning from refusals, bytes."""
 
@@ -75,7 +79,7 @@ class Courier:
     set_aside: Callable[[Item, str], None]
     timeout_seconds: Callable[[], float]
     tally: Tally = field(default_factory=Tally)
-    max_batch_bytes: int = MAX_BATCH_BYTES
+    max_batch_bytes: int = _FIRST_BATCH_BYTES
     _ceiling: int = MAX_BATCH_BYTES
     _doubts: int = 0
     _courage: int = _COURAGE

@@ -170,13 +170,17 @@ def _write(
 
 def to_json(value: object) -> bytes:
     """*value* as JSON in ASCII; what JSON does not know becomes a text."""
-    return json.dumps(value, default=_plain, separators=(",", ":")).encode()
+    return _ENCODE(value).encode()
 
 
 def _plain(value: object) -> object:
     """Mappings that are no dict, and whatever else."""
     items = getattr(value, "items", None)
     return dict(items()) if callable(items) else repr(value)[:200]
+
+
+# Made once: `json.dumps` makes an encoder at each call that has options.
+_ENCODE = json.JSONEncoder(default=_plain, separators=(",", ":")).encode
 
 
 def key_of(declared: bytes) -> bytes:

@@ -25,10 +25,6 @@ from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.segments import NO_KEY
 
-TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 PROCESS = "process"
 POWER = "power"
 STRICT = "strict"
@@ -112,42 +108,23 @@ class Writer:
         time_unix_ns: int | None = None,
     ) -> bool:
         """Append one record; False, and counted, if that is not possible."""
-        return self.append_all([payload], signal, key=key, flags=flags, time_unix_ns=time_unix_ns)
-
-    def append_all(
-        self,
-        payloads: Iterable[bytes],
-        signal: int,
-        *,
-        key: bytes = NO_KEY,
-        flags: int = 0,
-        time_unix_ns: int | None = None,
-    ) -> bool:
-        """Append records of one kind in one write; all of them or none."""
         now = time.time_ns() if time_unix_ns is None else time_unix_ns
-        count = 0
         try:
-            encoded = []
-            for payload in payloads:
-                count += 1
-                encoded.append(
-                    segments.encode(signal, payload, key=key, flags=flags, time_unix_ns=now)
-                )
+            encoded = segments.encode(signal, payload, key=key, flags=flags, time_unix_ns=now)
             with self._lock:
-                self._write(b"".join(encoded), now)
-                self._note(signal, key, encoded)
+                self._write(encoded, now)
+                if key != NO_KEY:
+                    self._note(signal, key, encoded)
         except (OSError, ValueError):  # a full disk, a lost folder, a payload too long
-            self.unwritten += count
+            self.unwritten += 1
             return False
-        self.written += count
+        self.written += 1
         return True
 
-    def _note(self, signal: int, key: bytes, encoded: list[bytes]) -> None:
+    def _note(self, signal: int, key: bytes, encoded: bytes) -> None:
         """Keep the starts of what runs: the next segment repeats them."""
-        if key == NO_KEY:
-            return
         if signal == segments.STARTED:
-            self._open[key] = encoded[0]
+            self._open[key] = encoded
         else:
             self._open.pop(key, None)
 
