@@ -164,6 +164,47 @@ def test_what_cannot_be_watched_is_left_out(recorder: Recorder, target: object) 
     assert usage_of(recorder).peak_memory_bytes is None
 
 
+def test_a_number_that_may_be_somebody_elses_by_now_is_not_watched(recorder: Recorder) -> None:
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        with subprocess.Popen(["true"]) as done:
+            done.wait()
+        done.pid = stranger.pid  # as when the number is in use again
+        late = psutil.Process(stranger.pid)
+        late._ident = (stranger.pid, 1.0)  # type: ignore[attr-defined] # its inside
+        with execution("reused", kind=Kind.COMMAND) as current:
+            current.attach(done)
+            current.attach(late)
+        stranger.kill()
+
+    assert usage_of(recorder).processes is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [("SAMPLE_INTERVAL", "1.5", "1.5 False"), ("SLOTS", "true", "0.25 True")],
+)
+def test_without_configure_the_environment_says_how_to_sample(
+    variable: str, value: str, expected: str
+) -> None:
+    program = (
+        "from otel_codomon.testing import Recorder\n"
+        "from otel_codomon.executions import engine\n"
+        "from otel_codomon.executions.sampler import sampler\n"
+        "with Recorder(): print(sampler.interval_seconds, engine._by_slot)\n"
+    )
+    environment = {**os.environ, f"OTEL_PYTHON_CODOMON_{variable}": value}
+
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+
+    assert shown.stdout.strip() == expected
+
+
 def test_our_parent_is_not_watched(recorder: Recorder) -> None:
     with execution("parent", kind=Kind.COMMAND) as current:
         current.attach(os.getppid())

@@ -24,6 +24,7 @@ from otel_codomon.emit.guard import harmless
 from otel_codomon.emit.telemetry import Telemetry
 from otel_codomon.executions import registry
 from otel_codomon.executions.sampler import sampler
+from otel_codomon.settings import read_settings
 from otel_codomon.sources.available import available_cores, available_memory_bytes
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 _lock = threading.Lock()
 _chosen: Telemetry | None = None
 _global: Telemetry | None = None
-_by_slot = False
+_by_slot = _is_sampling_chosen = False
 # The API loads providers that these name when it is first asked for one.
 _named_by_environment = bool(
     os.environ.get(OTEL_PYTHON_TRACER_PROVIDER) or os.environ.get(OTEL_PYTHON_METER_PROVIDER)
@@ -99,6 +100,8 @@ def _made(telemetry: Telemetry) -> Telemetry:
         by_slot=lambda: _by_slot,
     )
     sampler.told = _tell_look
+    if not _is_sampling_chosen:
+        _sample_as_the_environment_says()
     return telemetry
 
 
@@ -124,6 +127,13 @@ def _tell_look(seconds: float) -> None:
         telemetry.sampler_duration.record(seconds)
 
 
+@harmless("reading how to sample", default=None)
+def _sample_as_the_environment_says() -> None:
+    """For programs that never call `configure`, which goes before this."""
+    settings = read_settings({})
+    sample(interval_seconds=settings["sample_interval"].value, by_slot=settings["slots"].value)
+
+
 def sample(*, interval_seconds: float, by_slot: bool) -> None:
     """Sample as configured.
 
@@ -131,7 +141,8 @@ def sample(*, interval_seconds: float, by_slot: bool) -> None:
         interval_seconds: Time between two samples of an execution.
         by_slot: Whether gauges get one series for each running execution.
     """
-    global _by_slot  # noqa: PLW0603 - one choice for the process
+    global _by_slot, _is_sampling_chosen  # noqa: PLW0603 - one choice for the process
+    _is_sampling_chosen = True
     sampler.interval_seconds = interval_seconds
     _by_slot = by_slot
 

@@ -248,6 +248,15 @@ class Attached:
 
 
 def _pid_of(target: object) -> int | None:
+    """The pid of *target*; None if it has none, or has it no more.
+
+    The number of a child that was waited for may be somebody else's by now.
+    """
+    if getattr(target, "returncode", None) is not None:
+        return None
+    is_running = getattr(target, "is_running", None)  # psutil compares the start time too
+    if callable(is_running) and not is_running():
+        return None
     pid = target if isinstance(target, int) else getattr(target, "pid", None)
     is_pid = isinstance(pid, int) and not isinstance(pid, bool) and pid > 0
     return pid if is_pid else None

@@ -260,7 +260,8 @@ class ProcessTree:
         if parent is not None:
             parent.children_text = None  # the number may be in use again, by another child
         if not member.in_tree:
-            self._outside_ns[member.pid] = member.cpu_ns
+            before_ns = self._outside_ns.get(member.pid, 0)  # of another with that number
+            self._outside_ns[member.pid] = before_ns + member.cpu_ns
         self._lost_peaks_bytes += member.peak_bytes or 0
         read, written = member.transfers or (0, 0)
         self._gone_transfers = (self._gone_transfers[0] + read, self._gone_transfers[1] + written)
@@ -338,8 +339,8 @@ class ProcessTree:
             told: Pids whose account somebody else told of.
         """
         living = {m.pid: m.cpu_ns for m in self._members.values() if not m.in_tree}
-        found = {**self._outside_ns, **living}
-        return sum(cpu_ns for pid, cpu_ns in found.items() if pid not in told)
+        accounts = (*self._outside_ns.items(), *living.items())
+        return sum(cpu_ns for pid, cpu_ns in accounts if pid not in told)
 
     def transfers(self) -> tuple[int, int]:
         """Bytes fetched from and sent to storage by all that were ever seen."""
