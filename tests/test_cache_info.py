@@ -37,6 +37,7 @@ process_caches.use_meter_provider(provider)
 @lru_cache(maxsize=64)
 def parse(n): return n
 
+provider.force_flush()
 for n in range(300):
     parse(n % 100)
 provider.force_flush()
@@ -136,3 +137,11 @@ def test_a_name_that_no_cache_has_empties_nothing(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stdout) == (1, "")
     assert "nothing was emptied" in done.stderr
+
+
+def test_what_is_wrong_with_a_cache_is_in_the_report(shown: Path) -> None:
+    done = typed("report", "--journal", str(shown), "--format", "json")
+
+    (problem,) = json.loads(done.stdout)["caches"]
+    assert (problem["name"], problem["rule"]) == ("shop:parse", "never_hit")
+    assert "cache shop:parse" in typed("report", "--journal", str(shown)).stdout

@@ -97,7 +97,7 @@ def _print_html(report: Report, *, verbose: bool) -> None:
 def _print_text(report: Report, *, verbose: bool) -> None:
     for line in _summary(report):
         sys.stdout.write(line + "\n")
-    if not report.groups:
+    if not report.groups and not report.caches:
         return
     shown = report.groups if verbose else report.groups[:_SHOWN_GROUPS]
     output.print_table(_COLUMNS, [_group_row(group) for group in shown], title="\nwhat ran")
@@ -142,7 +142,7 @@ def _part(distribution: Distribution | None, part: str) -> float | None:
 
 
 def _findings(report: Report, *, verbose: bool) -> Iterator[str]:
-    if not report.findings:
+    if not report.findings and not report.caches:
         yield "  nothing that is worth a change"
     for finding in report.findings:
         yield f"  {finding.severity.value}: {output.printable(finding.name)}, {_rule(finding)}"
@@ -150,6 +150,9 @@ def _findings(report: Report, *, verbose: bool) -> Iterator[str]:
         yield f"    to do: {finding.advice}{_recommended(finding)}"
         if verbose and finding.executions:
             yield f"    see: {' '.join(map(output.printable, finding.executions))}"
+    for cache in report.caches:
+        yield f"  cache {output.printable(cache.name)} of process {cache.pid} {cache.message}"
+        yield f"    to do: {cache.advice}"
 
 
 def _rule(finding: Finding) -> str:

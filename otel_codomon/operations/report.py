@@ -6,7 +6,7 @@ import heapq
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
@@ -19,7 +19,7 @@ from otel_codomon.values.tally import Tally
 from otel_codomon.values.usage import Curve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from otel_codomon.values.execution import ExecutionRecord, Labels
 
@@ -149,6 +149,27 @@ def _histogram(tally: Tally, figure: str, boundaries: tuple[float, ...]) -> Hist
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheProblem:
+    """One thing that is wrong with a cache of a process that runs now.
+
+    Attributes:
+        name: Name of the cache.
+        pid: The process it is in; None where it is not known.
+        rule: Which rule found it.
+        message: What was found, with its numbers.
+        advice: What to do about it.
+        evidence: The numbers it rests on.
+    """
+
+    name: str
+    pid: int | None
+    rule: str
+    message: str
+    advice: str
+    evidence: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What ran in a period, how it ended, and what is wrong with it.
 
@@ -167,6 +188,7 @@ class Report:
         greediest_cpu: Those that used the most CPU time.
         greediest_memory: Those that used the most memory.
         recent: The newest executions of the period, oldest first, at most 200.
+        caches: What is wrong with the caches of the processes that run now.
     """
 
     journal: str
@@ -182,7 +204,8 @@ class Report:
     slowest: tuple[ExecutionLine, ...] = ()
     greediest_cpu: tuple[ExecutionLine, ...] = ()
     greediest_memory: tuple[ExecutionLine, ...] = ()
-    recent: tuple[ExecutionLine, ...] = field(default=())
+    recent: tuple[ExecutionLine, ...] = ()
+    caches: tuple[CacheProblem, ...] = ()
 
 
 def make_report(
@@ -307,7 +330,24 @@ class _Gathered:
             greediest_cpu=self._cpu.lines(),
             greediest_memory=self._memory.lines(),
             recent=self._recent.lines()[::-1],
+            caches=tuple(_cache_problems(folder)),
         )
+
+
+def _cache_problems(folder: str) -> Iterator[CacheProblem]:
+    # Reads metrics, for which protobuf is imported: 30 ms after the first output.
+    from otel_codomon.operations.caches import cache_info  # noqa: PLC0415
+
+    for state in cache_info(folder):
+        for found in state.findings:
+            yield CacheProblem(
+                name=state.name,
+                pid=state.pid,
+                rule=found.rule,
+                message=found.message,
+                advice=found.advice,
+                evidence=found.evidence,
+            )
 
 
 def _tally_of(tallies: dict[Labels, Tally], labels: Labels) -> Tally:

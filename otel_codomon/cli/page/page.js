@@ -65,7 +65,7 @@ for (const [name, value] of [
   ["succeeded", report.executions ? share(succeeded / report.executions) : UNKNOWN],
   ["running", number.format(report.running)],
   ["in the period before", number.format(report.before)],
-  ["findings", number.format(report.findings.length)],
+  ["findings", number.format(report.findings.length + report.caches.length)],
   ["records not readable", number.format(report.unreadable)],
 ]) at("tiles").append(make("div", {}, make("dt", {}, name), make("dd", {}, value)));
 
@@ -92,7 +92,16 @@ function finding(one) {
     one.executions.length ? make("p", {}, "Executions: ", ...one.executions.flatMap((id) => [link(id), " "])) : null);
 }
 
-at("findings").append(...(report.findings.length ? report.findings.map(finding)
+function cache(one) {
+  return make("details", { class: "low" },
+    make("summary", {}, make("span", { class: "tag" }, "cache"),
+      make("strong", {}, one.name), ` of process ${plain(one.pid)} ${one.message}`),
+    make("p", {}, `What to do: ${one.advice}.`),
+    make("div", { class: "detail" }, list(Object.entries(one.evidence).map(([k, v]) => [words(k), quantity(k, v)]))));
+}
+
+const found = [...report.findings.map(finding), ...report.caches.map(cache)];
+at("findings").append(...(found.length ? found
   : [make("p", { class: "empty" }, "Nothing was found that is worth a change.")]));
 
 // --- what ran ---
