@@ -8,7 +8,6 @@ from binascii import hexlify
 from contextvars import ContextVar
 from dataclasses import replace
 from os import urandom
-from traceback import format_exception
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context as otel_context
@@ -16,10 +15,17 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, format_span_id, format_trace_id
 
 from otel_codomon import names
-from otel_codomon.emit.capture import captured
 from otel_codomon.emit.guard import harmless
 from otel_codomon.emit.telemetry import STATUS
 from otel_codomon.executions import registry
+from otel_codomon.executions.telling import (
+    as_outcome,
+    exception_facts,
+    read_any_exception,
+    read_with,
+    settle,
+    verdict_facts,
+)
 from otel_codomon.executions.watch import Watch
 from otel_codomon.values.cleaning import clean_attribute, clean_attributes, clean_name
 from otel_codomon.values.execution import ExecutionRecord, Kind, Labels, Outcome
@@ -27,8 +33,6 @@ from otel_codomon.values.usage import NOTHING_KNOWN, complete
 from otel_codomon.values.verdict import (
     UNKNOWN,
     Verdict,
-    error_type,
-    read_exception,
     read_exit_code,
     read_result,
 )
@@ -193,7 +197,7 @@ class Execution:
             outcome=outcome,
             host_pid=os.getpid(),
             usage=usage,
-            attributes={**self.labels.attributes(), **self._extra, **_verdict_facts(verdict)},
+            attributes={**self.labels.attributes(), **self._extra, **verdict_facts(verdict)},
         )
 
     # --- what the observed code may tell --------------------------------------
@@ -243,7 +247,7 @@ class Execution:
         """
         told = UNKNOWN if exit_code is None else read_exit_code(int(exit_code))
         self._recorded = Verdict(
-            outcome=_outcome(outcome) or told.outcome or self._recorded.outcome,
+            outcome=as_outcome(outcome) or told.outcome or self._recorded.outcome,
             exit_code=told.exit_code if exit_code is not None else self._recorded.exit_code,
             signal=signal or told.signal or self._recorded.signal,
             error_type=error_type or told.error_type or self._recorded.error_type,
@@ -316,13 +320,13 @@ class Execution:
         """End it with what the observed code returned."""
         if not self._ended:
             own = self._read_result
-            self._end(read_result(result) if own is None else _read_with(own, result), None)
+            self._end(read_result(result) if own is None else read_with(own, result), None)
 
     @harmless("end of an execution", default=None)
     def fail(self, error: BaseException) -> None:
         """End it with what the observed code raised."""
         if not self._ended:
-            self._end(_safe_exception(error), error)
+            self._end(read_any_exception(error), error)
 
     def abandon(self) -> None:
         """Never end it in this process: it goes on in the one that was forked from."""
@@ -342,7 +346,7 @@ class Execution:
         """Put on the span and into the histograms what is known at the end."""
         watched = self._watch.finish()
         usage = self._usage = watched if self._usage is None else complete(self._usage, watched)
-        verdict = _settle(self._recorded, seen)
+        verdict = settle(self._recorded, seen)
         if self._exceeded is not None:
             reason = f"ended beyond its {self._exceeded} threshold"
             exceeded = Outcome.LIMIT_EXCEEDED
@@ -369,74 +373,12 @@ class Execution:
             **self._extra,
             **usage.attributes(),
         }
-        attributes.update(_verdict_facts(verdict))
+        attributes.update(verdict_facts(verdict))
         self._span.set_attributes(attributes)
         if error is not None and outcome is not Outcome.SUCCESS:
-            self._span.add_event(names.EVENT_EXCEPTION, _exception_facts(error))
+            self._span.add_event(names.EVENT_EXCEPTION, exception_facts(error))
         if outcome is not Outcome.SUCCESS:
             self._span.set_status(STATUS[outcome])
-
-
-@harmless("reading of a result", default=UNKNOWN)
-def _read_with(own: Callable[[object], object], result: object) -> Verdict:
-    """Read *result* by the caller's own function."""
-    read = own(result)
-    return read_result({"status": read.value} if isinstance(read, Outcome) else read)
-
-
-def _settle(recorded: Verdict, seen: Verdict) -> Verdict:
-    """What was told, completed by what was seen.
-
-    An outcome that was told stands, except that a success told before an
-    exception came is none.
-    """
-    if recorded is UNKNOWN and seen is UNKNOWN:
-        return UNKNOWN
-    if recorded.outcome is Outcome.SUCCESS and seen.outcome not in (None, Outcome.SUCCESS):
-        recorded = Verdict(exit_code=recorded.exit_code, reason=recorded.reason)
-    outcome = recorded.outcome or seen.outcome
-    fallback = None if outcome is None else outcome.value
-    return Verdict(
-        outcome=outcome,
-        exit_code=recorded.exit_code if recorded.exit_code is not None else seen.exit_code,
-        signal=recorded.signal or seen.signal,
-        error_type=recorded.error_type or seen.error_type or fallback,
-        reason=recorded.reason,
-    )
-
-
-def _outcome(value: Outcome | str | None) -> Outcome | None:
-    return None if value is None else Outcome(value)
-
-
-def _verdict_facts(verdict: Verdict) -> dict[str, AttributeValue]:
-    """How it ended, as span attributes; what is not known is absent."""
-    is_success = verdict.outcome in (None, Outcome.SUCCESS)
-    facts = {
-        names.PROCESS_EXIT_CODE: verdict.exit_code,
-        names.EXECUTION_SIGNAL: verdict.signal,
-        names.ERROR_REASON: verdict.reason,
-        names.ERROR_TYPE: None if is_success else verdict.error_type,
-    }
-    return {key: clean_attribute(value) for key, value in facts.items() if value is not None}
-
-
-def _exception_facts(error: BaseException) -> dict[str, AttributeValue]:
-    """The class of *error*; its text and traceback only where they were asked for."""
-    facts: dict[str, AttributeValue] = {names.EXCEPTION_TYPE: error_type(error)}
-    message = captured("exception", error)
-    if message is not None:
-        trace = "".join(format_exception(type(error), error, error.__traceback__))
-        facts[names.EXCEPTION_MESSAGE] = message
-        facts[names.EXCEPTION_STACKTRACE] = captured("exception", trace) or ""
-    return facts
-
-
-def _safe_exception(error: BaseException) -> Verdict:
-    try:
-        return read_exception(error)
-    except Exception:  # noqa: BLE001 - classes of strangers: any failure at all
-        return Verdict(outcome=Outcome.ERROR, error_type="unknown")
 
 
 class _Inert(Execution):

@@ -1,0 +1,82 @@
+"""From what was told and seen of an execution to what is told of it."""
+
+from __future__ import annotations
+
+from traceback import format_exception
+from typing import TYPE_CHECKING
+
+from otel_codomon import names
+from otel_codomon.emit.capture import captured
+from otel_codomon.emit.guard import harmless
+from otel_codomon.values.cleaning import clean_attribute
+from otel_codomon.values.execution import Outcome
+from otel_codomon.values.verdict import UNKNOWN, Verdict, error_type, read_exception, read_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.util.types import AttributeValue
+
+
+@harmless("reading of a result", default=UNKNOWN)
+def read_with(own: Callable[[object], object], result: object) -> Verdict:
+    """Read *result* by the caller's own function."""
+    read = own(result)
+    return read_result({"status": read.value} if isinstance(read, Outcome) else read)
+
+
+def settle(recorded: Verdict, seen: Verdict) -> Verdict:
+    """What was told, completed by what was seen.
+
+    An outcome that was told stands, except that a success told before an
+    exception came is none.
+    """
+    if recorded is UNKNOWN and seen is UNKNOWN:
+        return UNKNOWN
+    if recorded.outcome is Outcome.SUCCESS and seen.outcome not in (None, Outcome.SUCCESS):
+        recorded = Verdict(exit_code=recorded.exit_code, reason=recorded.reason)
+    outcome = recorded.outcome or seen.outcome
+    fallback = None if outcome is None else outcome.value
+    return Verdict(
+        outcome=outcome,
+        exit_code=recorded.exit_code if recorded.exit_code is not None else seen.exit_code,
+        signal=recorded.signal or seen.signal,
+        error_type=recorded.error_type or seen.error_type or fallback,
+        reason=recorded.reason,
+    )
+
+
+def as_outcome(value: Outcome | str | None) -> Outcome | None:
+    """An outcome or its name as an outcome; None stays None."""
+    return None if value is None else Outcome(value)
+
+
+def verdict_facts(verdict: Verdict) -> dict[str, AttributeValue]:
+    """How it ended, as span attributes; what is not known is absent."""
+    is_success = verdict.outcome in (None, Outcome.SUCCESS)
+    facts = {
+        names.PROCESS_EXIT_CODE: verdict.exit_code,
+        names.EXECUTION_SIGNAL: verdict.signal,
+        names.ERROR_REASON: verdict.reason,
+        names.ERROR_TYPE: None if is_success else verdict.error_type,
+    }
+    return {key: clean_attribute(value) for key, value in facts.items() if value is not None}
+
+
+def exception_facts(error: BaseException) -> dict[str, AttributeValue]:
+    """The class of *error*; its text and traceback only where they were asked for."""
+    facts: dict[str, AttributeValue] = {names.EXCEPTION_TYPE: error_type(error)}
+    message = captured("exception", error)
+    if message is not None:
+        trace = "".join(format_exception(type(error), error, error.__traceback__))
+        facts[names.EXCEPTION_MESSAGE] = message
+        facts[names.EXCEPTION_STACKTRACE] = captured("exception", trace) or ""
+    return facts
+
+
+def read_any_exception(error: BaseException) -> Verdict:
+    """Read what was raised, whatever its class does when it is looked at."""
+    try:
+        return read_exception(error)
+    except Exception:  # noqa: BLE001 - classes of strangers: any failure at all
+        return Verdict(outcome=Outcome.ERROR, error_type="unknown")
