@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import itertools
 import random
+import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -127,27 +129,27 @@ def work(job: Job) -> None:
     )
 
 
+def do_round(chance: random.Random) -> None:
+    """Run every job once, two at a time, and grade a few answers."""
+    grade_some(chance)
+    with ThreadPoolExecutor(2) as two:
+        list(two.map(work, JOBS))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run every job in each round, two at a time, with a pause after it."""
+    """Do one round after the other, until it is asked to end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, help="how many; for ever if not given")
     parser.add_argument("--pause", type=float, default=2.0, help="seconds between two rounds")
     options = parser.parse_args(arguments)
-    configured = configure(service_name=None, host_metrics=True)
+    configured = configure(host_metrics=True)
+    asked_to_end = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: asked_to_end.set())
     chance = random.Random(0)  # noqa: S311 - a sample, not a secret
-    pause = threading.Event()
-    rounds = itertools.count() if options.rounds is None else range(options.rounds)
-    for _ in rounds:
-        grade_some(chance)
-        halves = [
-            threading.Thread(target=lambda half=half: [work(job) for job in half])  # type: ignore[misc] # mypy cannot type a default
-            for half in (JOBS[::2], JOBS[1::2])
-        ]
-        for half in halves:
-            half.start()
-        for half in halves:
-            half.join()
-        pause.wait(options.pause)
+    for _ in itertools.count() if options.rounds is None else range(options.rounds):
+        do_round(chance)
+        if asked_to_end.wait(options.pause):
+            break
     configured.shutdown()
     return 0
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from support.backends import Collector, Jaeger, Kafka, Prometheus, attributes
+from support.backends import Collector, Jaeger, Prometheus, attributes
 from support.every_name import every_metric
+from support.kafka import Kafka
 from support.programs import wait_for
 from support.spans import SentSpan, send
 

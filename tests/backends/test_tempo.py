@@ -3,10 +3,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.backends import Tempo
 from support.programs import wait_for
 from support.spans import SentSpan, send
 from support.stack import LocalStack
+from support.tempo import Tempo
 
 if TYPE_CHECKING:
     from pathlib import Path

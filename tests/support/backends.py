@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from support.programs import RealProgram, free_ports, get, get_json, installed, on_path, wait_for
-from tools.backends.programs import COLLECTOR, JAEGER, KAFKA, PROMETHEUS
+from support.programs import RealProgram, free_ports, get, get_json, installed
+from tools.backends.programs import COLLECTOR, JAEGER, PROMETHEUS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIGURATIONS = REPOSITORY / "collector-config"
@@ -196,6 +194,11 @@ class Prometheus(RealProgram):
         found: list[dict[str, str]] = answer["data"]
         return found
 
+    def metrics_of(self, expression: str) -> set[str]:
+        """Names of the metrics that *expression* selects; a pattern has none."""
+        tree = get_json(f"{self.url}/api/v1/parse_query", query=expression)["data"]
+        return {node["name"] for node in _nodes(tree) if node.get("name")}
+
     def exemplars(self, expression: str) -> list[dict[str, Any]]:
         """Exemplars of *expression* of the last hour: a list of ``{labels, value, timestamp}``."""
         now = time.time()
@@ -208,127 +211,18 @@ class Prometheus(RealProgram):
         return [one for series in answer["data"] for one in series["exemplars"]]
 
 
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - whatever JSON holds
+    """Vector selectors of a parsed expression."""
+    children = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    if isinstance(tree, dict) and tree.get("type") in {"vectorSelector", "matrixSelector"}:
+        yield tree
+    for child in children:
+        yield from _nodes(child)
+
+
 def prometheus_flags() -> list[str]:
     """The flags that docker-compose.yml gives Prometheus, those of the image left out."""
     compose = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
     flags: list[str] = compose["services"]["prometheus"]["command"]
     own = ("--config.file", "--storage.tsdb.path", "--web.listen-address")
     return [flag for flag in flags if not flag.startswith(own)]
-
-
-class Tempo(RealProgram):
-    """Tempo, where there is one on PATH.
-
-    Attributes:
-        otlp: Where it takes OTLP over gRPC, ``host:port``.
-        url: Where it answers.
-    """
-
-    def __init__(self, *, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        otlp, http, grpc = free_ports(3)
-        self.otlp = f"127.0.0.1:{otlp}"
-        self.url = f"http://127.0.0.1:{http}"
-        super().__init__(
-            "tempo",
-            [
-                on_path("tempo"),
-                "-target=all",
-                "-config.expand-env=true",
-                f"-config.file={CONFIGURATIONS / 'tempo' / 'tempo.yaml'}",
-            ],
-            folder=folder,
-            ready=lambda: get(f"{self.url}/ready"),
-            environment={
-                "CODOMON_TEMPO_OTLP": self.otlp,
-                "CODOMON_TEMPO_HTTP_ADDRESS": "127.0.0.1",
-                "CODOMON_TEMPO_HTTP_PORT": str(http),
-                "CODOMON_TEMPO_GRPC_PORT": str(grpc),
-                "CODOMON_TEMPO_FOLDER": str(folder / "data"),
-            },
-        )
-
-    def trace(self, trace_id: str) -> dict[str, Any] | None:
-        """One trace, None when it is not there."""
-        found: dict[str, Any] | None = get_json(f"{self.url}/api/v2/traces/{trace_id}")
-        return found
-
-
-class Kafka(RealProgram):
-    """One Kafka broker that is its own controller.
-
-    Attributes:
-        broker: ``host:port``.
-    """
-
-    def __init__(self, *, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._libs = installed(KAFKA) / "libs"
-        port, controller = free_ports(2)
-        self.broker = f"127.0.0.1:{port}"
-        self._properties = folder / "server.properties"
-        self._properties.write_text(_kafka_properties(port, controller, folder / "data"))
-        super().__init__(
-            "kafka",
-            self._java("kafka.Kafka", str(self._properties)),
-            folder=folder,
-            ready=lambda: _listens(port),
-        )
-        if not (folder / "data").exists():
-            self._do(
-                "kafka.tools.StorageTool",
-                *("format", "-t", "c3RhY2sgb2YgdGhlIHRlc3"),
-                *("-c", str(self._properties)),
-            )
-
-    def create_topics(self, topics: Iterable[str], *, partitions: int) -> None:
-        """Make *topics* and wait until they are there."""
-        for topic in topics:
-            wait_for(
-                lambda topic=topic: self._do(  # type: ignore[misc] # mypy cannot type a default
-                    "org.apache.kafka.tools.TopicCommand",
-                    *("--bootstrap-server", self.broker, "--create", "--if-not-exists"),
-                    *("--topic", topic, "--partitions", str(partitions)),
-                ),
-                what=f"topic {topic}",
-            )
-
-    def _java(self, main: str, *arguments: str) -> list[str]:
-        return ["java", "-Xmx512m", "-cp", f"{self._libs}/*", main, *arguments]
-
-    def _do(self, main: str, *arguments: str) -> bool:
-        done = subprocess.run(
-            self._java(main, *arguments), capture_output=True, text=True, check=False
-        )
-        return done.returncode == 0
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
-
-
-def _kafka_properties(port: int, controller: int, data: Path) -> str:
-    """A broker on loopback with one replica of everything."""
-    return "\n".join(
-        [
-            "process.roles=broker,controller",
-            "node.id=1",
-            f"controller.quorum.voters=1@127.0.0.1:{controller}",
-            f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-            f"advertised.listeners=PLAINTEXT://127.0.0.1:{port}",
-            "controller.listener.names=CONTROLLER",
-            "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            f"log.dirs={data}",
-            "auto.create.topics.enable=false",
-            "offsets.topic.replication.factor=1",
-            "offsets.topic.num.partitions=1",
-            "transaction.state.log.replication.factor=1",
-            "transaction.state.log.min.isr=1",
-            "group.initial.rebalance.delay.ms=0",
-            "",
-        ]
-    )

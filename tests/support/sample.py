@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from support.backends import CONFIGURATIONS
+from support.programs import DEADLINE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,10 +48,9 @@ def sample_running(stack: LocalStack, folder: Path) -> Iterator[subprocess.Popen
         try:
             yield sample
         finally:
-            # It ends what it runs when it is asked to end; and is not waited for long.
-            sample.send_signal(signal.SIGINT)
+            sample.terminate()  # it ends when its round has ended
             try:
-                sample.wait(timeout=30)
+                sample.wait(timeout=DEADLINE_SECONDS)
             except subprocess.TimeoutExpired:
                 sample.kill()
                 sample.wait()
