@@ -257,7 +257,7 @@ def test_wrong_usage_of_an_option_is_one_line_that_says_what_is_accepted(
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert said.startswith(f"otel-codomon {name}: ")
-    assert "invalid" not in said or "choose from" in said or "invalid int" in said
+    assert "invalid" not in said or "choose from" in said
 
 
 @pytest.mark.parametrize("name", [name for name, _ in parsers() if name != "run"])

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         help="empty the caches whose names contain NAME, or all; asks first on a terminal",
     )
     parser.add_argument("--yes", action="store_true", help="empty them without asking")
-    parser.add_argument("--pid", type=int, help="only caches of this process")
+    parser.add_argument("--pid", type=options.process_id, help="only caches of this process")
     parser.add_argument(
         "--timeout",
         type=options.positive_seconds,

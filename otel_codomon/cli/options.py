@@ -65,6 +65,17 @@ def seconds_or_for_ever(text: str, /) -> float:
     return seconds or float("inf")
 
 
+def process_id(text: str, /) -> int:
+    """A process id from the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise refusal(f"cannot look at process {text!r:.40}: it is no whole number above 0")
+    return int(text)
+
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
