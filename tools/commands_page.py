@@ -130,6 +130,9 @@ def _names(action: argparse.Action) -> str:
 
 def _help(action: argparse.Action) -> str:
     text = (action.help or "").replace("%%", "%")
+    # Added by Python 3.10 to 3.12 itself, to options that are on or off.
+    if len(action.option_strings) > 1 and action.nargs == 0:
+        text = text.removesuffix(" (default: %(default)s)")
     default = action.default
     if "%(default)s" in text:
         text = text.replace(

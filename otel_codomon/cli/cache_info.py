@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         "--show-stats",
         action=BooleanOptionalAction,
         default=True,
-        help="show hits, misses, sizes and findings, or the names alone (default: shown)",
+        help="show hits, misses, sizes and findings, as by default, or the names alone",
     )
     parser.add_argument(
         "--clear-cache",
