@@ -19,6 +19,8 @@ from otel_codomon import names
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from support.backends import Jaeger
+
 pytestmark = pytest.mark.backends
 
 COUNT = "codomon_execution_duration_seconds_count"
@@ -100,7 +102,7 @@ def growth(stack: LocalStack, service: str) -> float:
     What `increase()` does without its extrapolation.
     """
     total = before = 0.0
-    for series in stack.prometheus.query(f'{COUNT}{{job="{service}"}}[10m]'):
+    for series in stack.prometheus.query(f'{COUNT}{{job="{service}"}}[30m]'):
         for _, value in series["values"]:
             now = float(value)
             total += now - before if now >= before else now
@@ -121,24 +123,31 @@ def test_a_thousand_real_commands_make_no_more_series_than_a_hundred(tmp_path: P
                 check=True,
             )
 
-        def counted(commands: int) -> None:
-            wait_for(
-                lambda: stack.prometheus.value(f"sum({COUNT}{mine})") == commands,
-                what=f"{commands} commands counted",
-            )
+        def seen(commands: int) -> list[dict[str, str]]:
+            """Every series, once all that *commands* report has arrived; no recorded ones."""
+            calls = f"sum(traces_span_metrics_calls_total{mine})"
+            for what in (f"sum({COUNT}{mine})", calls):
+                wait_for(
+                    lambda what=what: stack.prometheus.value(what) == commands,  # type: ignore[misc] # mypy cannot type a default
+                    what=f"{commands} commands in {what}",
+                )
+            return stack.prometheus.series(f'{{job="{SERVICE}", __name__!~".*:.*"}}')
 
         with ThreadPoolExecutor(2) as threads:
             list(threads.map(command, range(100)))
-            counted(100)
-            few = len(stack.prometheus.series(mine))
+            few = seen(100)
             list(threads.map(command, range(900)))
-        counted(1000)
+        many = seen(1000)
 
-        # Nothing but a bucket or a recorded ratio that had no value before.
+        assert len(many) == len(few)
         assert len(stack.prometheus.series(f"{COUNT}{mine}")) == 1
-        assert len(stack.prometheus.series(mine)) == few
         assert growth(stack, SERVICE) == 1000
-        increase = stack.prometheus.value(f"sum(increase({COUNT}{mine}[10m]))")
+        # Extrapolated to the edges of the window, as Prometheus does.
+        increase = stack.prometheus.value(f"sum(increase({COUNT}{mine}[20m]))")
         assert increase == pytest.approx(1000, rel=0.1)
-        ids = {attributes(span)[names.EXECUTION_ID] for span in stack.jaeger.spans(SERVICE)}
-        assert len(ids) == 1000
+        wait_for(lambda: len(ids_in(stack.jaeger)) == 1000, what="every command in Jaeger")
+
+
+def ids_in(jaeger: Jaeger) -> set[str]:
+    """Execution ids in Jaeger."""
+    return {str(attributes(span)[names.EXECUTION_ID]) for span in jaeger.spans(SERVICE)}
