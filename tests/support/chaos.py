@@ -87,7 +87,8 @@ class Chaos:
         ) as child:
             assert child.stdout is not None
             said = [child.stdout.readline()]
-            time.sleep(chance.uniform(0.1, 1.5))  # the instant is what is random
+            longest = min(6.0, self.seconds / 4)
+            time.sleep(chance.uniform(0.1, longest))  # the instant is what is random
             child.send_signal(chance.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
             killer = threading.Timer(10, child.kill)  # of what ignores the signal
             killer.start()
@@ -106,7 +107,7 @@ class Chaos:
             else:
                 (fault,) = chance.choices(list(FAULTS), list(FAULTS.values()))
                 self.collector.answer(fault)
-            time.sleep(chance.uniform(0.1, 0.5))  # how often there is trouble
+            time.sleep(chance.uniform(0.2, 1.2))  # how often there is trouble
 
     def _heal(self) -> None:
         self.collector.heal()
