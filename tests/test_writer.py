@@ -147,6 +147,19 @@ def test_an_old_segment_is_followed_by_another(writer: Writer, folder: Path) -> 
     assert len(segment_files(folder)) == 2
 
 
+def test_the_oldest_make_room_also_where_nobody_ships_the_journal(folder: Path) -> None:
+    writer = Writer(str(folder), max_segment_bytes=500, max_journal_bytes=3000)
+
+    for index in range(100):
+        assert writer.append(segments.TRACES, b"%03d" % index * 30)
+    writer.forget()
+
+    kept = payloads(folder)
+    assert sum(path.stat().st_size for path in segment_files(folder)) <= 3000 + 500
+    assert kept == [b"%03d" % index * 30 for index in range(100 - len(kept), 100)]
+    assert writer.evicted == 100 - len(kept)
+
+
 def test_the_next_segment_repeats_what_still_runs(folder: Path) -> None:
     writer = Writer(str(folder), max_segment_bytes=300)
     writer.declare(b"resource", b"{}")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SUFFIX = ".seg"
+# How much is kept, and for how long since it was written.
+MAX_JOURNAL_BYTES = 256 * 1024 * 1024
+MAX_AGE_SECONDS = 48 * 3600.0
 # First letter of a segment's name, by what it holds. Two streams, so that
 # whoever reads executions does not read past metrics.
 TRACES = "t"

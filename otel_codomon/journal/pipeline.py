@@ -145,12 +145,13 @@ class JournalPipeline:
         found = {
             "written": self._spans.written + self._metrics.written,
             "unwritten": self._spans.unwritten + self._metrics.unwritten,
+            "evicted": self._spans.evicted + self._metrics.evicted,
         }
         if self.sender is not None:
             counts = self.sender.counts
             found["delivered"] = counts.delivered
             found["rejected"] = counts.rejected
-            found["evicted"] = counts.evicted
+            found["evicted"] += counts.evicted
             found["quarantined"] = counts.quarantined
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.endpoints import METRICS, TRACES
 from otel_codomon.journal.index import MAX_READ_BYTES, read_from
 from otel_codomon.journal.segments import HISTORY, Record, decode
+from otel_codomon.journal.state import load_state
 
 if TYPE_CHECKING:
     from otel_codomon.journal.state import State
 
+_log = logging.getLogger(__name__)
 _SIGNALS: Final = {folders.TRACES: TRACES, folders.METRICS: METRICS}
 _REQUESTS: Final = frozenset({segments.TRACES, segments.METRICS, segments.ENDED})
 
@@ -29,8 +32,8 @@ class Caps:
         age_seconds: Since a segment was last written, seconds.
     """
 
-    size_bytes: int = 256 * 1024 * 1024
-    age_seconds: float = 48 * 3600.0
+    size_bytes: int = folders.MAX_JOURNAL_BYTES
+    age_seconds: float = folders.MAX_AGE_SECONDS
 
 
 DEFAULT_CAPS: Final = Caps()
@@ -74,6 +77,18 @@ def evict(
             count += 1
             undelivered += lost
     return Evicted(count, undelivered)
+
+
+def make_room(folder_fd: int, *, size_bytes: int) -> int:
+    """Evict for a writer, where there may be no sender; records that nobody had taken."""
+    evicted = evict(folder_fd, load_state(folder_fd), caps=Caps(size_bytes=size_bytes))
+    if evicted.undelivered:
+        _log.info(
+            "evicted %d records from the journal that were not delivered: it is full or they are "
+            "too old",
+            evicted.undelivered,
+        )
+    return evicted.undelivered
 
 
 def _facts(folder_fd: int, name: str) -> tuple[int, int]:

@@ -50,6 +50,8 @@ class Writer:
             survives the machine once `sync` was called, which somebody must do
             every 100 ms. ``strict``: it survives the machine once appended.
         max_segment_bytes: When to begin another segment, bytes.
+        max_journal_bytes: How much all segments together may have, bytes: where
+            nobody ships the journal, who begins a segment makes room for it.
 
     Raises:
         JournalUnavailableError: The folder cannot be used.
@@ -62,13 +64,16 @@ class Writer:
         stream: str = folders.TRACES,
         durability: str = PROCESS,
         max_segment_bytes: int = MAX_SEGMENT_BYTES,
+        max_journal_bytes: int = folders.MAX_JOURNAL_BYTES,
     ) -> None:
         self.folder = folder
         self.stream = stream
         self.durability = durability
         self.written = 0
         self.unwritten = 0
+        self.evicted = 0
         self._max_segment_bytes = max_segment_bytes
+        self._max_journal_bytes = max_journal_bytes
         self._reset()
         os.close(folders.open_folder(folder))
         if not os.access(folder, os.W_OK | os.X_OK):
@@ -230,6 +235,8 @@ class Writer:
             # trusts that one who moves on moves to a new file.
             taken = None if self._fd >= 0 else self._take_over(folder_fd, now)
             descriptor, name = taken or self._make(folder_fd, now)
+            if taken is None:
+                self._make_room(folder_fd, now)
         finally:
             os.close(folder_fd)
         self._let_go()
@@ -261,6 +268,19 @@ class Writer:
                     os.fsync(folder_fd)
                 return descriptor, name
         raise OSError(errno.EAGAIN, "three new segments were taken away at once")
+
+    def _make_room(self, folder_fd: int, now: int) -> None:
+        """Evict the oldest segments where there are too many; rarely, and cheap otherwise."""
+        try:
+            names = folders.segment_names(folder_fd)
+            size = sum(os.stat(name, dir_fd=folder_fd).st_size for name in names)
+            age_ns = now - folders.created_unix_ns(names[0])
+            if size > self._max_journal_bytes or age_ns > folders.MAX_AGE_SECONDS * 1e9:
+                from otel_codomon.journal.retention import make_room  # noqa: PLC0415 - 20 ms, rarely
+
+                self.evicted += make_room(folder_fd, size_bytes=self._max_journal_bytes)
+        except OSError:  # somebody else makes room at the same time
+            return
 
     def _let_go(self) -> None:
         if self._fd < 0:
