@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from _thread import get_ident
 
 from otel_codomon.sandbox.supervisor import (
     LOOK_SECONDS,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _PASSED_ON = frozenset(
     {
         *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGWINCH),
-        *(signal.SIGTSTP, signal.SIGCONT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM),
+        *(signal.SIGTSTP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM),
     }
 )
 _WATCHED = _PASSED_ON | {signal.SIGCHLD}
@@ -47,6 +48,8 @@ _JOB_STOPS = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 # goes to the whole group and so has reached the command already.
 _SI_KERNEL = 0x80
 _MAX_RSS = 2  # where it stands in a struct_rusage
+# How long the others of a group may take to hear what one of it has heard.
+_GROUP_SECONDS = 0.5
 _FOREVER = 3600.0  # sigtimedwait has no "for ever"; being woken costs nothing
 
 
@@ -146,9 +149,25 @@ class Foreground:
             os.kill(self.tree.pid, found.si_signo)
 
     def _stop_along(self) -> None:
-        stopped_by, self.tree.stopped_by = self.tree.stopped_by, None
-        if stopped_by in _JOB_STOPS:
-            os.kill(os.getpid(), signal.SIGSTOP)  # until the shell continues the group
+        while self.tree.stopped_by in _JOB_STOPS:
+            self.tree.stopped_by = None
+            # Until the shell continues the group. To this thread, so that it goes no
+            # step further; another would take its time to hear.
+            signal.pthread_kill(get_ident(), signal.SIGSTOP)
+            # SIGCONT has reached the command too, if the group was meant: passed on
+            # as a matter of course it would undo a stop that came right after it.
+            if not self._moves_by_itself():
+                os.kill(self.tree.pid, signal.SIGCONT)  # we alone were meant
+            self.tree.reap(os.WNOHANG | os.WUNTRACED)
+
+    def _moves_by_itself(self) -> bool:
+        """Whether the command goes on without our doing, which the kernel tells by SIGCHLD."""
+        deadline = time.monotonic() + _GROUP_SECONDS
+        while not self.tree.has_moved():
+            left = deadline - time.monotonic()
+            if left <= 0 or signal.sigtimedwait({signal.SIGCHLD}, left) is None:
+                return self.tree.has_moved()
+        return True
 
     def _time_out(self, grace_seconds: float) -> None:
         self.timed_out = self.tree.status is None

@@ -305,6 +305,13 @@ class Tree:
             if pid == self.pid:
                 self._note(status, rusage)
 
+    def has_moved(self) -> bool:
+        """Whether the command has gone on, stopped anew or ended since it was asked last."""
+        pid, status, rusage = os.wait4(self.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+        if pid and not os.WIFCONTINUED(status):
+            self._note(status, rusage)
+        return pid != 0
+
     def _note(self, status: int, rusage: resource.struct_rusage) -> None:
         if os.WIFSTOPPED(status):
             self.stopped_by = os.WSTOPSIG(status)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PREFIX = "codomon"
+# Folders of ours that would not go when they were to; tried again with the next.
+_left: set[str] = set()
 
 
 class Cgroup:
@@ -146,8 +148,10 @@ class Cgroup:
         self.close()
         if not self.is_ours:
             return True
-        gone = [remove_folder(folder) for folder in dict.fromkeys(self.folders.values())]
-        return all(gone)
+        folders = dict.fromkeys(self.folders.values())
+        left = [folder for folder in folders if not remove_folder(folder)]
+        _left.update(left)
+        return not left
 
     def close(self) -> None:
         """Close its files; a later look opens them again."""
@@ -267,8 +271,11 @@ def _clean_up(bases: Mapping[str, str]) -> int:
     mine = _of_namespace() if bases else ""
     for base in set(bases.values()):
         for name in names_in(base):
-            if name.startswith(mine) and not _is_owner_alive(name):
-                removed += remove_folder(f"{base}/{name}", attempts=1)
+            folder = f"{base}/{name}"
+            is_left = folder in _left or not _is_owner_alive(name)
+            if name.startswith(mine) and is_left and remove_folder(folder, attempts=1):
+                _left.discard(folder)
+                removed += 1
     return removed
 
 
