@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from otel_codomon.executions import registry
+from otel_codomon.sources.caches import registry as cache_registry
 from otel_codomon.testing import Recorder
 
 if TYPE_CHECKING:
@@ -47,6 +48,13 @@ def recorder() -> Iterator[Recorder]:
     """A recorder that takes every execution of the test."""
     with Recorder() as recorder:
         yield recorder
+
+
+@pytest.fixture(autouse=True)
+def patience_with_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at a cache is given all the time that a slow machine takes."""
+    monkeypatch.setattr(cache_registry, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(cache_registry, "COLLECTION_SECONDS", 60.0)
 
 
 @pytest.fixture(autouse=True)

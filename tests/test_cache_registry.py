@@ -21,6 +21,7 @@ from otel_codomon import (
     UnknownCacheError,
     count_lookups,
 )
+from otel_codomon.sources.caches import registry as cache_registry
 from otel_codomon.sources.caches.registry import CacheRegistry
 from otel_codomon.values.cache import Counts, NamedReading
 
@@ -453,13 +454,15 @@ def test_impossible_numbers_are_one_log_record_and_not_known(
 
 
 def test_a_cache_that_hangs_is_left_out_and_asked_again_when_it_answers(
-    registry: CacheRegistry, caplog: pytest.LogCaptureFixture
+    registry: CacheRegistry, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(cache_registry, "LOOK_SECONDS", 0.05)
     square, cache = make_square(), Told()
-    answer, asked = threading.Event(), []
+    begun, answer, asked = threading.Event(), threading.Event(), []
 
     def hang() -> CacheReading:
         asked.append(1)
+        begun.set()
         answer.wait(30)
         return CacheReading(hits=7)
 
@@ -470,6 +473,7 @@ def test_a_cache_that_hangs_is_left_out_and_asked_again_when_it_answers(
 
     looks = [list(readings_of(registry)) for _ in range(3)]
 
+    assert begun.wait(30)
     assert looks == [["square"]] * 3
     assert asked == [1], "it was asked again while it hung"
     assert threading.active_count() <= threads_before + 1

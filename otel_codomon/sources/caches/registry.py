@@ -29,8 +29,8 @@ _log = logging.getLogger(__name__)
 CAPACITY: Final = 500
 # A look that may block gets this long, and all of one collection together that
 # long. Somebody who answers later is asked again when the answer has come.
-_LOOK_SECONDS: Final = 0.25
-_COLLECTION_SECONDS: Final = 1.0
+LOOK_SECONDS = 0.25
+COLLECTION_SECONDS = 1.0
 _LONGEST_NAME: Final = 255
 
 
@@ -131,7 +131,7 @@ class CacheRegistry:
         Takes no longer than a second, whatever the caches do.
         """
         with self._looking:
-            deadline = time.monotonic() + _COLLECTION_SECONDS
+            deadline = time.monotonic() + COLLECTION_SECONDS
             found = tuple(
                 NamedReading(observed.name, observed.kind, reading)
                 for observed in self._caches.values()
@@ -175,7 +175,7 @@ class CacheRegistry:
 
         with self._looking:
             if observed.traits.blocks:
-                self._aside.call(attempt, timeout_seconds=_COLLECTION_SECONDS)
+                self._aside.call(attempt, timeout_seconds=COLLECTION_SECONDS)
             else:
                 attempt()
         return outcome[0] if outcome else "it has not come to an end yet"
@@ -198,7 +198,7 @@ class CacheRegistry:
         late = self._late.get(observed.name)
         if late is not None and not late.done.is_set():
             return None
-        remaining = min(_LOOK_SECONDS, deadline - time.monotonic())
+        remaining = min(LOOK_SECONDS, deadline - time.monotonic())
         if remaining <= 0:
             return None
         call = self._aside.call(observed.look, timeout_seconds=remaining)
