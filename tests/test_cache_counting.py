@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 from collections import Counter, OrderedDict, UserDict, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -116,6 +117,32 @@ def test_no_lookup_of_any_thread_is_lost() -> None:
     reading = read_cache(counted)
     assert reading.lookups == lookups * threads
     assert reading.hits == lookups * threads // 2
+
+
+def test_looks_of_several_threads_count_nothing_and_miss_nothing() -> None:
+    counted = count_lookups({0: 0})
+    lookups, over = 20_000, threading.Event()
+
+    def counts() -> tuple[int, int]:
+        reading = read_cache(counted)
+        return reading.hits or 0, reading.misses or 0
+
+    def look() -> list[tuple[int, int]]:
+        seen = [counts()]
+        while not over.is_set():
+            seen.append(counts())
+        return seen
+
+    with ThreadPoolExecutor(2) as pool:
+        looks = [pool.submit(look) for _ in range(2)]
+        for n in range(lookups):
+            counted.get(n % 2)
+        over.set()
+
+    assert counts() == (lookups // 2, lookups // 2)
+    for seen in (look.result() for look in looks):
+        assert seen == sorted(seen), "a counter went back"
+        assert all(0 <= hits - misses <= 1 for hits, misses in seen), "not of one instant"
 
 
 @pytest.mark.parametrize("thing", [3, [1], SimpleNamespace()], ids=str)
