@@ -46,7 +46,9 @@ class Sampler:
         self.files = OpenFiles()
         self._watches: dict[int, Watch] = {}
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        # Its holder may take it again: while a thread starts the handler of a
+        # signal may begin an execution.
+        self._lock = threading.RLock()
         self._wake = threading.Event()
 
     # --- called by executions; microseconds matter ----------------------------

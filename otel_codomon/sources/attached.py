@@ -117,7 +117,9 @@ class Attached:
     """
 
     def __init__(self, started_ns: int, files: OpenFiles) -> None:
-        self._lock = threading.Lock()
+        # Its holder may take it again: a signal that comes in the middle of a
+        # look may have a handler that waits for the child, which tells of it here.
+        self._lock = threading.RLock()
         self._since_ticks = boot_ticks_ago(time.monotonic_ns() - started_ns)
         self._tree = (
             process_tree.ProcessTree(files) if process_tree.is_available() else PsutilTree()
@@ -243,7 +245,7 @@ class Attached:
 
     def close_after_fork(self) -> None:
         """Close the copies a forked child has of all files; the lock may be held for ever."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.close()
 
 

@@ -60,12 +60,12 @@ def parse_stat(text: bytes) -> Stat:
 
 
 class OpenFiles:
-    """Files of ``/proc`` that are kept open, up to a bound. Used by one thread."""
+    """Files of ``/proc`` that are kept open, up to a bound. May be used from several threads."""
 
-    __slots__ = ("_count", "_most")
+    __slots__ = ("_kept", "_most")
 
     def __init__(self) -> None:
-        self._count = 0
+        self._kept: set[int] = set()  # not a count, which two threads could get wrong
         self._most = _most_open()
 
     def read(self, path: str, kept: int | None) -> tuple[bytes | None, int | None]:
@@ -86,8 +86,8 @@ class OpenFiles:
             text = os.pread(descriptor, 4096, 0)
         except OSError:  # gone between open and read
             text = None
-        if text is not None and self._count < self._most:
-            self._count += 1
+        if text is not None and len(self._kept) < self._most:
+            self._kept.add(descriptor)
             return text, descriptor
         os.close(descriptor)
         return text, None
@@ -95,7 +95,7 @@ class OpenFiles:
     def close(self, kept: int | None) -> None:
         """Close a descriptor that `read` gave."""
         if kept is not None:
-            self._count -= 1
+            self._kept.discard(kept)
             os.close(kept)
 
 

@@ -33,7 +33,7 @@ def reaped_children_ns() -> int:
     if not _HAS_RUSAGE:
         return 0
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return round((usage.ru_utime + usage.ru_stime) * 1e9)
+    return int((usage.ru_utime + usage.ru_stime) * 1e9)
 
 
 def totals_of(rusage: StructRusage, *, pid: int | None = None) -> ChildTotals:
