@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
 
 # A Tempo cannot be installed from a registry: its tests alone may be left out.
 _MAY_BE_LEFT_OUT = ("tempo",)
+
+
+def pytest_configure() -> None:
+    """Take the signals that end a process, also as a script's job in the background.
+
+    Such a job may ignore them, and whatever it starts ignores them too.
+    """
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

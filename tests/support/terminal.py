@@ -19,7 +19,6 @@ SHELL = """
 import os, signal, sys
 tell, hear = int(sys.argv[1]), int(sys.argv[2])
 signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored by all that nohup starts
 job = os.fork()
 if job == 0:
     os.setpgid(0, 0)
