@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
@@ -164,13 +165,31 @@ def test_a_daemon_is_counted_in_both_ways(
         assert usage.cpu_seconds >= 0.5
 
 
-def test_beyond_its_memory_limit_the_kernel_ends_it_and_proves_that() -> None:
+@pytest.mark.parametrize(
+    ("shell", "outcome", "exit_code"),
+    [("{}", Outcome.OOM_KILLED, 137), ("{}; exit 0", Outcome.SUCCESS, 0)],
+    ids=["its end", "a child's end"],
+)
+def test_beyond_its_memory_limit_the_kernel_ends_it_and_proves_that(
+    recorder: Recorder, shell: str, outcome: Outcome, exit_code: int
+) -> None:
     if not has_memory_controller():
         pytest.skip("no memory controller here")
+    hog = shlex.join((*PYTHON, f"b = b'x' * {300 * MIB}"))
 
-    result = run((*PYTHON, f"b = b'x' * {300 * MIB}"), limits=Limits(memory_bytes=64 * MIB))
+    result = run(("sh", "-c", shell.format(hog)), limits=Limits(memory_bytes=64 * MIB))
 
-    assert (result.outcome, result.exit_code) == (Outcome.OOM_KILLED, 137)
+    assert (result.outcome, result.exit_code) == (outcome, exit_code)
+    [event] = recorder.spans()[-1].events
+    assert (event.name, dict(event.attributes or {})) == (
+        "codomon.limit.reached",
+        {"codomon.limit.type": "memory", "codomon.limit.value": 64 * MIB},
+    )
+    [point] = recorder.metrics()["codomon.execution.limit.reached"]
+    assert dict(point.attributes or {}) == {
+        **recorder.executions()[-1].labels.attributes(),
+        "codomon.limit.type": "memory",
+    }
 
 
 def test_the_curve_of_a_parent_that_reaps_a_long_life_has_no_spike(recorder: Recorder) -> None:

@@ -423,7 +423,13 @@ def test_an_execution_that_was_written_as_a_value_becomes_a_span_and_points(
         span_kind=light.KIND_CLIENT,
         status=light.STATUS_ERROR,
         status_message="ended with an error",
-        events=[{"name": "event", "unix_ns": 10**18, "attributes": {"n": 1}}],
+        events=[
+            {
+                "name": "codomon.limit.reached",
+                "unix_ns": 10**18,
+                "attributes": {"codomon.limit.type": "memory"},
+            }
+        ],
     )
     writer.forget()
 
@@ -435,7 +441,7 @@ def test_an_execution_that_was_written_as_a_value_becomes_a_span_and_points(
     assert span.ended_unix_ns - span.started_unix_ns == 5 * 10**8
     assert span.resource == {"service.name": "s"}
     assert span.attributes["text"] == "?"
-    assert [event.attributes for event in span.events] == [{"n": 1}]
+    assert [event.attributes for event in span.events] == [{"codomon.limit.type": "memory"}]
     points = {point.metric: point for point in collector.points()}
     duration = points["codomon.execution.duration"]
     assert (duration.value, duration.count, duration.temporality) == (0.5, 1, 1)
@@ -444,6 +450,15 @@ def test_an_execution_that_was_written_as_a_value_becomes_a_span_and_points(
     assert duration.exemplars == ["ab" * 16]
     assert points["codomon.execution.cpu.time"].value == 0.25
     assert points["codomon.execution.disk.io"].value == 4096
+    reached = points["codomon.execution.limit.reached"]
+    assert (reached.value, reached.temporality, reached.attributes) == (
+        1,
+        1,
+        {
+            **{key: facts[key] for key in facts if key != "codomon.execution.id"},
+            "codomon.limit.type": "memory",
+        },
+    )
 
 
 def test_history_is_not_sent(tmp_path: Path, collector: Collector) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -107,7 +108,7 @@ def metrics_request(facts: SpanFacts, resource: Mapping[str, Any]) -> bytes:
         value = facts.attributes.get(key)
         if isinstance(value, (int, float)):
             metrics.append(_histogram(row, float(value), facts, _ENDED))
-    metrics += _disk_io(facts)
+    metrics += [*_disk_io(facts), *_limits(facts)]
     request = ExportMetricsServiceRequest()
     group = request.resource_metrics.add(resource=Resource(attributes=_pairs(resource)))
     group.scope_metrics.add(scope=_scope(), metrics=metrics, schema_url=names.SCHEMA_URL)
@@ -151,24 +152,40 @@ def _histogram(row: names.Metric, value: float, facts: SpanFacts, keys: Iterable
 
 
 def _disk_io(facts: SpanFacts) -> list[Metric]:
-    points = [
-        NumberDataPoint(
-            attributes=_chosen({**facts.attributes, names.DISK_IO_DIRECTION: way}, _IO_KEYS),
-            start_time_unix_nano=facts.started_unix_ns,
-            time_unix_nano=facts.ended_unix_ns or facts.started_unix_ns,
-            as_int=min(value, _INT64 - 1),
-        )
+    grown = {
+        way: value
         for way, key in _DISK_IO
         if isinstance(value := facts.attributes.get(key), int) and value >= 0
+    }
+    return _counter(names.EXECUTION_DISK_IO, names.DISK_IO_DIRECTION, grown, facts)
+
+
+def _limits(facts: SpanFacts) -> list[Metric]:
+    reached = Counter(
+        clean_text(event.get("attributes", {}).get(names.LIMIT_TYPE, ""))
+        for event in facts.events
+        if event.get("name") == names.EVENT_LIMIT_REACHED
+    )
+    return _counter(names.EXECUTION_LIMIT_REACHED, names.LIMIT_TYPE, reached, facts)
+
+
+def _counter(
+    row: names.Metric, key: str, grown: Mapping[str, int], facts: SpanFacts
+) -> list[Metric]:
+    """The counter of *row* with a point for each value of the attribute *key*; none without."""
+    points = [
+        NumberDataPoint(
+            attributes=_chosen({**facts.attributes, key: value}, (*_LABELS, key)),
+            start_time_unix_nano=facts.started_unix_ns,
+            time_unix_nano=facts.ended_unix_ns or facts.started_unix_ns,
+            as_int=min(growth, _INT64 - 1),
+        )
+        for value, growth in grown.items()
     ]
     if not points:
         return []
-    row = names.EXECUTION_DISK_IO
     data = Sum(data_points=points, aggregation_temporality=_DELTA, is_monotonic=True)
     return [Metric(name=row.name, unit=row.unit, description=row.description, sum=data)]
-
-
-_IO_KEYS: Final = (*_LABELS, names.DISK_IO_DIRECTION)
 
 
 def _chosen(attributes: Mapping[str, Any], keys: Iterable[str]) -> list[KeyValue]:

@@ -150,20 +150,24 @@ def totals_of(ending: Ending) -> ChildTotals | None:
 def judge(ending: Ending, limits: Limits) -> tuple[Verdict, LimitSeen | None]:
     """Say how the execution went, and which limit it ran into, if any.
 
+    It may have run into one and gone well, where one of its processes was
+    killed for it and the others went on.
+
     What we did to it explains its end before its exit code does: a command
     that was ended for its time may well leave with 0.
     """
     limit = ending.limit or _signalled_limit(ending, limits)
+    reached = limit or _memory_limit(ending, limits)
     code = ending.returncode
     seen = Verdict() if code is None else read_exit_code(code)
     for applies, outcome, reason in _MEANINGS:
         if applies(ending, limit):
             return replace(
                 seen, outcome=outcome, error_type=outcome.value, reason=reason(ending, limit)
-            ), limit
+            ), reached
     if code is None:
         return _not_started(ending), None
-    return replace(seen, reason=_plain_reason(seen, ending)), None
+    return replace(seen, reason=_plain_reason(seen, ending)), reached
 
 
 # The first that applies says the outcome.
@@ -198,6 +202,15 @@ def _signalled_limit(ending: Ending, limits: Limits) -> LimitSeen | None:
     limit = _LIMIT_SIGNALS.get(-(ending.returncode or 0))
     is_ours = limit is not None and getattr(limits, limit.field) is not None
     return limit if is_ours else None
+
+
+def _memory_limit(ending: Ending, limits: Limits) -> LimitSeen | None:
+    """The limit that the kernel killed for, also where what it killed was not missed.
+
+    How much was asked for beyond the limit nobody tells.
+    """
+    is_ours = ending.oom_kills > 0 and limits.memory_bytes is not None
+    return LimitSeen("memory") if is_ours else None
 
 
 def _not_started(ending: Ending) -> Verdict:
