@@ -4,7 +4,6 @@ import gc
 import logging
 import os
 import pickle
-import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.forked import die_of_a_hang
 
 from otel_codomon import (
     CacheNameTakenError,
@@ -393,7 +393,7 @@ def test_a_fork_while_another_thread_looks_does_not_hang_the_child(
 
     child = os.fork()
     if child == 0:
-        signal.alarm(30)  # a child that hangs dies of it
+        die_of_a_hang()
         cache.tell = lambda: CacheReading(hits=1)
         registry.observe(make_square(), name="square")
         registry.readings()

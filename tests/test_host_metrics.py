@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ from opentelemetry.metrics import CallbackOptions
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import Gauge, InMemoryMetricReader, Sum
 from opentelemetry.semconv._incubating.metrics import process_metrics, system_metrics
+from support.forked import die_of_a_hang
 
 from otel_codomon import names
 from otel_codomon.emit import host
@@ -452,7 +452,7 @@ def test_a_fork_in_the_middle_of_a_look_does_not_hang_the_child(
         warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads is the point
         pid = os.fork()
     if pid == 0:
-        signal.alarm(DEADLINE_SECONDS)  # ends a child that hangs
+        die_of_a_hang(DEADLINE_SECONDS)
         # Not through the SDK, whose own lock the thread held too.
         points = running._hand_out("process.uptime", CallbackOptions())
         os._exit(len(list(points)))

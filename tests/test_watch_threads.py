@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from support.forked import die_of_a_hang
 from support.held import HOLD_MEMORY, started
 
 from otel_codomon import Kind, execution
@@ -155,7 +155,7 @@ def test_a_child_forked_while_another_thread_looks_waits_for_nobody(recorder: Re
         assert is_looking.wait(HANG_SECONDS)
         pid = os.fork()
         if not pid:
-            signal.alarm(HANG_SECONDS)  # ends a child that waits for a thread it does not have
+            die_of_a_hang(HANG_SECONDS)  # if it waits for a thread it does not have
             current.attach(child.pid)
             current.watch.look()
             os._exit(len(sampler._watches))
