@@ -40,8 +40,8 @@ backends: $(VENV)/bin/python ## install the real programs that some tests run
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/python -m pytest -m "not soak" $(ARGS)
 
-soak: $(VENV)/.dev ## run the long form of the reliability suite
-	$(BIN)/python -m pytest -m soak -s $(ARGS)
+soak: $(VENV)/.dev ## run the long form of the reliability suite, and search for examples that fail
+	$(BIN)/python -m pytest -m "soak or hypothesis" --hypothesis-profile=search -s $(ARGS)
 
 check: $(VENV)/.dev ## style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from otel_codomon.executions import registry
 from otel_codomon.sources.caches import registry as cache_registry
@@ -14,6 +15,13 @@ from otel_codomon.testing import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
+# The same examples in every run, however slow the machine: a run fails because of
+# what was changed. `make soak` searches further, with examples of its own.
+_SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", _SLOW, derandomize=True)
+settings.register_profile("search", _SLOW, max_examples=1000, print_blob=True)
+settings.load_profile("same")
 
 # A Tempo cannot be installed from a registry: its tests alone may be left out.
 _MAY_BE_LEFT_OUT = ("tempo",)

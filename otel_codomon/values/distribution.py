@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -90,9 +91,11 @@ class Comparison:
     superiority: float
 
 
-# Below this many pairs the exact distribution is counted; above it the normal
-# one is closer than 0.002 to it (and there is no exact one with ties).
+# Up to this many pairs the exact distribution is counted. Above it the normal
+# one is closer than 0.002 to it; with ties, which take longer to count, it is
+# near where a difference is said to be one, and coarse where most are the same.
 _EXACT_PAIRS: Final = 400
+_EXACT_TIED_PAIRS: Final = 100
 
 
 def compare(before: Sequence[float], after: Sequence[float]) -> Comparison | None:
@@ -112,8 +115,10 @@ def compare(before: Sequence[float], after: Sequence[float]) -> Comparison | Non
     twice_u = sum(bisect_left(ordered, x) + bisect_right(ordered, x) for x in after)
     pairs = len(before) * len(after)
     ties = _tie_sizes(sorted([*before, *after]))
-    if pairs <= _EXACT_PAIRS and max(ties) == 1:
+    if max(ties) == 1 and pairs <= _EXACT_PAIRS:
         probability = _exact_probability(len(before), len(after), twice_u // 2)
+    elif pairs <= _EXACT_TIED_PAIRS:
+        probability = _exact_tied_probability(len(before), twice_u, ties)
     else:
         probability = _normal_probability(len(before), len(after), twice_u / 2, ties)
     return Comparison(probability=probability, superiority=twice_u / 2 / pairs)
@@ -151,6 +156,29 @@ def _ways(n: int, m: int) -> tuple[int, ...]:
         for at in range(i, n * m + 1):
             coefficients[at] += coefficients[at - i]
     return tuple(coefficients)
+
+
+def _exact_tied_probability(n: int, twice_u: int, ties: Sequence[int]) -> float:
+    """Share of the ways to deal numbers out in which U is at least half of *twice_u*.
+
+    Args:
+        n: Numbers that the earlier sample gets.
+        twice_u: Twice the U that was seen.
+        ties: How many numbers are the same, in ascending order of the numbers.
+    """
+    # Dealt out value by value: (what the earlier sample has got, twice U) -> ways.
+    ways = Counter({(0, 0): 1})
+    left = sum(ties)
+    for size in ties:
+        left -= size
+        dealt: Counter[tuple[int, int]] = Counter()
+        for (got, twice), count in ways.items():
+            for more in range(max(0, n - got - left), min(size, n - got) + 1):
+                after = twice + (size - more) * (2 * got + more)
+                dealt[got + more, after] += count * math.comb(size, more)
+        ways = dealt
+    reached = sum(count for (_, twice), count in ways.items() if twice >= twice_u)
+    return reached / sum(ways.values())
 
 
 def _normal_probability(n: int, m: int, u: float, ties: Sequence[int]) -> float:
