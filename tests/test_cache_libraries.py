@@ -17,6 +17,7 @@ import pytest
 from support.redis_server import redis_server
 
 from otel_codomon import CacheReading, UnknownCacheError, count_lookups, read_cache
+from otel_codomon.sources.caches import registry as cache_registry
 from otel_codomon.sources.caches.reading import find_adapter, owner_of
 from otel_codomon.sources.caches.registry import CacheRegistry
 from otel_codomon.values.cache import Counts
@@ -343,7 +344,10 @@ def test_a_diskcache_that_is_corrupt_is_one_log_record(
 
 
 def test_a_diskcache_that_is_locked_is_left_out_until_it_is_free(
-    registry: CacheRegistry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    registry: CacheRegistry,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     store = library("diskcache").Cache(str(tmp_path))
     registry.observe(store, name="store")
@@ -353,7 +357,9 @@ def test_a_diskcache_that_is_locked_is_left_out_until_it_is_free(
     holder.execute("BEGIN EXCLUSIVE")
     holder.execute("DELETE FROM Cache")
 
-    looks = [reading_of(registry, "store") for _ in range(3)]
+    with monkeypatch.context() as hurried:
+        hurried.setattr(cache_registry, "LOOK_SECONDS", 0.05)  # the lock is held for any time
+        looks = [reading_of(registry, "store") for _ in range(3)]
     holder.rollback()
     holder.close()
 
@@ -437,7 +443,8 @@ def test_a_server_that_is_away_is_no_reading(
 ) -> None:
     redis = library("redis")
     with redis_server(tmp_path) as port:
-        client = redis.Redis(port=port)
+        never = library("redis.retry").Retry(library("redis.backoff").NoBackoff(), 0)
+        client = redis.Redis(port=port, retry=never)
         registry.observe(client, name="server")
         assert reading_of(registry, "server") is not None
 

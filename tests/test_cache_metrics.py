@@ -176,7 +176,9 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, PeriodicExportingMetricReader
 from otel_codomon import CacheReading, observe_cache
+from otel_codomon.sources.caches import registry
 
+registry.LOOK_SECONDS = registry.COLLECTION_SECONDS = 60.0  # a slow machine takes its time
 reader = PeriodicExportingMetricReader(ConsoleMetricExporter(), 3_600_000)
 metrics.set_meter_provider(MeterProvider([reader]))
 

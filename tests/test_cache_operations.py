@@ -91,7 +91,7 @@ def owner(folder: Path, **environ: str) -> Iterator[Owner]:
     try:
         yield Owner(child)
     finally:
-        child.communicate(timeout=30)
+        child.communicate()
     assert child.returncode == 0
 
 
@@ -106,7 +106,9 @@ def test_the_caches_of_a_running_process_are_seen_from_another(
 ) -> None:
     with owner(tmp_path, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=temporality) as process:
         process.collect(lookups=100)
+        before_unix_ns = time.time_ns()
         process.collect(lookups=3000)
+        after_unix_ns = time.time_ns()
         states = cache_info(str(tmp_path))
 
     parse = only(states, "shop:parse")
@@ -121,7 +123,7 @@ def test_the_caches_of_a_running_process_are_seen_from_another(
         capacity=64,
         estimated=frozenset({"evictions"}),
     )
-    assert 0 <= time.time_ns() - parse.taken_unix_ns < 60e9
+    assert before_unix_ns <= parse.taken_unix_ns <= after_unix_ns
     assert {finding.rule for finding in parse.findings} == {"never_hit", "thrashing"}
     assert {finding.rule for finding in only(states, "shop:render").findings} == {
         "growing_without_limit"
@@ -157,7 +159,7 @@ def test_a_cache_is_cleared_from_another_process_where_that_is_allowed(tmp_path:
         states = cache_info(str(tmp_path), name="parse")
 
         outcomes = clear_caches(
-            str(tmp_path), states, timeout_seconds=30, wait=lambda _: process.collect()
+            str(tmp_path), states, timeout_seconds=600, wait=lambda _: process.collect()
         )
 
         assert [(outcome.cache.name, outcome.failure) for outcome in outcomes] == [
@@ -314,8 +316,8 @@ def test_a_wrong_permission_allows_nothing_and_is_told(caplog: pytest.LogCapture
 
 
 def test_no_thread_is_needed_to_take_requests() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
 
     ClearRequests(lambda _: None, tuple, {}).take()
 
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before  # one of an earlier test may end meanwhile

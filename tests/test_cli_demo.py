@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
-from support.collector import Collector
+from support.collector import PATIENT, Collector
 
 from otel_codomon import Outcome, Usage, names
 from otel_codomon.cli import demo
@@ -28,7 +28,8 @@ EXPECTED = ["success"] * 4 + ["killed", "timeout", "oom killed", "error", "succe
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    return {**kept, "OTEL_PYTHON_CODOMON_JOURNAL": str(tmp_path / "journal"), "LANG": "C.UTF-8"}
+    journal = str(tmp_path / "journal")
+    return {**kept, **PATIENT, "OTEL_PYTHON_CODOMON_JOURNAL": journal, "LANG": "C.UTF-8"}
 
 
 def test_without_a_collector_it_shows_and_keeps_every_program(

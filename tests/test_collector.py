@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
-from support.collector import Collector, Fault
+from support.collector import PATIENCE_SECONDS as PATIENCE, Collector, Fault
 from support.tls import Authority
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def send_span(exporter: SpanExporter, name: str = "one") -> None:
 
 
 def http_exporter(collector: Collector) -> OTLPSpanExporter:
-    return OTLPSpanExporter(endpoint=f"{collector.http_endpoint}/v1/traces", timeout=5)
+    return OTLPSpanExporter(endpoint=f"{collector.http_endpoint}/v1/traces", timeout=PATIENCE)
 
 
 def test_a_span_over_http_is_seen_whole(collector: Collector) -> None:
@@ -52,7 +52,7 @@ def test_a_span_over_http_is_seen_whole(collector: Collector) -> None:
 
 
 def test_a_span_over_grpc_is_seen_whole(collector: Collector) -> None:
-    send_span(GrpcExporter(endpoint=collector.grpc_endpoint, insecure=True, timeout=5))
+    send_span(GrpcExporter(endpoint=collector.grpc_endpoint, insecure=True, timeout=PATIENCE))
 
     (span,) = collector.wait_for_spans(1)
 
@@ -81,7 +81,9 @@ def test_planned_answers_are_given_in_order(collector: Collector) -> None:
     )
 
     answers = [
-        requests.post(f"{collector.http_endpoint}/v1/traces", allow_redirects=False, timeout=5)
+        requests.post(
+            f"{collector.http_endpoint}/v1/traces", allow_redirects=False, timeout=PATIENCE
+        )
         for _ in range(3)
     ]
 
@@ -95,13 +97,15 @@ def test_a_reset_is_a_broken_connection(collector: Collector, reset: str, kept: 
     collector.answer(Fault(reset=reset))
 
     with pytest.raises(requests.exceptions.RequestException):
-        requests.post(f"{collector.http_endpoint}/v1/traces", data=b"x" * 9, timeout=5)
+        requests.post(f"{collector.http_endpoint}/v1/traces", data=b"x" * 9, timeout=PATIENCE)
 
     assert collector.counts()["attempts"] == kept
 
 
 def test_what_is_no_request_is_counted_as_corrupt(collector: Collector) -> None:
-    answer = requests.post(f"{collector.http_endpoint}/v1/traces", data=b"\xff\xff", timeout=5)
+    answer = requests.post(
+        f"{collector.http_endpoint}/v1/traces", data=b"\xff\xff", timeout=PATIENCE
+    )
 
     assert answer.status_code == 400
     assert collector.counts()["corrupt"] == 1
@@ -120,11 +124,11 @@ def test_it_goes_down_and_comes_back_on_the_same_port(collector: Collector) -> N
     url = f"{collector.http_endpoint}/v1/traces"
     collector.down()
     with pytest.raises(requests.exceptions.ConnectionError):
-        requests.post(url, timeout=5)
+        requests.post(url, timeout=PATIENCE)
 
     collector.up()
 
-    assert requests.post(url, timeout=5).status_code == 200
+    assert requests.post(url, timeout=PATIENCE).status_code == 200
 
 
 def test_tls_asks_for_the_certificate_of_the_client(tmp_path: Path) -> None:
@@ -132,10 +136,10 @@ def test_tls_asks_for_the_certificate_of_the_client(tmp_path: Path) -> None:
     with Collector(tls=authority.server(ask_clients=True)) as collector:
         url = f"{collector.http_endpoint}/v1/traces"
         with pytest.raises(requests.exceptions.RequestException):
-            requests.post(url, verify=authority.ca_file, timeout=5)
+            requests.post(url, verify=authority.ca_file, timeout=PATIENCE)
 
         answer = requests.post(
-            url, verify=authority.ca_file, cert=authority.client_files(), timeout=5
+            url, verify=authority.ca_file, cert=authority.client_files(), timeout=PATIENCE
         )
 
     assert answer.status_code == 200

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.collector import Collector
+from support.collector import PATIENCE_SECONDS, PATIENT, Collector
 
 from otel_codomon import names
 
@@ -46,14 +46,14 @@ def run_program(
     script = tmp_path / "app.py"
     script.write_text(PROGRAM.format(before=before, after=after))
     clean = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
-    clean |= {"XDG_STATE_HOME": str(tmp_path), "OTEL_SERVICE_NAME": "app", **(env or {})}
+    clean |= {"XDG_STATE_HOME": str(tmp_path), "OTEL_SERVICE_NAME": "app", **PATIENT, **(env or {})}
     return subprocess.run(
         [*command, sys.executable, str(script)],
         capture_output=True,
         text=True,
         check=False,
         env=clean,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
 

@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from support.collector import Collector, Fault
+from support.collector import PATIENCE_SECONDS, Collector, Fault
 from support.history import Past, write_history
 from support.typed import clean_environment, typed
 
@@ -34,7 +34,7 @@ def lines(
     folder: Path, environ: Mapping[str, str] | None = None, *, about: str
 ) -> dict[str, CheckLine]:
     environ = {"PATH": os.environ["PATH"], **(environ or {})}
-    scene = make_scene(journal=str(folder), environ=environ, timeout_seconds=5)
+    scene = make_scene(journal=str(folder), environ=environ, timeout_seconds=PATIENCE_SECONDS)
     return {line.name: line for line in iterate_checks(scene) if line.about == about}
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections import Counter
 from contextlib import contextmanager
@@ -69,9 +70,9 @@ def reported(reader: HostReader, *, elected: bool = True) -> Iterator[Told]:
 
 
 def burn(seconds: float) -> None:
-    """Use that much CPU time of this process."""
-    end = sum(os.times()[:2]) + seconds
-    while sum(os.times()[:2]) < end:
+    """Use that much CPU time of this thread, which takes at least as long."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
         pass
 
 
@@ -136,10 +137,16 @@ def test_each_metric_of_the_conventions_in_the_table_of_names_is_reported() -> N
 
 @linux_only
 def test_everything_is_told_from_the_second_collection_on() -> None:
-    with reported(ProcReader()) as told:
+    reader = ProcReader()
+    with reported(reader) as told:
+        used_before = time.process_time()
         first = told.collect()
+        begin = time.monotonic()
         burn(0.3)
+        lasted = time.monotonic() - begin
         second = told.collect()
+        used = time.process_time() - used_before
+        cores = reader.read_own().available_cores
 
     of_two_readings = {names.SYSTEM_CPU_UTILIZATION.name, names.PROCESS_CPU_UTILIZATION.name}
     cannot_be_told_here = {
@@ -158,8 +165,9 @@ def test_everything_is_told_from_the_second_collection_on() -> None:
     shares = second[names.SYSTEM_CPU_UTILIZATION.name]
     assert sum(shares.values()) == pytest.approx(1)
     assert all(0 <= share <= 1 for share in shares.values())
-    used = sum(second[names.PROCESS_CPU_UTILIZATION.name].values())
-    assert 0 < used <= 1 / len(os.sched_getaffinity(0)) + 0.05
+    assert cores is not None
+    share = sum(second[names.PROCESS_CPU_UTILIZATION.name].values())
+    assert 0 < share <= used / lasted / cores + 0.05
 
 
 @linux_only
@@ -176,7 +184,6 @@ def test_points_carry_the_attributes_of_their_rows_and_no_others() -> None:
 
 @linux_only
 def test_what_is_told_is_what_psutil_and_proc_say() -> None:
-    block = b"x" * (32 * 1024 * 1024)
     with reported(ProcReader()) as told:
         before = told.collect()
         memory, process = psutil.virtual_memory(), psutil.Process()
@@ -187,21 +194,22 @@ def test_what_is_told_is_what_psutil_and_proc_say() -> None:
         resident = process.memory_info().rss
         cpu = process.cpu_times()
         after = told.collect()
-    del block
 
     assert before["system.memory.limit"] == {(): memory.total}
     assert sum(before["system.memory.usage"].values()) == memory.total
-    assert before["process.memory.usage"][()] == pytest.approx(resident, rel=0.05)
-    assert before["process.memory.utilization"][()] == pytest.approx(
-        resident / memory.total, rel=0.05
-    )
+    for metric, theirs in (("usage", resident), ("utilization", resident / memory.total)):
+        told_twice = [one[f"process.memory.{metric}"][()] for one in (before, after)]
+        assert min(told_twice) * 0.95 <= theirs <= max(told_twice) * 1.05
     for (device, way), value in before["system.disk.io"].items():
         theirs = getattr(disks[device], f"{way}_bytes")
         assert value <= theirs <= after["system.disk.io"][device, way]
-    for (interface, way), value in before["system.network.io"].items():
+    # A container that ends meanwhile takes its interface along.
+    stayed = before["system.network.io"].keys() & after["system.network.io"].keys()
+    for interface, way in stayed:
         field = {"receive": "bytes_recv", "transmit": "bytes_sent"}[way]
         theirs = getattr(interfaces[interface], field)
-        assert value <= theirs <= after["system.network.io"][interface, way]
+        told_twice = [one["system.network.io"][interface, way] for one in (before, after)]
+        assert told_twice[0] <= theirs <= told_twice[1]
     # psutil counts in ticks, of 10 ms here.
     for mode, theirs in (("user", cpu.user), ("system", cpu.system)):
         assert before["process.cpu.time"][mode,] - 0.03 <= theirs

@@ -107,8 +107,9 @@ def test_200_children_of_5_ms_are_counted_by_their_cgroup(
     children, itself = map(float, child.stdout.split())
     assert usage.source == "cgroup"
     assert usage.cpu_seconds is not None
-    # It joined shortly after its start, so a little of its own is not in there.
-    assert children * 0.99 <= usage.cpu_seconds <= (children + itself) * 1.01
+    # It joined shortly after its start, so a little of its own is not in there. A
+    # kernel whose clock goes in ticks of 10 ms tells each a little differently.
+    assert children * 0.8 <= usage.cpu_seconds <= (children + itself) * 1.25
 
 
 def test_a_spike_and_three_at_once_are_exact_in_a_cgroup(recorder: Recorder) -> None:

@@ -89,7 +89,7 @@ class _Program:
     name: str
     source: str
     expected: Outcome
-    timeout: float = 60.0
+    timeout: float = 600.0
     limits: Limits | None = None
     needs_cgroup: bool = False
 

@@ -348,13 +348,17 @@ class Tree:
         return self.kill()
 
     def _pauses(self, seconds: float) -> Iterator[None]:
-        """One turn after another, each a little later, while children are left."""
+        """One turn after another, each a little later, while children are left.
+
+        At least one, and a look after the last: where we were stopped meanwhile,
+        the time is over and they are too.
+        """
         pause = 0.0002
         until = time.monotonic() + seconds
-        while self.reap():
+        is_over = False
+        while self.reap() and not is_over:
             yield
-            if time.monotonic() >= until:
-                return
+            is_over = time.monotonic() >= until
             time.sleep(pause)
             pause = min(pause * 2, 0.02)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from support.programs import RealProgram, free_ports, get, get_json, installed
+from support.ports import free_ports
+from support.programs import RealProgram, get, get_json, installed
 from tools.backends.programs import COLLECTOR, JAEGER, PROMETHEUS
 
 if TYPE_CHECKING:

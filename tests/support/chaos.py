@@ -94,6 +94,7 @@ class Chaos:
             killer.start()
             said += child.stdout.readlines()
             killer.cancel()
+            killer.join()
         with self._turn:
             self.heard.hear(line.decode() for line in said)
 
@@ -114,7 +115,7 @@ class Chaos:
         if self.program.environ.get("OTEL_PYTHON_CODOMON_JOURNAL") == "off":
             return
         done = subprocess.run(
-            [sys.executable, "-m", "otel_codomon", "journal", "send", "--timeout", "120"],
+            [sys.executable, "-m", "otel_codomon", "journal", "send", "--timeout", "600"],
             env={
                 **self.program.environment(),
                 "OTEL_PYTHON_CODOMON_JOURNAL": self.program.journal,

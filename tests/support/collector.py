@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 # Only guards against a hang: whoever waits is woken by what it waits for.
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
+
+# Gives a program all the time that a slow machine takes to send what it has.
+PATIENT = {"OTEL_PYTHON_CODOMON_EXIT_TIMEOUT": "100", "OTEL_EXPORTER_OTLP_TIMEOUT": "100"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_PATIENCE_SECONDS = 120  # only a hang takes so long
+
 # Leaves its session, its parent and every group, and ignores what can be
 # ignored. Says its process id when all that is done.
 ESCAPEE = """
@@ -66,6 +68,16 @@ class NamedPipe:
         self._file.close()
 
     def number(self) -> int:
-        """The next line, which is a number. Fails when nobody writes for half a minute."""
-        assert select.select([self._file], [], [], 30)[0], "nobody wrote"
+        """The next line, which is a number. Fails when nobody ever writes."""
+        assert self._is_told(_PATIENCE_SECONDS), "nobody wrote"
         return int(self._file.readline())
+
+    def numbers(self) -> list[int]:
+        """The numbers that have been written by now."""
+        found = []
+        while self._is_told(0):
+            found.append(self.number())
+        return found
+
+    def _is_told(self, seconds: float) -> bool:
+        return bool(select.select([self._file], [], [], seconds)[0])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.values.execution import ExecutionRecord
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0  # only a hang takes so long
 
 
 class Journal:

@@ -6,7 +6,8 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING
 
-from support.programs import RealProgram, free_ports, installed, wait_for
+from support.ports import free_ports
+from support.programs import RealProgram, installed, wait_for
 from tools.backends.programs import KAFKA
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Kafka(RealProgram):
 
 def _listens(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
     except OSError:
         return False
     return True

@@ -7,6 +7,7 @@ outlives the test that started it.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import socket
@@ -22,12 +23,18 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from ssl import CERT_REQUIRED, PROTOCOL_TLS_SERVER, SSLContext
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from support import otlp_decode
+from support.ports import free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 PATHS: Final = {"/v1/traces": "traces", "/v1/metrics": "metrics", "/v1/logs": "logs"}
 METHODS: Final = {
@@ -40,6 +47,7 @@ METHODS: Final = {
 }
 DECOMPRESS: Final[dict[str, Any]] = {"gzip": gzip.decompress, "deflate": zlib.decompress}
 _GRPC_CODES: Final = {code.name: code for code in grpc.StatusCode}
+_PATIENCE_SECONDS: Final = 60.0  # only a hang takes so long
 
 
 @dataclass
@@ -301,19 +309,34 @@ def _set_retry_info(context: Any, code: str, seconds: float | None) -> None:  # 
     context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
 
 
-def _start_grpc(port: int, state: State, tls: dict[str, str] | None) -> tuple[Any, int]:
+def _start_grpc(port: int, state: State, tls: dict[str, str] | None) -> Any:  # noqa: ANN401 - grpc has no types
     server = grpc.server(
         ThreadPoolExecutor(8),
         handlers=[GrpcHandler(state)],
         options=(("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)),
     )
     address = f"127.0.0.1:{port}"
-    if tls is None:
-        port = server.add_insecure_port(address)
-    else:
-        port = server.add_secure_port(address, _grpc_credentials(tls))
+    bound = (
+        server.add_insecure_port(address)
+        if tls is None
+        else server.add_secure_port(address, _grpc_credentials(tls))
+    )
+    if not bound:  # older versions of grpc raise nothing
+        raise OSError(errno.EADDRINUSE, address)
     server.start()
-    return server, port
+    return server
+
+
+def _persistently(listen: Callable[[], T]) -> T:
+    """What *listen* returns once it can: the port may be held for a moment after a `down`."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return listen()
+        except (OSError, RuntimeError):  # noqa: PERF203 - that it may not work is the point
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _grpc_credentials(tls: dict[str, str]) -> Any:  # noqa: ANN401 - grpc has no types
@@ -331,7 +354,7 @@ class Server:
     def __init__(self, tls: dict[str, str] | None) -> None:
         self.state = State()
         self._tls = tls
-        self._http_port = self._grpc_port = 0
+        self._http_port, self._grpc_port = free_ports(2)
         self._http: HttpServer | None = None
         self._grpc: Any = None
         self.up()
@@ -340,12 +363,13 @@ class Server:
         """Listen, on the same ports as before."""
         if self._http is None:
             self.state.stop_waiting.clear()
-            self._http = HttpServer(self._http_port, self.state, self._tls)
-            self._http_port = self._http.server_address[1]
+            http = self._http = _persistently(
+                lambda: HttpServer(self._http_port, self.state, self._tls)
+            )
             threading.Thread(
-                target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+                target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
             ).start()
-            self._grpc, self._grpc_port = _start_grpc(self._grpc_port, self.state, self._tls)
+            self._grpc = _persistently(lambda: _start_grpc(self._grpc_port, self.state, self._tls))
         return {"http_port": self._http_port, "grpc_port": self._grpc_port}
 
     def down(self) -> dict[str, int]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.ports import free_ports
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -22,9 +24,7 @@ def redis_server(folder: Path) -> Iterator[int]:
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("needs a Redis server: apt-get install redis-server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    [port] = free_ports(1)
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     with subprocess.Popen(
         [*command, "--save", "", "--appendonly", "no"], stdout=subprocess.DEVNULL
@@ -37,7 +37,7 @@ def redis_server(folder: Path) -> Iterator[int]:
 
 
 def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120  # only a hang takes so long
     while not _answers(port):
         if time.monotonic() > deadline or server.poll() is not None:
             raise RuntimeError("redis-server did not start; run it by hand to see why")
@@ -46,7 +46,7 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int) -> None:
 
 def _answers(port: int) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
             connection.sendall(b"PING\r\n")
             return connection.recv(16).startswith(b"+PONG")
     except OSError:  # not yet

@@ -30,5 +30,5 @@ def sending(folder: str, environ: Mapping[str, str], *, pace: Pace = HASTE) -> I
     try:
         yield sender
     finally:
-        sender.finish(5)
+        sender.finish(60)
         writer.forget()

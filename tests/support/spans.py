@@ -78,5 +78,5 @@ def post(url: str, body: bytes) -> None:
     asked = urllib.request.Request(  # noqa: S310 - loopback
         url, data=body, headers={"Content-Type": "application/x-protobuf"}
     )
-    with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310 - loopback
+    with urllib.request.urlopen(asked, timeout=120) as answer:  # noqa: S310 - loopback
         answer.read()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from support.backends import CONFIGURATIONS
-from support.programs import RealProgram, free_ports, get, get_json, on_path
+from support.ports import free_ports
+from support.programs import RealProgram, get, get_json, on_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -37,7 +37,7 @@ while True:
     os.killpg(job, signal.SIGCONT)
     os.write(tell, b"continued\\n")
 """
-_PATIENCE_SECONDS = 30  # only a hang takes so long
+_PATIENCE_SECONDS = 120  # only a hang takes so long
 
 
 class Terminal:

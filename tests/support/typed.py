@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Only guards against a hang.
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 300.0
 
 # Makes the terminal its own, so that Ctrl-C reaches it, and becomes the command.
 _TAKE_TERMINAL = """

@@ -40,7 +40,7 @@ def boot(
     *,
     memory_mib: int = 1536,
     arguments: tuple[str, ...] = (),
-    timeout: float = 180,
+    timeout: float = 900,
 ) -> Booted:
     """Run the shell *script* as the only thing on a kernel of its own.
 
@@ -53,7 +53,7 @@ def boot(
         folder: A folder of the host for what the boot needs.
         memory_mib: The memory of the machine, MiB.
         arguments: More words for the kernel's command line, such as ``ubd1=…``.
-        timeout: After so many seconds it is ended by force.
+        timeout: After so many seconds it is ended by force; only a hang takes so long.
     """
     with start(script, folder, memory_mib=memory_mib, arguments=arguments) as machine:
         try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _TESTS = str(Path(__file__).parents[1])
 _ROOT = str(Path(__file__).parents[2])  # what is tested is what lies beside the tests
 # Only guards against a hang.
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
 
 
 @dataclass
