@@ -16,7 +16,7 @@ from otel_codomon.sources.processes import OpenFiles, Stat, parse_stat
 from otel_codomon.sources.psutil_tree import PsutilTree
 
 if TYPE_CHECKING:
-    from otel_codomon.sources.process_tree import Member
+    from otel_codomon.sources.member import Member
 
 MIB = 1024 * 1024
 counts = st.integers(0, 2**40)
@@ -53,15 +53,13 @@ def test_whatever_its_name_the_figures_are_found(
 
 
 def test_a_kept_file_is_bound_to_the_process_and_not_to_its_number() -> None:
-    files = OpenFiles()
-    with subprocess.Popen(("sleep", "60")) as child:
-        text, kept = files.read(f"/proc/{child.pid}/stat", None)
-        child.kill()
-    gone, still_kept = files.read(f"/proc/{child.pid}/stat", kept)
-    files.close(still_kept)
+    with started(HOLD_MEMORY, 1) as child:
+        file = OpenFiles().file(f"/proc/{child.pid}/stat")
+        text = file.read()
+    gone = file.read()
+    file.close()
 
     assert text is not None
-    assert kept is not None
     assert gone is None
 
 
@@ -70,12 +68,12 @@ def test_beyond_their_bound_files_are_read_and_not_kept(monkeypatch: pytest.Monk
     files = OpenFiles()
     before = psutil.Process().num_fds()
 
-    read = [files.read("/proc/self/stat", None) for _ in range(5)]
+    some = [files.file("/proc/self/stat") for _ in range(5)]
 
-    assert all(text for text, _ in read)
+    assert all(file.read() and file.read() for file in some)
     assert psutil.Process().num_fds() == before + 1
-    for _, kept in read:
-        files.close(kept)
+    for file in some:
+        file.close()
     assert psutil.Process().num_fds() == before
 
 

@@ -181,6 +181,8 @@ class Attached:
         """Read everything once; None when nothing of it is left."""
         with self._lock:
             trees = self._tree.look()
+            if not self._cgroups:
+                return trees
             found = tuple(r for source in self._cgroups if (r := source.look()) is not None)
         if not found:
             return trees

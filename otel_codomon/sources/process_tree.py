@@ -10,30 +10,18 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from otel_codomon.sources.processes import (
-    OpenFiles,
-    Stat,
-    ancestors,
-    descriptors_of,
-    parse_stat,
-    peak_of,
-    read_stat,
-    threads_of,
-    transfers_of,
-)
+from otel_codomon.sources.member import Member
+from otel_codomon.sources.processes import OpenFiles, ancestors, read_stat
 from otel_codomon.values.sample import Reading
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _SLOW_FACTS_NS: Final = 1_000_000_000
 """Descriptors and transfers are read once a second: they cost as much as all the rest."""
 
-_MAX_THREADS_A_LOOK: Final = 64
-"""Threads of one process whose children are read in one look. With 10,000
-threads the rest have their turn in the next ones."""
+_FULL_LOOKS: Final = 8
+"""Of so many looks one reads all of a process that has rested: what the kernel
+takes from it meanwhile is told two seconds late, at the default interval."""
 
 _KILL_ROUNDS: Final = 20
 _DEAD: Final = frozenset({b"Z", b"X"})
@@ -43,121 +31,6 @@ def is_available() -> bool:
     """Whether the kernel lists the children of a thread: Linux with ``/proc`` as usual."""
     pid = os.getpid()
     return os.path.exists(f"/proc/{pid}/task/{pid}/children")  # noqa: PTH110 - twice as fast
-
-
-class Member:
-    """One process of a tree, and what was last seen of it.
-
-    Attributes:
-        pid: Its number.
-        stat: The last that could be read.
-        base_ns: CPU time it and its reaped children had used before the
-            execution: not the execution's.
-        peak_at_faults: Its page faults when the mark was read: without another
-            one it cannot have risen.
-        peak_bytes: Its high water mark; None if none could be read.
-        cpu_ns: CPU time of its own and of what it reaped, within the execution.
-        is_idle: Whether nothing in ``stat`` had changed at the last look.
-        in_tree: Whether its parent, when last seen, was a member too: then the
-            parent's account has its CPU time once it is reaped.
-        children_text: The pids of its children that are members already.
-        descriptors: Its open descriptors, when they were last counted.
-        transfers: Bytes it has fetched and sent, when they were last read.
-    """
-
-    __slots__ = (
-        "_children_file",
-        "_next_thread",
-        "_stat_file",
-        "_stat_text",
-        "base_ns",
-        "children_text",
-        "cpu_ns",
-        "descriptors",
-        "in_tree",
-        "is_idle",
-        "peak_at_faults",
-        "peak_bytes",
-        "pid",
-        "stat",
-        "transfers",
-    )
-
-    def __init__(self, pid: int, stat: Stat, *, base_ns: int, in_tree: bool) -> None:
-        self.pid = pid
-        self.stat = stat
-        self.cpu_ns = max(0, stat.cpu_ns + stat.reaped_cpu_ns - base_ns)
-        self.base_ns = base_ns
-        self.in_tree = in_tree
-        self.is_idle = False
-        self.peak_bytes: int | None = None
-        self.descriptors: int | None = None
-        self.transfers: tuple[int, int] | None = None
-        self._stat_file: int | None = None
-        self._stat_text: bytes | None = None
-        self.children_text: bytes | None = b""
-        self._children_file: int | None = None
-        self._next_thread = 0
-        self.peak_at_faults = -1
-
-    def refresh(self, files: OpenFiles) -> bool:
-        """Read ``stat`` again; whether it is still there."""
-        text, self._stat_file = files.read(f"/proc/{self.pid}/stat", self._stat_file)
-        if not text:
-            return False
-        if text == self._stat_text:  # asleep since the last look: nothing to parse
-            self.is_idle = True
-            return True
-        self.is_idle = False
-        self._stat_text = text
-        stat = parse_stat(text)
-        if stat.start_ticks != self.stat.start_ticks:  # the number went to another
-            return False
-        self.stat = stat
-        self.cpu_ns = max(0, stat.cpu_ns + stat.reaped_cpu_ns - self.base_ns)
-        return True
-
-    def note_peak(self) -> None:
-        """Read the high water mark."""
-        self.peak_at_faults = self.stat.faults
-        peak = peak_of(self.pid)
-        if peak is not None:
-            self.peak_bytes = max(peak, self.peak_bytes or 0)
-
-    def note_slow_facts(self) -> None:
-        """Count descriptors and read transfers."""
-        self.descriptors = descriptors_of(self.pid)
-        self.transfers = transfers_of(self.pid) or self.transfers
-
-    def children(self, files: OpenFiles) -> list[bytes]:
-        """Pids of the children of its threads; empty if they are those of the last look."""
-        if self.stat.threads <= 1:
-            path = f"/proc/{self.pid}/task/{self.pid}/children"
-            text, self._children_file = files.read(path, self._children_file)
-            if text is None or text == self.children_text:
-                return []
-            self.children_text = text
-            return text.split()
-        found: list[bytes] = []
-        for thread in self._some_threads():
-            text, kept = files.read(f"/proc/{self.pid}/task/{thread}/children", None)
-            files.close(kept)
-            found += text.split() if text else []
-        return found
-
-    def _some_threads(self) -> list[str]:
-        threads = threads_of(self.pid)
-        if len(threads) <= _MAX_THREADS_A_LOOK:
-            return threads
-        begin = self._next_thread % len(threads)
-        self._next_thread = begin + _MAX_THREADS_A_LOOK
-        return (threads + threads)[begin : self._next_thread]
-
-    def close(self, files: OpenFiles) -> None:
-        """Close what is kept open."""
-        files.close(self._stat_file)
-        files.close(self._children_file)
-        self._stat_file = self._children_file = None
 
 
 class ProcessTree:
@@ -190,7 +63,9 @@ class ProcessTree:
         self.largest_peak_bytes: int | None = None
         self.peaks_together_bytes = 0
         self._lost_peaks_bytes = 0
-        self._has_changed = True
+        self._has_new_peaks = True
+        self._is_stirred = True
+        self._reading = Reading(taken_ns=0)
 
     # --- who belongs to it ----------------------------------------------------
 
@@ -220,42 +95,67 @@ class ProcessTree:
             return None  # gone, or its number in use again, since its parent listed it
         is_older = stat.start_ticks < since_ticks
         base_ns = stat.cpu_ns + stat.reaped_cpu_ns if is_older else 0
-        member = Member(pid, stat, base_ns=base_ns, in_tree=stat.ppid in self._members)
+        in_tree = stat.ppid in self._members
+        member = Member(pid, stat, self._files, base_ns=base_ns, in_tree=in_tree)
+        if not self._members:
+            self._looks = pid  # so that of many trees each has another turn
         self._members[pid] = member
         self.seen += 1
-        if member.refresh(self._files):
+        if member.refresh(in_full=True):
             member.note_peak()
-        self._has_changed = True
+        self._is_stirred = self._has_new_peaks = True
         return member
 
-    def _walk(self) -> Iterator[Member]:
-        """Read every member again, find their children, and yield those that live."""
+    def _walk(self) -> bool:
+        """Read every member again and find their children; whether anything has changed."""
         members = self._members
+        # Who comes or goes changes whose child others are while they sleep.
+        has_changed = in_full = self._is_stirred
+        self._is_stirred = False
+        in_full = in_full or not self._looks % _FULL_LOOKS
         # Parents before children, as they were found: a child that is reaped in
         # the middle of a look must not be in both accounts.
         waiting = list(members.values())
         for member in waiting:  # and those found meanwhile, which are appended
-            if not member.refresh(self._files):
+            if not member.refresh(in_full=in_full):
                 self._lose(member)
+                has_changed = in_full = True
+                continue
+            if member.has_rested and not in_full:
                 continue
             member.in_tree = member.stat.ppid in members
-            if member.stat.faults != member.peak_at_faults:
-                member.note_peak()
-                self._has_changed = True
-            yield member
-            if member.is_idle and (member.pid + self._looks) % 2:
+            if not member.is_idle:
+                has_changed = True
+                in_full = self._note_change(member) or in_full
+            elif not in_full and self._looks % 2:
                 continue  # who did nothing has hardly started anybody: every other look will do
-            for child in member.children(self._files):
-                pid = int(child)
-                found = None if pid in members else self._add(pid, parent=member)
-                if found is not None:
-                    waiting.append(found)
+            waiting += self._add_children(member)
+        return has_changed
+
+    def _add_children(self, parent: Member) -> list[Member]:
+        """Those children of *parent* that were no members yet."""
+        found = []
+        for child in parent.children():
+            pid = int(child)
+            member = None if pid in self._members else self._add(pid, parent=parent)
+            if member is not None:
+                found.append(member)
+        return found
+
+    def _note_change(self, member: Member) -> bool:
+        """Read what *member* may have more of; whether it has died."""
+        if member.stat.faults != member.peak_at_faults:
+            member.note_peak()
+            self._has_new_peaks = True
+        if member.stat.state in _DEAD:
+            self._is_stirred = True
+        return self._is_stirred
 
     def _lose(self, member: Member) -> None:
         """Take *member* out; keep what only it knew."""
-        self._has_changed = True
+        self._is_stirred = self._has_new_peaks = True
         del self._members[member.pid]
-        member.close(self._files)
+        member.close()
         parent = self._members.get(member.stat.ppid)
         if parent is not None:
             parent.children_text = None  # the number may be in use again, by another child
@@ -272,31 +172,36 @@ class ProcessTree:
         """Read all members once; None when none is left."""
         begin_ns = time.monotonic_ns()
         self._looks += 1
-        is_slow = begin_ns - self._slow_ns >= _SLOW_FACTS_NS
+        has_changed = self._walk()
+        if begin_ns - self._slow_ns >= _SLOW_FACTS_NS:
+            self._slow_ns = begin_ns
+            self._note_slow_facts()
+            has_changed = True
+        if self._has_new_peaks:
+            self._note_peaks()
+        if has_changed:
+            self._reading = self._sum()
+        return Reading(time.monotonic_ns(), *self._reading[1:]) if self._members else None
+
+    def _sum(self) -> Reading:
+        """The sums over all members, as they were last read."""
         cpu_ns = sum(self._outside_ns.values())
         memory = processes = threads = 0
-        for member in self._walk():
-            stat = member.stat
+        for member in self._members.values():
             cpu_ns += member.cpu_ns
+            stat = member.stat
             if stat.state not in _DEAD:
                 memory += stat.rss_bytes
                 processes += 1
                 threads += stat.threads
-            if is_slow:
-                member.note_slow_facts()
         # A child that is reaped moves to its parent's account in one step that
         # two reads can see half of.
         self._most_cpu_ns = max(self._most_cpu_ns, cpu_ns)
-        if is_slow:
-            self._slow_ns = begin_ns
-            self._note_descriptors()
-        self._note_peaks()
-        if not self._members:
-            return None
-        self.peak_sum_bytes = max(memory, self.peak_sum_bytes or 0)
+        if self._members:
+            self.peak_sum_bytes = max(memory, self.peak_sum_bytes or 0)
         read, written = self._transfers
         return Reading(
-            taken_ns=time.monotonic_ns(),
+            taken_ns=0,
             cpu_ns=self._most_cpu_ns,
             memory_bytes=memory,
             processes=processes,
@@ -307,15 +212,15 @@ class ProcessTree:
             write_bytes=written,
         )
 
-    def _note_descriptors(self) -> None:
+    def _note_slow_facts(self) -> None:
+        for member in self._members.values():
+            member.note_slow_facts()
         known = [m.descriptors for m in self._members.values() if m.descriptors is not None]
         self._descriptors = sum(known) if known else None
         self._transfers = self.transfers()
 
     def _note_peaks(self) -> None:
-        if not self._has_changed:
-            return
-        self._has_changed = False
+        self._has_new_peaks = False
         peaks = [m.peak_bytes for m in self._members.values() if m.peak_bytes is not None]
         if peaks:
             self.largest_peak_bytes = max(*peaks, self.largest_peak_bytes or 0)
@@ -357,7 +262,9 @@ class ProcessTree:
             Whether there was one to end.
         """
         for before in range(_KILL_ROUNDS):
-            living = [m for m in self._walk() if m.stat.state not in _DEAD]
+            self._is_stirred = True  # read all in full
+            self._walk()
+            living = [m for m in self._members.values() if m.stat.state not in _DEAD]
             if not living:
                 return before > 0
             for member in living:
@@ -368,7 +275,7 @@ class ProcessTree:
     def close(self) -> None:
         """Forget the members and close their files."""
         for member in self._members.values():
-            member.close(self._files)
+            member.close()
         self._members.clear()
 
 

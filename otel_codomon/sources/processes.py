@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 1
 PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1
+_PAGE: Final = 4096
+_MAY_GO_ON: Final = (
+    _PAGE - 256
+)  # a page that is so full may have ended before a word that did not fit
 _MAX_OPEN: Final = 8192
 _SHARE_OF_LIMIT: Final = 4  # a quarter of the soft limit is ours at most
 
@@ -68,35 +72,89 @@ class OpenFiles:
         self._kept: set[int] = set()  # not a count, which two threads could get wrong
         self._most = _most_open()
 
-    def read(self, path: str, kept: int | None) -> tuple[bytes | None, int | None]:
-        """Read *path*, through *kept* if it is open already.
+    def file(self, path: str) -> ProcessFile:
+        """The file at *path*, opened when it is first read."""
+        return ProcessFile(path, self)
 
-        Returns:
-            Its text, None if it cannot be read, and the descriptor to hand in
-            next time.
-        """
-        try:
-            if kept is not None:
-                return os.pread(kept, 4096, 0), kept
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:  # the process is gone, or not for us to see
-            return None, kept
-        text: bytes | None
-        try:
-            text = os.pread(descriptor, 4096, 0)
-        except OSError:  # gone between open and read
-            text = None
-        if text is not None and len(self._kept) < self._most:
-            self._kept.add(descriptor)
-            return text, descriptor
+    def keep(self, descriptor: int) -> bool:
+        """Whether *descriptor* may stay open, which then is told by `close`."""
+        if len(self._kept) >= self._most:
+            return False
+        self._kept.add(descriptor)
+        return True
+
+    def close(self, descriptor: int) -> None:
+        """Close one that was kept."""
+        self._kept.discard(descriptor)
         os.close(descriptor)
-        return text, None
 
-    def close(self, kept: int | None) -> None:
-        """Close a descriptor that `read` gave."""
-        if kept is not None:
-            self._kept.discard(kept)
-            os.close(kept)
+
+class ProcessFile:
+    """One file of one process.
+
+    Args:
+        path: Of the file.
+        files: Who says whether it may be kept open.
+    """
+
+    __slots__ = ("_descriptor", "_files", "_path")
+
+    def __init__(self, path: str, files: OpenFiles) -> None:
+        self._path = path
+        self._files = files
+        self._descriptor: int | None = None
+
+    def read(self) -> bytes | None:
+        """What it says; None if the process is gone, or it is not for us to see."""
+        try:
+            if self._descriptor is None:
+                return self._open()
+            text = os.pread(self._descriptor, _PAGE, 0)
+            return text if len(text) < _MAY_GO_ON else _whole(self._descriptor, text)
+        except OSError:
+            return None
+
+    def _open(self) -> bytes:
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        is_kept = False
+        try:
+            text = _whole(descriptor, os.pread(descriptor, _PAGE, 0))
+            is_kept = self._files.keep(descriptor)
+        finally:
+            if not is_kept:
+                os.close(descriptor)
+        if is_kept:
+            self._descriptor = descriptor
+        return text
+
+    def close(self) -> None:
+        """Close it; reading opens it again."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            self._files.close(descriptor)
+
+
+def _whole(descriptor: int, text: bytes) -> bytes:
+    """*text* with what follows: the kernel hands out lists by the page, and ends none in a word."""
+    chunk = text
+    while len(chunk) >= _MAY_GO_ON:
+        chunk = os.pread(descriptor, _PAGE, len(text))
+        text += chunk
+    return text
+
+
+def read_once(path: str) -> bytes | None:
+    """What a file says that is not kept open; None as in `ProcessFile`."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return _whole(descriptor, os.pread(descriptor, _PAGE, 0))
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def _most_open() -> int:
