@@ -19,6 +19,7 @@ from support.terminal import Terminal
 
 from otel_codomon import Kind, Outcome, cli, names
 from otel_codomon.cli import run_command
+from otel_codomon.cli.run_options import read_plainly
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.sources import cgroups
 
@@ -315,7 +316,10 @@ def test_source_text_in_a_file_runs_in_its_language(journal: Path, tmp_path: Pat
         (["--limit-cpu", "-1", "--", "true"], "--limit-cpu"),
         (["--language", "klingon", "--", "x"], "cannot run source text in 'klingon'"),
         (["--language", "python", "--", "/no/such/file"], "cannot run '/no/such/file'"),
-        (["--propagate", "linked", "--", "true"], "invalid choice: 'linked'"),
+        (["--propagate", "some", "--", "true"], "invalid choice: 'some'"),
+        (["--isolation", "jail", "--", "true"], "invalid choice: 'jail'"),
+        (["--writable", ".", "--", "true"], "add --isolation bubblewrap"),
+        (["--allow-env", "X", "--", "true"], "add --isolation bubblewrap"),
     ],
 )
 def test_wrong_usage_is_told_in_one_line(arguments: list[str], said: str) -> None:
@@ -350,6 +354,28 @@ def test_a_traceparent_that_is_none_begins_a_trace(
 
     [execution] = recorded(journal)
     assert execution.parent_span_id is None
+
+
+def test_a_linked_command_reports_into_a_trace_of_its_own(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACEPARENT", f"00-{'a' * 32}-{'b' * 16}-01")
+    monkeypatch.setenv("TRACESTATE", "vendor=ours")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=secret")
+    with Collector() as collector:
+        for name, value in collector.environment().items():
+            monkeypatch.setenv(name, value)
+
+        shown = otel_run("-q", "--propagate", "linked", "--", "env").stdout
+        [span] = collector.wait_for_spans(1)
+
+    learnt = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    _, trace_id, span_id, flags = learnt["TRACEPARENT"].split("-")
+    assert (span.trace_id, flags) == ("a" * 32, "01")
+    assert (span.links, len(span_id)) == ([trace_id], 16)
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in learnt
+    assert not learnt.keys() & {"OTEL_EXPORTER_OTLP_HEADERS", "TRACESTATE"}
+    assert [execution.trace_id for execution in recorded(journal)] == ["a" * 32]
 
 
 @pytest.mark.usefixtures("journal")
@@ -509,13 +535,66 @@ def test_a_short_command_never_waits_for_opentelemetry() -> None:
     assert "opentelemetry" not in done.stderr
 
 
-def test_without_options_everything_is_as_the_parser_has_it() -> None:
+@pytest.mark.usefixtures("journal")
+@pytest.mark.parametrize("options", [[], ["--timeout", "60", "-q"], ["--limit-memory=1G"]])
+def test_before_the_command_starts_nothing_is_imported_that_takes_time(options: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *COMMAND[1:], *options, "--", "sh", "-c", STARTED],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+
+    before, started, _ = done.stderr.partition("started")
+    assert started
+    imported = {line.rpartition("|")[2].strip() for line in before.splitlines()}
+    # runpy of ``-m``, which the installed command does not need, imports pkgutil and more.
+    assert not imported & {"argparse", "dataclasses", "subprocess", "logging", "opentelemetry"}
+
+
+# What Python says of its imports it writes at once, so the order is the order of events.
+STARTED = "echo started >&2"
+
+PLAIN: list[list[str]] = [
+    [],
+    ["-q"],
+    ["--quiet", "--name", "job"],
+    ["--name=job=1", "--session-id", "s", "--language", "c"],
+    ["--timeout", "60", "--grace=0.5", "--propagate", "linked"],
+    ["--limit-cpu", "1.5", "--limit-memory", "64M", "--limit-processes=3"],
+    ["--limit-file-size", "1G", "--limit-open-files", "33"],
+    ["--format", "json", "--output", "out", "--output", "other"],
+    ["--isolation", "bubblewrap", "--writable", "a", "--writable=b", "--allow-env", "X"],
+]
+# For argparse alone to judge: right, but not plain, or wrong.
+OTHER: list[list[str]] = [
+    ["true"],
+    ["--name", "-x", "--", "true"],
+    ["--name"],
+    ["--name", "--", "true"],
+    ["--nam", "x", "--", "true"],
+    ["--quiet=x", "--", "true"],
+    ["--timeout", "soon", "--", "true"],
+    ["--propagate", "some", "--", "true"],
+    ["--help", "--", "true"],
+    ["-qq", "--", "true"],
+    [],
+]
+
+
+@pytest.mark.parametrize("options", PLAIN, ids=" ".join)
+def test_what_is_plain_is_read_as_the_parser_reads_it(options: list[str]) -> None:
     parser = cli.parser_of("run", run_command)  # type: ignore[arg-type] # a module is one
+    typed = [*options, "--", "true", "--", "-q", "--name"]
 
-    plain = run_command.without_options(["--", "true"])
+    plain = read_plainly(typed)
 
-    parsed = vars(parser.parse_args(["--", "true"]))
     assert plain is not None
-    command = parsed.pop("command")
-    assert command[-1:] == plain.command[-1:] == ["true"]
+    parsed = vars(parser.parse_args(typed))
+    assert run_command.words_of(plain.command) == run_command.words_of(parsed.pop("command"))
     assert {name: getattr(plain, name) for name in parsed} == parsed
+
+
+@pytest.mark.parametrize("arguments", OTHER, ids=" ".join)
+def test_the_rest_is_left_to_the_parser(arguments: list[str]) -> None:
+    assert read_plainly(arguments) is None

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.bubblewrap import MISSING
 from support.escapees import ESCAPEE
+from support.sources import SOURCES
 
 from otel_codomon import Limits, Outcome, SandboxType, names, run
 from otel_codomon.sandbox.toolchains import TOOLCHAINS
@@ -18,29 +19,7 @@ if TYPE_CHECKING:
     from otel_codomon.sandbox.toolchains import Toolchain
     from otel_codomon.testing import Recorder
 
-
-def _missing() -> str | None:
-    if shutil.which("bwrap") is None:
-        return "no bubblewrap here: install the package bubblewrap"
-    tried = subprocess.run(
-        ["bwrap", "--ro-bind", "/", "/", "--unshare-all", "true"], capture_output=True, check=False
-    )
-    return f"bubblewrap does not work here: {tried.stderr!r}" if tried.returncode else None
-
-
-MISSING = _missing()
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=MISSING or "")
-
-SOURCES = {
-    "python": "print(6 * 7)",
-    "javascript": "console.log(6 * 7)",
-    "bash": "echo $((6 * 7))",
-    "c": '#include <stdio.h>\nint main(void) { printf("%d\\n", 6 * 7); }',
-    "cpp": "#include <iostream>\nint main() { std::cout << 6 * 7 << std::endl; }",
-    "go": 'package main\nimport "fmt"\nfunc main() { fmt.Println(6 * 7) }',
-    "rust": 'fn main() { println!("{}", 6 * 7); }',
-    "java": "class Main { public static void main(String[] a) { System.out.println(6 * 7); } }",
-}
 
 
 @pytest.mark.parametrize("toolchain", TOOLCHAINS, ids=lambda toolchain: toolchain.language)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.escapees import ESCAPEE, STUBBORN, NamedPipe, is_alive, stubborn_telling
+from support.sources import SOURCES
 
 from otel_codomon import Kind, Limits, Outcome, SandboxType, names, run
 from otel_codomon.sandbox.toolchains import TOOLCHAINS
@@ -50,18 +51,6 @@ def test_output_that_is_no_text_is_kept_as_it_is() -> None:
 
     assert result.output.kept == b"\xff\x00\xfe"
     assert result.stdout == "\ufffd\0\ufffd"
-
-
-SOURCES = {
-    "python": "print(6 * 7)",
-    "javascript": "console.log(6 * 7)",
-    "bash": "echo $((6 * 7))",
-    "c": '#include <stdio.h>\nint main(void) { printf("%d\\n", 6 * 7); }',
-    "cpp": "#include <iostream>\nint main() { std::cout << 6 * 7 << std::endl; }",
-    "go": 'package main\nimport "fmt"\nfunc main() { fmt.Println(6 * 7) }',
-    "rust": 'fn main() { println!("{}", 6 * 7); }',
-    "java": "class Main { public static void main(String[] a) { System.out.println(6 * 7); } }",
-}
 
 
 @pytest.mark.parametrize("toolchain", TOOLCHAINS, ids=lambda toolchain: toolchain.language)

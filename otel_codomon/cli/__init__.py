@@ -112,8 +112,8 @@ def _run_command(arguments: list[str]) -> int:
     from importlib import import_module  # noqa: PLC0415 - only the chosen command's module
 
     command: Command = import_module(row[0])  # type: ignore[assignment] # what the table promises
-    plain = getattr(command, "without_options", None)
-    if plain is not None and (args := plain(arguments[1:])) is not None:
+    read_plainly = getattr(command, "plain_arguments", None)
+    if read_plainly is not None and (args := read_plainly(arguments[1:])) is not None:
         return command.run(args)
     parser = parser_of(arguments[0], command)
     try:

@@ -6,23 +6,26 @@ and what tells of it is imported while it runs.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
-from otel_codomon.cli.sizes import positive_number, positive_whole, size_bytes
+from otel_codomon.cli.run_options import declare, read_plainly
+from otel_codomon.sandbox import environment
 from otel_codomon.sandbox.foreground import Foreground
 from otel_codomon.sandbox.light_execution import Identity
+from otel_codomon.sandbox.rlimits import resource_limits
 from otel_codomon.sandbox.supervisor import TreeLimits
 from otel_codomon.sources import cgroups
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from otel_codomon.cli.run_options import Options
     from otel_codomon.sandbox.foreground_execution import ForegroundExecution
     from otel_codomon.sources.cgroups import Cgroup
-    from otel_codomon.values.limits import Limits
     from otel_codomon.values.result import ExecutionResult
 
 HELP = "run a command as one execution"
@@ -30,6 +33,7 @@ EXAMPLES = """
 otel-codomon run -- make test
 otel-codomon run --timeout 60 --limit-memory 512M -- python job.py
 otel-codomon run --language c prime.c 1000
+otel-codomon run --isolation bubblewrap --writable . -- python untrusted.py
 otel-codomon run --quiet --format json --output usage.json -- ./build.sh
 """
 
@@ -40,90 +44,40 @@ _LATER_SECONDS = 0.25
 TIMED_OUT = 124
 
 
-class _Defaults:
-    """What is so when no option is given."""
-
-    name = language = session_id = timeout = output = None
-    limit_cpu = limit_memory = limit_processes = limit_file_size = limit_open_files = None
-    grace = 2.0
-    propagate = "full"
-    quiet = False
-    format = "text"
-
-    def __init__(self, command: list[str]) -> None:
-        self.command = command
-
-
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     """Declare what can be said of a command."""
-    parser.usage = "%(prog)s [options] [--] COMMAND [ARGUMENT ...]"
-    add = parser.add_argument
-    add("--name", help="what the execution is called (default: the program's name)")
-    add("--language", help="COMMAND is a file with source text in this language")
-    add("--session-id", metavar="ID", help="the session that asked for it")
-    add(
-        "--timeout", type=positive_number, metavar="SECONDS", help="end it then, with exit code 124"
-    )
-    add(
-        "--grace",
-        type=positive_number,
-        default=_Defaults.grace,
-        metavar="SECONDS",
-        help="from SIGTERM to SIGKILL (default: %(default)s)",
-    )
-    add(
-        "--propagate",
-        choices=("full", "none"),
-        default=_Defaults.propagate,
-        help="whether it reports into this trace, by TRACEPARENT, or learns nothing of our "
-        "telemetry (default: %(default)s)",
-    )
-    limits = parser.add_argument_group("limits of the whole process tree")
-    limit = limits.add_argument
-    limit("--limit-cpu", type=positive_number, metavar="SECONDS", help="CPU time")
-    limit("--limit-memory", type=size_bytes, metavar="SIZE", help="memory, such as 512M")
-    limit("--limit-processes", type=positive_whole, metavar="N", help="processes at one time")
-    limits = parser.add_argument_group("limits of each process")
-    limit = limits.add_argument
-    limit("--limit-file-size", type=size_bytes, metavar="SIZE", help="the largest file it writes")
-    limit("--limit-open-files", type=positive_whole, metavar="N", help="files it holds open")
-    summary = parser.add_argument_group("summary")
-    summary.add_argument("-q", "--quiet", action="store_true", help="no summary on stderr")
-    summary.add_argument(
-        "--format", choices=("text", "json"), default=_Defaults.format, help="of the summary"
-    )
-    summary.add_argument(
-        "--output",
-        metavar="FILE|FD",
-        help="where the summary goes, in place of stderr: a file, or a descriptor by its number",
-    )
-    parser.add_argument(
-        "command", nargs="...", metavar="COMMAND", help="the command, as it is typed"
-    )
+    declare(parser)
 
 
-def without_options(arguments: list[str], /) -> argparse.Namespace | None:
-    """The arguments when there are no options, which takes no parser.
-
-    Its import and its making take as long as the start of Python itself.
-    """
-    if arguments[:1] != ["--"]:
-        return None
-    return _Defaults(arguments)  # type: ignore[return-value] # has what a parser would have made
+def plain_arguments(arguments: list[str], /) -> Options | None:
+    """The arguments where they are plain; None where argparse has to read them."""
+    return read_plainly(arguments)
 
 
-def run(args: argparse.Namespace, /) -> int:
+def run(args: Options, /) -> int:
     """Run the command; its exit code is ours."""
-    words = args.command[1:] if args.command[:1] == ["--"] else args.command
+    words = words_of(args.command)
     if not words:
         sys.stderr.write("otel-codomon run: no command; see `otel-codomon run --help`\n")
+        return WRONG_USAGE
+    if args.isolation == "none" and (args.writable or args.allow_env):
+        sys.stderr.write(
+            "otel-codomon run: cannot use --writable or --allow-env: there is no isolation, and "
+            "the command may write to all that you may and has your environment; "
+            "add --isolation bubblewrap\n"
+        )
         return WRONG_USAGE
     if args.language is None:
         return _run(args, Start(words))
     from otel_codomon.cli.run_source import source_start  # noqa: PLC0415 - only for source text
 
-    with source_start(args.language, words) as start:
+    with source_start(args, words) as start:
         return _run(args, start)
+
+
+def words_of(typed: list[str]) -> list[str]:
+    """The command without the ``--`` that may stand before it."""
+    return typed[1:] if typed[:1] == ["--"] else typed
 
 
 class Start:
@@ -131,25 +85,31 @@ class Start:
 
     Attributes:
         argv: Program and arguments.
-        paths: Where the program may be.
         language: Language of the source text in a file; None for a command.
+        readable: Files and folders that it has to see in isolation.
     """
 
-    def __init__(self, words: Sequence[str], *, language: str | None = None) -> None:
-        self.argv = [os.fsencode(word) for word in words]
-        self.paths = _places(self.argv[0])
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        language: str | None = None,
+        readable: Sequence[str] = (),
+    ) -> None:
+        self.argv = argv
         self.language = language
+        self.readable = readable
 
 
-def _places(program: bytes) -> list[bytes]:
+def _places(program: str, search_path: str | None) -> list[str]:
     """Where *program* may be, in the order in which a shell looks."""
-    if b"/" in program:
+    if "/" in program:
         return [program]
-    search_path = os.environb.get(b"PATH", os.fsencode(os.defpath))
-    return [(folder or b".") + b"/" + program for folder in search_path.split(b":")]
+    folders = (search_path or os.defpath).split(":")
+    return [f"{folder or '.'}/{program}" for folder in folders]
 
 
-def _run(args: argparse.Namespace, start: Start) -> int:
+def _run(args: Options, start: Start) -> int:
     cgroup = cgroups.create()
     try:
         return _run_in(cgroup, args, start)
@@ -158,19 +118,12 @@ def _run(args: argparse.Namespace, start: Start) -> int:
             cgroup.remove()  # a daemon keeps it; a later run clears it away
 
 
-def _run_in(cgroup: Cgroup | None, args: argparse.Namespace, start: Start) -> int:
+def _run_in(cgroup: Cgroup | None, args: Options, start: Start) -> int:
     identity = Identity(os.environ.get("TRACEPARENT"))
-    limits = _limits_of(args)
-    held = _held(cgroup, limits)
-    env = _environment(identity, propagate=args.propagate)
+    limits = _held(cgroup, args)
+    env = _environment(identity, args)
     try:
-        foreground = Foreground(
-            start.paths,
-            start.argv,
-            env,
-            rlimits=_rlimits(held),
-            cgroups=() if cgroup is None else cgroup.procs,
-        )
+        foreground = _start(args, start, env, limits, cgroup)
     except OSError as error:
         return _tell_failure(args, start, identity, error)
     # The command runs. From here on there is time for imports.
@@ -179,7 +132,7 @@ def _run_in(cgroup: Cgroup | None, args: argparse.Namespace, start: Start) -> in
     foreground.wait(
         deadline=args.timeout and identity.started_ns / 1e9 + args.timeout,
         grace_seconds=args.grace,
-        limits=_tree_limits(held),
+        limits=None if limits is None else limits.of_tree(),
         later=lambda: execution.look(targets, _set_up_gauges),
         later_seconds=_LATER_SECONDS,
     )
@@ -189,6 +142,45 @@ def _run_in(cgroup: Cgroup | None, args: argparse.Namespace, start: Start) -> in
     if foreground.timed_out:
         return TIMED_OUT
     return FAILURE if result.exit_code is None else result.exit_code
+
+
+def _start(
+    args: Options,
+    start: Start,
+    env: Mapping[str, str],
+    limits: _HeldLimits | None,
+    cgroup: Cgroup | None,
+) -> Foreground:
+    paths: Sequence[str] = _places(start.argv[0], env.get("PATH"))
+    argv = start.argv
+    is_wrapped = args.isolation != "none"
+    if is_wrapped:
+        from otel_codomon.cli.run_isolated import isolated  # noqa: PLC0415 - for who isolates
+
+        command = isolated(_first_program(paths), argv, env, args, readable=start.readable)
+        paths, argv = [command.path], command.argv
+    return Foreground(
+        [os.fsencode(path) for path in paths],
+        [os.fsencode(word) for word in argv],
+        {os.fsencode(name): os.fsencode(value) for name, value in env.items()},
+        rlimits=[] if limits is None else limits.of_process(),
+        cgroups=() if cgroup is None else cgroup.entrances,
+        is_wrapped=is_wrapped,
+    )
+
+
+def _first_program(paths: Sequence[str]) -> str:
+    """The first of *paths* that can be started: bubblewrap would not say what is wrong as we do.
+
+    Raises:
+        OSError: None can.
+    """
+    there = [path for path in paths if os.path.exists(path)]  # noqa: PTH110 - pathlib takes 10 ms
+    for path in there:
+        if os.access(path, os.X_OK) and not os.path.isdir(path):  # noqa: PTH112 - as above
+            return os.path.abspath(path)  # noqa: PTH100 - as above
+    number = errno.EACCES if there else errno.ENOENT
+    raise OSError(number, os.strerror(number))
 
 
 def _set_up_gauges() -> None:
@@ -205,91 +197,91 @@ def _set_up_gauges() -> None:
         configure()
 
 
-def _environment(identity: Identity, *, propagate: str) -> dict[bytes, bytes]:
-    """A copy of ours, with what lets the command report into this trace, or without any of it."""
-    env = dict(os.environb)
+def _environment(identity: Identity, args: Options) -> dict[str, str]:
+    """What the command gets of our environment, and what lets it report."""
+    ours = os.environ
+    is_open = args.isolation == "none"
+    env = (
+        environment.without_telemetry(ours)
+        if is_open
+        else environment.build_environment(ours, given=None, allowed=args.allow_env or ())
+    )
+    propagate = args.propagate or ("full" if is_open else "none")
     if propagate == "full":
-        env[b"TRACEPARENT"] = identity.traceparent.encode("ascii")
-        return env
-    context = (b"TRACEPARENT", b"TRACESTATE", b"BAGGAGE")
-    return {
-        name: value
-        for name, value in env.items()
-        if name not in context and not name.startswith(b"OTEL_")
-    }
+        context = {name: ours[name] for name in environment.CONTEXT if name in ours}
+        told = environment.exporting(ours, secrets=True)
+        return {**env, **told, **context, "TRACEPARENT": identity.traceparent}
+    if propagate == "linked":
+        told = environment.exporting(ours, secrets=False)
+        return {**env, **told, "TRACEPARENT": identity.link()}
+    return env
 
 
 # --- limits -------------------------------------------------------------------
 
-_LIMITS = {
-    "limit_cpu": "cpu_seconds",
-    "limit_memory": "memory_bytes",
-    "limit_processes": "processes",
-    "limit_file_size": "file_size_bytes",
-    "limit_open_files": "open_files",
-}
+
+class _HeldLimits:
+    """The limits that we hold: on the tree by looking, on each process by the kernel.
+
+    `otel_codomon.Limits` is a dataclass, for whose import the command would wait.
+    """
+
+    def __init__(self, args: Options, *, memory_bytes: int | None) -> None:
+        self.cpu_seconds = args.cpu_seconds
+        self.memory_bytes = memory_bytes
+        self.processes = args.processes
+        self.file_size_bytes = args.file_size_bytes
+        self.open_files = args.open_files
+
+    def of_process(self) -> list[tuple[int, tuple[int, int]]]:
+        return [(which, (soft, hard)) for which, soft, hard in resource_limits(self)]
+
+    def of_tree(self) -> TreeLimits:
+        return TreeLimits(self.cpu_seconds or 0, self.memory_bytes or 0, self.processes or 0)
 
 
-def _limits_of(args: argparse.Namespace) -> Limits | None:
-    given = {field: getattr(args, option) for option, field in _LIMITS.items()}
-    if not any(given.values()):
+_LIMITS = ("cpu_seconds", "memory_bytes", "processes", "file_size_bytes", "open_files")
+
+
+def _held(cgroup: Cgroup | None, args: Options) -> _HeldLimits | None:
+    """The limits, without that which the kernel holds on the whole cgroup; None without any."""
+    if not any(getattr(args, field) for field in _LIMITS):
         return None
-    from otel_codomon.values.limits import Limits  # noqa: PLC0415 - 15 ms, only for who limits
-
-    return Limits(**given)
-
-
-def _held(cgroup: Cgroup | None, limits: Limits | None) -> Limits | None:
-    """*limits* without those that the kernel holds on the whole cgroup."""
-    if cgroup is None or limits is None or not cgroup.limit(memory_bytes=limits.memory_bytes):
-        return limits
-    from dataclasses import replace  # noqa: PLC0415 - loaded with `Limits`
-
-    return replace(limits, memory_bytes=None)
-
-
-def _rlimits(limits: Limits | None) -> list[tuple[int, tuple[int, int]]]:
-    if limits is None:
-        return []
-    from otel_codomon.sandbox.command import resource_limits  # noqa: PLC0415 - as above
-
-    return [(which, (soft, hard)) for which, soft, hard in resource_limits(limits)]
-
-
-def _tree_limits(limits: Limits | None) -> TreeLimits | None:
-    if limits is None:
-        return None
-    return TreeLimits(limits.cpu_seconds or 0, limits.memory_bytes or 0, limits.processes or 0)
+    by_kernel = cgroup is not None and cgroup.limit(memory_bytes=args.memory_bytes)
+    return _HeldLimits(args, memory_bytes=None if by_kernel else args.memory_bytes)
 
 
 # --- telling of it ------------------------------------------------------------
 
 
 def _execution(
-    args: argparse.Namespace, start: Start, identity: Identity, *, pid: int | None
+    args: Options, start: Start, identity: Identity, *, pid: int | None
 ) -> ForegroundExecution:
     from otel_codomon.sandbox.foreground_execution import (  # noqa: PLC0415 - the command runs
         ForegroundExecution,
         Said,
     )
+    from otel_codomon.values.execution import SandboxType  # noqa: PLC0415
+    from otel_codomon.values.limits import Limits  # noqa: PLC0415
 
+    limits = {field: getattr(args, field) for field in _LIMITS}
+    is_open = args.isolation == "none"
     said = Said(
-        executable=os.path.basename(os.fsdecode(start.argv[0])),  # noqa: PTH119 - may be anything
+        executable=os.path.basename(start.argv[0]),  # noqa: PTH119 - may be anything
         name=args.name,
         language=start.language,
         session_id=args.session_id,
         timeout=args.timeout,
-        limits=_limits_of(args),
+        limits=Limits(**limits) if any(limits.values()) else None,
+        sandbox_type=SandboxType.PROCESS if is_open else SandboxType.BUBBLEWRAP,
     )
     return ForegroundExecution(identity, said, pid)
 
 
-def _tell_failure(
-    args: argparse.Namespace, start: Start, identity: Identity, error: OSError
-) -> int:
+def _tell_failure(args: Options, start: Start, identity: Identity, error: OSError) -> int:
     """Say that the command could not be started, to the user and to the journal."""
     result = _execution(args, start, identity, pid=None).fail(error)
-    program = os.fsdecode(start.argv[0])
+    program = start.argv[0]
     sys.stderr.write(
         f"otel-codomon run: cannot run {program!r}: {os.strerror(error.errno or 0).lower()}; "
         "check its name, its path and its permissions\n"
@@ -297,7 +289,7 @@ def _tell_failure(
     return result.exit_code or FAILURE
 
 
-def _summarise(args: argparse.Namespace, result: ExecutionResult, problem: str | None) -> None:
+def _summarise(args: Options, result: ExecutionResult, problem: str | None) -> None:
     if args.quiet and args.output is None:
         return
     from otel_codomon.cli.run_summary import write_summary  # noqa: PLC0415 - the command has ended

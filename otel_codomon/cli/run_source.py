@@ -11,27 +11,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_codomon.cli.run_command import Start
+from otel_codomon.cli.run_isolated import isolated
 from otel_codomon.errors import CodomonError, InvalidArgumentError
+from otel_codomon.sandbox.environment import build_environment
 from otel_codomon.sandbox.toolchains import BY_LANGUAGE, UnavailableError, fill
 from otel_codomon.values.languages import known_language
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from otel_codomon.sandbox.toolchains import Toolchain
+    from otel_codomon.cli.run_options import Options
+from otel_codomon.sandbox.toolchains import Toolchain
 
 
 @contextmanager
-def source_start(language: str, words: Sequence[str]) -> Iterator[Start]:
+def source_start(args: Options, words: Sequence[str]) -> Iterator[Start]:
     """Yield what runs the file ``words[0]`` with the arguments after it.
 
-    A compiler's messages go to stderr; what it made is removed at the end.
+    A compiler's messages go to stderr; what it made is removed at the end. In
+    isolation the compiler is isolated too: it reads what the source text names.
 
     Raises:
         InvalidArgumentError: The language or the file is none that can be run.
         CodomonError: There is no toolchain, or the source text does not compile.
     """
-    toolchain = _toolchain(language)
+    toolchain = _toolchain(args.language or "")
     source = Path(words[0])
     if not source.is_file():
         raise InvalidArgumentError(
@@ -43,11 +47,15 @@ def source_start(language: str, words: Sequence[str]) -> Iterator[Start]:
         raise CodomonError(str(error)) from None
     with tempfile.TemporaryDirectory(prefix="otel-codomon-") as folder:
         places = {"tool": tool, "source": str(source), "binary": str(Path(folder, "main"))}
+        homes = [str(Path.home() / part) for part in toolchain.homes]
+        readable = [str(source.absolute()), *homes]
         if toolchain.compile:
-            _compile(fill(toolchain.compile, **places), words[0])
+            argv = fill(toolchain.compile, **places)
+            _compile(args, argv, words[0], folder=folder, readable=readable)
         yield Start(
             [*fill(toolchain.run, **places), *words[1:]],
             language=toolchain.language,
+            readable=[*readable, folder],
         )
 
 
@@ -62,9 +70,21 @@ def _toolchain(language: str) -> Toolchain:
     return toolchain
 
 
-def _compile(argv: Sequence[str], source: str) -> None:
-    compiler = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)  # noqa: S603 - from the table
-    if compiler.returncode != 0:
+def _compile(
+    args: Options, argv: Sequence[str], source: str, *, folder: str, readable: Sequence[str]
+) -> None:
+    compiler = Path(argv[0])
+    program, env = str(compiler), None
+    if args.isolation != "none":
+        env = build_environment(os.environ, given=None, allowed=args.allow_env or ())
+        command = isolated(
+            program, argv, env, args, readable=readable, writable=[folder], is_telling=False
+        )
+        program, argv = command.path, command.argv
+    done = subprocess.run(  # noqa: S603 - from the table
+        argv, executable=program, env=env, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
+    )
+    if done.returncode != 0:
         raise CodomonError(
-            f"cannot run {source!r}: {Path(argv[0]).name} refuses it; correct what is said above"
+            f"cannot run {source!r}: {compiler.name} refuses it; correct what is said above"
         )

@@ -91,6 +91,10 @@ def span_request(facts: SpanFacts, resource: Mapping[str, Any]) -> bytes:
             )
             for event in facts.events
         ],
+        links=[
+            Span.Link(trace_id=bytes.fromhex(trace_id), span_id=bytes.fromhex(span_id))
+            for trace_id, span_id in facts.links
+        ],
     )
     request = ExportTraceServiceRequest()
     group = request.resource_spans.add(resource=Resource(attributes=_pairs(resource)))

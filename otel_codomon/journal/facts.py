@@ -37,6 +37,7 @@ class SpanFacts:
         status: Status code, as OTLP numbers it.
         message: Status description.
         events: Mappings with ``name``, ``unix_ns``, ``attributes``.
+        links: Trace id and span id, hexadecimal, of each span it is linked to.
         resource_key: Key of the RESOURCE record that tells its resource; None
             where the record tells it itself.
     """
@@ -52,6 +53,7 @@ class SpanFacts:
     status: int = 0
     message: str = ""
     events: tuple[Mapping[str, Any], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
     resource_key: bytes | None = None
 
     def as_died(self, last_sign_unix_ns: int) -> SpanFacts:
@@ -141,6 +143,7 @@ def _of_json(record: Record, without: frozenset[str]) -> SpanFacts:
         status=int(told.get("status", 0)),
         message=str(told.get("message", "")),
         events=tuple(told.get("events", ())),
+        links=tuple((str(trace_id), str(span_id)) for trace_id, span_id in told.get("links", ())),
         resource_key=bytes.fromhex(told["resource"]) if "resource" in told else None,
     )
 
@@ -173,6 +176,7 @@ def _of_request(record: Record, without: frozenset[str]) -> SpanFacts:
             }
             for event in span.events
         ),
+        links=tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
     )
 
 

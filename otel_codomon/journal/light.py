@@ -72,6 +72,7 @@ def write_started(
     resource: Mapping[str, object],
     parent_span_id: str | None = None,
     span_kind: int = KIND_INTERNAL,
+    links: Sequence[tuple[str, str]] = (),
 ) -> bool:
     """Append the start of an execution.
 
@@ -86,6 +87,7 @@ def write_started(
         resource: Attributes of the OpenTelemetry resource: see `resource`.
         parent_span_id: The span it is a child of; None for a root.
         span_kind: `KIND_INTERNAL` or `KIND_CLIENT`.
+        links: Trace id and span id of each span it is linked to.
 
     Returns:
         Whether it is on disk.
@@ -97,6 +99,7 @@ def write_started(
         "kind": span_kind,
         "started": started_unix_ns,
         "attributes": attributes,
+        "links": links,
     }
     return _write(writer, segments.STARTED, payload, span_id, resource)
 
@@ -113,6 +116,7 @@ def write_ended(
     resource: Mapping[str, object],
     parent_span_id: str | None = None,
     span_kind: int = KIND_INTERNAL,
+    links: Sequence[tuple[str, str]] = (),
     status: int = STATUS_UNSET,
     status_message: str = "",
     events: Sequence[Mapping[str, object]] = (),
@@ -130,6 +134,7 @@ def write_ended(
         resource: Attributes of the OpenTelemetry resource.
         parent_span_id: The span it is a child of; None for a root.
         span_kind: `KIND_INTERNAL` or `KIND_CLIENT`.
+        links: As `write_started`.
         status: `STATUS_UNSET`, `STATUS_OK` or `STATUS_ERROR`.
         status_message: A few words, for an error.
         events: Mappings with ``name``, ``unix_ns`` and ``attributes``.
@@ -145,6 +150,7 @@ def write_ended(
         "started": started_unix_ns,
         "ended": ended_unix_ns,
         "attributes": attributes,
+        "links": links,
         "status": status,
         "message": status_message,
         "events": events,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon.sandbox.rlimits import resource_limits
 from otel_codomon.values.limits import Limits
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Command:
         cwd: Its working folder.
         stdin: What it reads; nothing when empty.
         limits: What it may use.
-        cgroups: ``cgroup.procs`` files of the cgroups it belongs into.
+        cgroups: The files by which it enters its cgroups.
         is_wrapped: Whether it is bubblewrap with the command inside.
         told: File that it finds open as `supervisor.TOLD_FD`; empty for none.
         held: Fields of *limits* that the kernel holds on its whole tree by itself.
@@ -75,27 +75,3 @@ def _fields(command: Command, host_pid: int) -> Iterator[bytes]:
     yield b"processes=%d" % (limits.processes or 0)
     yield b"grace=%r" % GRACE_SECONDS
     yield b"host=%d" % host_pid
-
-
-def resource_limits(limits: Limits) -> Iterator[tuple[int, int, int]]:
-    """Yield ``RLIMIT`` number, soft and hard value of what one process may use.
-
-    The kernel holds these on each process, not on their sum. The sum is looked
-    after besides. There is none for the number of processes: ``RLIMIT_NPROC``
-    counts all of a user's, and does nothing for root.
-    """
-    import resource  # noqa: PLC0415 - not on every platform
-
-    yield resource.RLIMIT_CORE, 0, 0  # a dump would fill the folder it died in
-    if limits.cpu_seconds is not None:
-        # Whole seconds. With soft = hard the kernel sends SIGKILL, which says
-        # nothing, where SIGXCPU says what happened.
-        seconds = math.ceil(limits.cpu_seconds)
-        yield resource.RLIMIT_CPU, seconds, seconds + 1
-    if limits.memory_bytes is not None:
-        # Not the address space: Node, Go and Java reserve gigabytes of that.
-        yield resource.RLIMIT_DATA, limits.memory_bytes, limits.memory_bytes
-    if limits.file_size_bytes is not None:
-        yield resource.RLIMIT_FSIZE, limits.file_size_bytes, limits.file_size_bytes
-    if limits.open_files is not None:
-        yield resource.RLIMIT_NOFILE, limits.open_files, limits.open_files

@@ -19,6 +19,7 @@ from otel_codomon.values.limits import Limits
 from otel_codomon.values.peak import without_cache
 from otel_codomon.values.result import ExecutionResult
 from otel_codomon.values.usage import Usage
+from otel_codomon.values.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from otel_codomon.sandbox.light_execution import Identity
     from otel_codomon.sources.cgroup_files import CgroupTotals
     from otel_codomon.sources.cgroups import Cgroup
+
+_CANNOT_START = 126  # as a shell has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,7 @@ class Said:
         session_id: The session that asked for it.
         timeout: Longest time, seconds.
         limits: What it may use; None for no limits.
+        sandbox_type: What separates it from us.
     """
 
     executable: str
@@ -49,6 +53,7 @@ class Said:
     session_id: str | None = None
     timeout: float | None = None
     limits: Limits | None = None
+    sandbox_type: SandboxType = SandboxType.PROCESS
 
     def labels(self) -> Labels:
         """What its metrics are summed by."""
@@ -56,7 +61,7 @@ class Said:
             clean_name(self.name or self.executable, default="command"),
             Kind.COMMAND if self.language is None else Kind.SNIPPET,
             self.language,
-            SandboxType.PROCESS,
+            self.sandbox_type,
         )
 
     def attributes(self, pid: int | None) -> dict[str, object]:
@@ -116,14 +121,29 @@ class ForegroundExecution:
             oom_kills=0 if totals is None else totals.oom_kills or 0,
         )
         usage = with_cgroup(with_looks(usage_of(ending.rusage), seen), totals)
-        return self._finish(ending, usage)
+        verdict, limit = self._judge(ending, foreground)
+        return self._finish(verdict, limit, usage)
 
     def fail(self, error: OSError) -> ExecutionResult:
         """Tell that the command could not be started."""
-        return self._finish(Ending(failure=error.errno), Usage())
+        verdict, _ = judge(Ending(failure=error.errno), Limits())
+        return self._finish(verdict, None, Usage())
 
-    def _finish(self, ending: Ending, usage: Usage) -> ExecutionResult:
-        verdict, limit = judge(ending, self._said.limits or Limits())
+    def _judge(self, ending: Ending, foreground: Foreground) -> tuple[Verdict, LimitSeen | None]:
+        if self._said.sandbox_type is SandboxType.BUBBLEWRAP:
+            from otel_codomon.sandbox.isolation import unwrap  # noqa: PLC0415 - for who isolates
+            from otel_codomon.sandbox.toolchains import UnavailableError  # noqa: PLC0415
+
+            try:
+                ending = unwrap(ending, foreground.told())
+            except UnavailableError as error:
+                setup_error = Verdict(
+                    outcome=Outcome.SETUP_ERROR, exit_code=_CANNOT_START, reason=str(error)
+                )
+                return setup_error, None
+        return judge(ending, self._said.limits or Limits())
+
+    def _finish(self, verdict: Verdict, limit: LimitSeen | None, usage: Usage) -> ExecutionResult:
         identity = self._told.identity
         events = [] if limit is None else [self._limit_event(limit)]
         seconds = self._told.end(verdict, usage.attributes(), events)

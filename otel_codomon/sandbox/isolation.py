@@ -47,13 +47,20 @@ _OPTIONS: Final = (
 )
 
 
-def isolate(command: Command, *, writable: Iterable[str], readable: Iterable[str] = ()) -> Command:
+def isolate(
+    command: Command,
+    *,
+    writable: Iterable[str],
+    readable: Iterable[str] = (),
+    is_telling: bool = True,
+) -> Command:
     """Return the command that runs *command* inside bubblewrap.
 
     Args:
         command: What to run.
         writable: Folders it may write to, where they are.
         readable: Files and folders it may read, besides the system and its own program.
+        is_telling: Whether bubblewrap says by `TOLD_FD`, which has to be open, how it went.
 
     Raises:
         UnavailableError: There is no bubblewrap here.
@@ -67,7 +74,7 @@ def isolate(command: Command, *, writable: Iterable[str], readable: Iterable[str
     words = [
         *_OPTIONS,
         *_private_home(command.env.get("HOME", "")),
-        *("--json-status-fd", str(TOLD_FD)),
+        *(("--json-status-fd", str(TOLD_FD)) if is_telling else ()),
         *(word for path in shown for word in ("--ro-bind-try", path, path)),
         *(word for path in writable for word in ("--bind", path, path)),
         *("--remount-ro", "/"),  # what lies between the mounts
@@ -101,7 +108,7 @@ def unwrap(ending: Ending, told: str) -> Ending:
     if '"exit-code"' not in told and code == 1 and not (ending.timed_out or ending.cancelled):
         said = " ".join(ending.errors.kept[:_SAID_BYTES].decode("utf-8", "replace").split())
         raise UnavailableError(
-            f"cannot isolate with bubblewrap: it did not start the command: {said}; "
+            f"cannot isolate with bubblewrap: it did not start the command{said and ': '}{said}; "
             "see whether user namespaces are allowed here"
         )
     number = code - _BY_SIGNAL

@@ -37,6 +37,7 @@ class Identity:
         flags: The trace's flags, two hexadecimal digits.
         started_unix_ns: Now, nanoseconds since the epoch.
         started_ns: Now, monotonic clock, nanoseconds.
+        linked: Trace id and span id that it has a link to; None without one.
     """
 
     def __init__(self, traceparent: str | None) -> None:
@@ -50,6 +51,12 @@ class Identity:
         self.execution_id = os.urandom(16).hex()
         self.started_unix_ns = time.time_ns()
         self.started_ns = time.monotonic_ns()
+        self.linked: tuple[str, str] | None = None
+
+    def link(self) -> str:
+        """Draw a trace for the command, which this one has a link to; what it inherits of that."""
+        self.linked = trace_id, span_id = os.urandom(16).hex(), os.urandom(8).hex()
+        return f"00-{trace_id}-{span_id}-01"
 
     @property
     def traceparent(self) -> str:
@@ -128,6 +135,7 @@ class LightExecution:
             "started_unix_ns": identity.started_unix_ns,
             "attributes": self._attributes,
             "resource": self._light.resource(service_name="otel-codomon"),
+            "links": () if identity.linked is None else (identity.linked,),
         }
 
     def end(

@@ -45,7 +45,7 @@ class OwnCgroup:
         """Return *command* so that it starts in the cgroup."""
         if self.cgroup is None:
             return command
-        return replace(command, cgroups=self.cgroup.procs, held=self.held)
+        return replace(command, cgroups=self.cgroup.entrances, held=self.held)
 
     def complete(self, ending: Ending) -> Ending:
         """Return *ending* with what only the kernel knows of it."""

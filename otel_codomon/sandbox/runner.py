@@ -17,11 +17,11 @@ from otel_codomon.emit.capture import captured
 from otel_codomon.executions.block import execution
 from otel_codomon.sandbox.cancellation import Cancellation, current_cancellation
 from otel_codomon.sandbox.ending import Ending, judge, totals_of, usage_of
-from otel_codomon.sandbox.environment import trace_environment
 from otel_codomon.sandbox.host import run_to_end
 from otel_codomon.sandbox.isolation import ISOLATION
 from otel_codomon.sandbox.own_cgroup import own_cgroup
 from otel_codomon.sandbox.preparation import DoesNotCompileError, prepared
+from otel_codomon.sandbox.propagation import trace_environment
 from otel_codomon.sandbox.request import make_request
 from otel_codomon.sandbox.toolchains import UnavailableError
 from otel_codomon.values.execution import Kind, Outcome

@@ -240,7 +240,7 @@ def apply_limits(limits: Iterable[tuple[int, tuple[int, int]]]) -> None:
 
 
 def join_cgroups(files: Iterable[bytes | str]) -> None:
-    """Move this process into the cgroups whose ``cgroup.procs`` are *files*."""
+    """Move this process, which has one thread, into the cgroups that are entered by *files*."""
     for path in files:
         with open(path, "wb", buffering=0) as members:  # noqa: PTH123 - pathlib costs 5 ms
             members.write(b"0")

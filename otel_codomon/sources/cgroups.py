@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PREFIX = "codomon"
+# Where version 1 has these, version 2 beside it has no controllers of its own.
+_COUNTED = frozenset({"cpuacct", "memory"})
 # Folders of ours that would not go when they were to; tried again with the next.
 _left: set[str] = set()
 
@@ -64,6 +66,20 @@ class Cgroup:
     def procs(self) -> tuple[str, ...]:
         """The files a process joins by: write its pid, or ``0`` for the writer itself, to each."""
         return tuple(f"{folder}/cgroup.procs" for folder in dict.fromkeys(self.folders.values()))
+
+    @property
+    def entrances(self) -> tuple[str, ...]:
+        """The files by which a process with one thread lets itself in: it writes ``0`` to each.
+
+        A move by ``cgroup.procs`` waits for a grace period of the kernel, 5 to
+        20 ms (`cgroup_procs_write_start` in kernel/cgroup/cgroup.c). Version 1
+        spares it the thread that moves only itself, which ``tasks`` is for.
+        """
+        files = {
+            folder: "cgroup.procs" if controller == UNIFIED else "tasks"
+            for controller, folder in self.folders.items()
+        }
+        return tuple(f"{folder}/{file}" for folder, file in files.items())
 
     def join(self, pid: int = 0) -> None:
         """Move process *pid*, by default the calling one, in.
@@ -187,6 +203,8 @@ def create() -> Cgroup | None:
     if not bases:
         return None
     _clean_up(bases)
+    if bases.keys() >= _COUNTED:
+        bases.pop(UNIFIED, None)  # nothing more is told there, and to get in takes 5 to 20 ms
     name = f"{_owner()}-{time.monotonic_ns()}"
     folders: dict[str, str] = {}
     for controller, base in bases.items():
