@@ -40,11 +40,21 @@ CACHE_LIBRARIES = {
         "diskcache==5.6.1",
         "django==4.2.*",
         "joblib==1.3.2",
+        "pymemcache==3.5.2",
         "redis==5.0.1",
     ),
     "cachetools-6": ("cachetools==6.2.0",),
     "cachetools-7": ("cachetools==7.3.2",),
-    "newest": ("aiocache", "async-lru", "cachetools", "diskcache", "django", "joblib", "redis"),
+    "newest": (
+        "aiocache",
+        "async-lru",
+        "cachetools",
+        "diskcache",
+        "django",
+        "joblib",
+        "pymemcache",
+        "redis",
+    ),
 }
 
 

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from support.redis_server import redis_server
+from support import django_settings
+from support.cache_servers import memcached_server, redis_server
+from support.django_settings import MEMCACHED_CLIENTS
 
 from otel_codomon import CacheReading, UnknownCacheError, count_lookups, read_cache
 from otel_codomon.sources.caches import registry as cache_registry
@@ -461,51 +463,133 @@ def test_an_asynchronous_redis_client_is_refused() -> None:
         read_cache(asyncio_redis.Redis())
 
 
-@pytest.fixture
-def django_caches(tmp_path: Path) -> Iterator[Any]:
-    django = library("django")
-    conf = library("django.conf")
-    with redis_server(tmp_path) as port:
-        backends = "django.core.cache.backends"
-        memory = {"BACKEND": f"{backends}.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 7}}
-        server = {
-            "BACKEND": f"{backends}.redis.RedisCache",
-            "LOCATION": f"redis://127.0.0.1:{port}",
-        }
-        if not conf.settings.configured:
-            conf.settings.configure()
-        conf.settings.CACHES = {"default": memory, "server": server}
-        handler = library("django.core.cache").CacheHandler(conf.settings.CACHES)
-        assert django.VERSION
-        yield handler
-        handler.close_all()
+def test_a_redis_server_that_was_restarted_goes_on_from_its_counts(
+    registry: CacheRegistry, tmp_path: Path
+) -> None:
+    redis = library("redis")
+    with redis_server(tmp_path) as port, redis.Redis(port=port) as client:
+        registry.observe(client, name="server")
+        registry.readings()
+        client.get("missing")
+        before = reading_of(registry, "server")
+    with redis_server(tmp_path, port=port):
+        for _ in range(3):  # more than before, so that no count has fallen
+            client.get("missing")
+        after = reading_of(registry, "server")
+        client.close()
+
+    assert before is not None
+    assert after is not None
+    assert (before.misses, after.misses) == (1, 4)
 
 
-def test_django_s_local_memory_tells_entries_and_capacity(django_caches: Any) -> None:  # noqa: ANN401 - imported by name
-    proxy = library("django.utils.connection").ConnectionProxy(django_caches, "default")
-    django_caches["default"].clear()
-    django_caches["default"].set("a", 1)
+def test_django_s_local_memory_tells_entries_and_capacity() -> None:
+    settings = django_settings.django_local_memory(entries=7)
+    with django_settings.django_caches(default=settings) as caches:
+        proxy = library("django.utils.connection").ConnectionProxy(caches, "default")
+        caches["default"].clear()
+        caches["default"].set("a", 1)
 
-    for cache in (django_caches["default"], proxy):
-        assert read_cache(cache) == CacheReading(entries=1, capacity=7)
+        for cache in (caches["default"], proxy):
+            assert read_cache(cache) == CacheReading(entries=1, capacity=7)
 
 
 def test_django_s_redis_tells_what_its_server_counts(
-    django_caches: Any,  # noqa: ANN401 - imported by name
-    registry: CacheRegistry,
+    registry: CacheRegistry, tmp_path: Path
 ) -> None:
     library("redis")
-    cache = django_caches["server"]
-    registry.observe(cache, name="server")
-    registry.readings()
+    with (
+        redis_server(tmp_path) as port,
+        django_settings.django_caches(default=django_settings.django_redis(port)) as caches,
+    ):
+        cache = caches["default"]
+        registry.observe(cache, name="server")
+        registry.readings()
 
-    cache.set("a", 1)
-    cache.get("a"), cache.get("b")
+        cache.set("a", 1)
+        cache.get("a"), cache.get("b")
+        found = reading_of(registry, "server")
 
-    found = reading_of(registry, "server")
     assert found is not None
     assert found.counts == Counts(1, 1, 0, 0)
     assert found.entries == 1
+
+
+@pytest.fixture(params=MEMCACHED_CLIENTS)
+def memcached(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    """Django's cache on a memcached server, through each client."""
+    library(request.param)
+    with memcached_server(tmp_path) as port:
+        settings = django_settings.django_memcached(request.param, port)
+        with django_settings.django_caches(default=settings) as caches:
+            yield caches["default"]
+
+
+def test_django_s_memcached_tells_what_its_servers_count(
+    memcached: Any,  # noqa: ANN401 - imported by name
+    registry: CacheRegistry,
+) -> None:
+    memcached.set("before", 1)
+    memcached.get("before")
+    registry.observe(memcached, name="server")
+    first = reading_of(registry, "server")
+
+    memcached.get("before"), memcached.get("missing"), memcached.set("a", 1)
+    found = reading_of(registry, "server")
+
+    assert first is not None
+    assert found is not None
+    assert (first.hits, first.misses, first.evictions, first.entries) == (0, 0, 0, 1)
+    assert (found.hits, found.misses, found.evictions, found.entries) == (1, 1, 0, 2)
+    assert found.size_bytes is not None
+    assert found.size_bytes > 0
+    assert registry.clear("server") == "a cache of kind django is not ours to clear"
+
+
+def test_evictions_of_memcached_are_told_and_expirations_are_not(
+    memcached: Any,  # noqa: ANN401 - imported by name
+    registry: CacheRegistry,
+) -> None:
+    registry.observe(memcached, name="server")
+    registry.readings()
+    sets = 400
+
+    for key in range(sets):  # five times what it has room for
+        memcached.set(f"large-{key}", b"x" * 100_000)
+    found = reading_of(registry, "server")
+
+    assert found is not None
+    assert found.entries is not None
+    assert found.evictions == sets - found.entries
+    assert found.evictions > 0
+    assert found.expirations is None
+
+
+def test_a_look_at_memcached_uses_no_connection_of_the_program(
+    memcached: Any,  # noqa: ANN401 - imported by name
+    registry: CacheRegistry,
+) -> None:
+    memcached.set("a", 1)
+    registry.observe(memcached, name="server")
+    used = memcached._cache
+    memcached._cache = None  # whoever uses it now fails
+
+    assert reading_of(registry, "server") is not None
+    memcached._cache = used
+
+
+def test_one_memcached_of_two_that_is_away_is_no_reading(
+    registry: CacheRegistry, tmp_path: Path
+) -> None:
+    library("pymemcache")
+    with memcached_server(tmp_path / "one") as one:
+        with memcached_server(tmp_path / "other") as other:
+            settings = django_settings.django_memcached("pymemcache", one, other)
+            with django_settings.django_caches(default=settings) as caches:
+                registry.observe(caches["default"], name="servers")
+                assert reading_of(registry, "servers") is not None
+
+        assert reading_of(registry, "servers") is None
 
 
 # --- any object ---

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.cache_servers import memcached_server, redis_server
+from support.django_settings import django_caches, django_memcached, django_redis
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -30,7 +33,6 @@ class Subject:
         cache: What is observed.
         look_up: Looks a key up, and stores it if it was not there.
         clear: Empties the cache.
-        forgets: Whether its own counts go with its entries.
         computed: How often a value had to be made: the misses.
     """
 
@@ -38,6 +40,27 @@ class Subject:
     look_up: Callable[[int], object]
     clear: Callable[[], object]
     computed: list[int] = field(default_factory=list)
+
+    def look_up_all(self, keys: list[int]) -> None:
+        """Look *keys* up, one after the other."""
+        for key in keys:
+            self.look_up(key)
+
+
+@dataclass
+class AsyncSubject(Subject):
+    """A cache whose lookups are awaited, in one loop that runs for many of them at a time."""
+
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+
+    def look_up_all(self, keys: list[int]) -> None:
+        """Look *keys* up, one after the other."""
+
+        async def work() -> None:
+            for key in keys:
+                await self.look_up(key)  # type: ignore[misc] # these return awaitables
+
+        self.loop.run_until_complete(work())
 
 
 @dataclass
@@ -47,6 +70,7 @@ class Truth:
     hits: int = 0
     misses: int = 0
     evictions: int = 0
+    expirations: int = 0
     clears: int = 0
     entries: OrderedDict[int, None] = field(default_factory=OrderedDict)
 
@@ -84,16 +108,17 @@ def run_schedule(
     look: Callable[[], object],
 ) -> Truth:
     """Look all *keys* up, with the looks and clears of *events* in between."""
-    truth = Truth()
-    for at, key in enumerate(keys):
-        if at in events:
-            if events[at] == "clear":
-                subject.clear()
-                truth.clear()
-            else:
-                look()
-        subject.look_up(key)
-        truth.look_up(key, capacity=capacity)
+    truth, since = Truth(), 0
+    for at in (*sorted(events), len(keys)):
+        subject.look_up_all(keys[since:at])
+        for key in keys[since:at]:
+            truth.look_up(key, capacity=capacity)
+        since = at
+        if events.get(at) == "clear":
+            subject.clear()
+            truth.clear()
+        elif at in events:
+            look()
     assert len(subject.computed) == truth.misses, "the model is not that of this cache"
     return truth
 
@@ -172,16 +197,11 @@ def async_lru_subject() -> Iterator[Subject]:
         computed.append(key)
         return key
 
-    loop = asyncio.new_event_loop()
+    subject = AsyncSubject(cached, cached, lambda: cached.cache_clear(), computed)  # noqa: PLW0108 - looked up when called
     try:
-        yield Subject(
-            cached,
-            lambda key: loop.run_until_complete(cached(key)),
-            lambda: cached.cache_clear(),  # noqa: PLW0108 - looked up when called
-            computed,
-        )
+        yield subject
     finally:
-        loop.close()
+        subject.loop.close()
 
 
 @contextmanager
@@ -199,19 +219,76 @@ def aiocache_subject() -> Iterator[Subject]:
 
     loop = asyncio.new_event_loop()
     try:
-        yield Subject(
+        yield AsyncSubject(
             store,
-            lambda key: loop.run_until_complete(get_or_set(key)),
+            get_or_set,
             lambda: loop.run_until_complete(store.clear()),
             computed,
+            loop,
         )
     finally:
         loop.close()
 
 
 @contextmanager
+def joblib_subject(folder: Path) -> Iterator[Subject]:
+    """A function cached by ``joblib.Memory``."""
+    joblib = pytest.importorskip("joblib", reason="pip install joblib")
+    computed: list[int] = []
+    memory = joblib.Memory(str(folder), verbose=0)
+    cached = memory.cache(_noting(computed))
+    yield Subject(cached, cached, lambda: memory.clear(warn=False), computed)
+
+
+@contextmanager
+def redis_subject(folder: Path) -> Iterator[Subject]:
+    """A client of a real Redis server."""
+    redis = pytest.importorskip("redis", reason="pip install redis")
+    with redis_server(folder) as port, redis.Redis(port=port) as client:
+        yield _server_subject(client, client.flushdb)
+
+
+@contextmanager
+def django_subject(**backend: object) -> Iterator[Subject]:
+    """A cache of Django's, as ``CACHES`` describes it."""
+    with django_caches(default=backend) as caches:
+        yield _server_subject(caches["default"], caches["default"].clear)
+
+
+@contextmanager
+def django_redis_subject(folder: Path) -> Iterator[Subject]:
+    """Django's cache on a real Redis server."""
+    pytest.importorskip("redis", reason="pip install redis")
+    with redis_server(folder) as port, django_subject(**django_redis(port)) as subject:
+        yield subject
+
+
+@contextmanager
+def django_memcached_subject(folder: Path, client: str) -> Iterator[Subject]:
+    """Django's cache on two real memcached servers, through one of the two clients it knows."""
+    pytest.importorskip(client, reason=f"pip install {client}")
+    with (
+        memcached_server(folder / "one") as one,
+        memcached_server(folder / "other") as other,
+        django_subject(**django_memcached(client, one, other)) as subject,
+    ):
+        yield subject
+
+
+def _server_subject(store: Any, clear: Callable[[], object]) -> Subject:  # noqa: ANN401 - has get and set
+    computed: list[int] = []
+
+    def look_up(key: int) -> None:
+        if store.get(key) is None:
+            computed.append(key)
+            store.set(key, key)
+
+    return Subject(store, look_up, clear, computed)
+
+
+@contextmanager
 def diskcache_subject(folder: Path) -> Iterator[Subject]:
-    """``diskcache.Cache``."""
+    """``diskcache.Cache``, which counts."""
     diskcache = pytest.importorskip("diskcache", reason="pip install diskcache")
-    with diskcache.Cache(str(folder)) as store:
+    with diskcache.Cache(str(folder), statistics=1) as store:
         yield _mapping_subject(store)

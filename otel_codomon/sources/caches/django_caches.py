@@ -58,16 +58,16 @@ def _read_redis(cache: Any) -> CacheReading:  # noqa: ANN401 - a RedisCache
 
 
 def _read_memcached(cache: Any) -> CacheReading:  # noqa: ANN401 - a BaseMemcachedCache
-    """Add up the ``stats`` of all servers."""
-    told = _memcached_stats(cache._cache)  # noqa: SLF001 - Django hides the client
-    return CacheReading(
-        hits=_sum(told, "get_hits"),
-        misses=_sum(told, "get_misses"),
-        evictions=_sum(told, "evictions"),
-        expirations=_sum(told, "reclaimed"),
-        entries=_sum(told, "curr_items"),
-        size_bytes=_sum(told, "bytes"),
-    )
+    """Add up the ``stats`` of all servers. One that does not answer is an exception.
+
+    A client of memcached must not be used by two threads at a time, so this look
+    has a client of its own, made as Django makes its own.
+    """
+    client = type(cache)._cache.func(cache)  # noqa: SLF001 - the only way to its options
+    try:
+        return _sum_of_servers(_memcached_stats(client))
+    finally:
+        client.disconnect_all()
 
 
 def _memcached_stats(client: Any) -> list[dict[Any, Any]]:  # noqa: ANN401 - of pymemcache or pylibmc
@@ -77,9 +77,31 @@ def _memcached_stats(client: Any) -> list[dict[Any, Any]]:  # noqa: ANN401 - of 
     return [told for _, told in client.get_stats()]
 
 
+def _sum_of_servers(told: list[dict[Any, Any]]) -> CacheReading:
+    """Make one reading of the statistics that memcached names in its protocol.txt.
+
+    Expirations are not known: what memcached counts as reclaimed may have been
+    flushed as well.
+    """
+    return CacheReading(
+        hits=_sum(told, "get_hits"),
+        misses=_sum(told, "get_misses"),
+        evictions=_sum(told, "evictions"),
+        entries=_sum(told, "curr_items"),
+        size_bytes=_sum(told, "bytes"),
+        epoch=" ".join(str(_number(server, "pid")) for server in told),
+    )
+
+
 def _sum(told: list[dict[Any, Any]], field: str) -> int | None:
-    values = [server.get(field) or server.get(field.encode()) for server in told]
-    return sum(int(value) for value in values if value is not None) if all(values) else None
+    known = [value for server in told if (value := _number(server, field)) is not None]
+    return sum(known) if len(known) == len(told) else None
+
+
+def _number(server: dict[Any, Any], field: str) -> int | None:
+    """The statistic called *field*, whose name is text or bytes; None where it is not told."""
+    value = server.get(field, server.get(field.encode()))
+    return None if value is None else int(value)
 
 
 _BACKENDS: Final[dict[str, Callable[[Any], CacheReading]]] = {
