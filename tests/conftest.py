@@ -23,6 +23,9 @@ settings.register_profile("same", _SLOW, derandomize=True)
 settings.register_profile("search", _SLOW, max_examples=1000, print_blob=True)
 settings.load_profile("same")
 
+# Only a thread that hangs takes so long to end.
+_PATIENCE_SECONDS = 60.0
+
 # A Tempo cannot be installed from a registry: its tests alone may be left out.
 _MAY_BE_LEFT_OUT = ("tempo",)
 
@@ -100,6 +103,12 @@ def leaves_nothing_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     started = [
         thread.name
         for thread in threading.enumerate()
-        if thread not in threads and not thread.daemon and thread.is_alive()
+        if thread not in threads and not thread.daemon and not _ends(thread)
     ]
     assert (running, born, started) == ([], [], []), "left behind: executions, children, threads"
+
+
+def _ends(thread: threading.Thread) -> bool:
+    """Whether *thread* ends; one that was told to may need a moment to hear of it."""
+    thread.join(_PATIENCE_SECONDS)
+    return not thread.is_alive()
