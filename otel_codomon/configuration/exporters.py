@@ -1,0 +1,171 @@
+"""Where each signal goes: the standard variables, what the caller said, and the exporters."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.environment_variables import OTEL_METRICS_EXPORTER, OTEL_TRACES_EXPORTER
+from opentelemetry.sdk.environment_variables import (
+    OTEL_EXPORTER_OTLP_ENDPOINT,
+    OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
+    OTEL_EXPORTER_OTLP_METRICS_PROTOCOL,
+    OTEL_EXPORTER_OTLP_PROTOCOL,
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
+    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
+)
+from opentelemetry.util._importlib_metadata import entry_points
+
+from otel_codomon.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROTOCOLS: Final = ("http/protobuf", "grpc")
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One row of the table of signals: where the standard environment speaks of it."""
+
+    name: str
+    exporters: str
+    endpoint: str
+    protocol: str
+    path: str
+
+
+TRACES: Final = Signal(
+    "traces",
+    OTEL_TRACES_EXPORTER,
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
+    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
+    "v1/traces",
+)
+METRICS: Final = Signal(
+    "metrics",
+    OTEL_METRICS_EXPORTER,
+    OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
+    OTEL_EXPORTER_OTLP_METRICS_PROTOCOL,
+    "v1/metrics",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where OTLP goes, as far as the caller said; the environment says the rest.
+
+    Attributes:
+        endpoint: Base address, as in ``OTEL_EXPORTER_OTLP_ENDPOINT``; None to
+            take it from there.
+        protocol: ``http/protobuf`` or ``grpc``; None to take it from there.
+        headers: Headers of each request; None to take them from there.
+    """
+
+    endpoint: str | None = None
+    protocol: str | None = None
+    headers: Mapping[str, str] | None = None
+
+
+def check_target(
+    endpoint: str | None, protocol: str | None, headers: Mapping[str, str] | None
+) -> Target:
+    """What the caller said of where OTLP goes.
+
+    Raises:
+        InvalidArgumentError: It, or a standard variable, cannot mean anything.
+    """
+    if endpoint is not None and not endpoint.startswith(("http://", "https://")):
+        raise InvalidArgumentError(
+            "endpoint",
+            f"cannot send to {endpoint!r:.80}: it begins with neither http:// nor https://; "
+            "give the whole address, such as http://localhost:4318",
+        )
+    for name, value in (
+        ("protocol", protocol),
+        *((name, os.environ.get(name)) for name in _PROTOCOL_VARIABLES),
+    ):
+        if value and value not in PROTOCOLS:
+            raise InvalidArgumentError(
+                name,
+                f"cannot send with {name} {value!r:.80}: it is none of the known ones; "
+                f"use one of {', '.join(PROTOCOLS)}",
+            )
+    return Target(endpoint, protocol, headers)
+
+
+_PROTOCOL_VARIABLES: Final = (
+    OTEL_EXPORTER_OTLP_PROTOCOL,
+    TRACES.protocol,
+    METRICS.protocol,
+)
+
+
+def exporter_names(signal: Signal, target: Target) -> list[str]:
+    """The exporters that the environment or the caller asks for; none without an endpoint."""
+    names = os.environ.get(signal.exporters, "").strip().lower()
+    if not names:
+        names = "otlp" if has_endpoint(signal, target) else "none"
+    return [name.strip() for name in names.split(",") if name.strip() != "none"]
+
+
+def make_exporter(signal: Signal, name: str, target: Target) -> Any:  # noqa: ANN401 - of any package
+    """The exporter called *name* for *signal*, made."""
+    return _otlp_exporter(signal, target) if name == "otlp" else _named_exporter(signal, name)
+
+
+def has_endpoint(signal: Signal, target: Target) -> bool:
+    """Whether somebody said where *signal* goes."""
+    said = (
+        target.endpoint,
+        os.environ.get(signal.endpoint),
+        os.environ.get(OTEL_EXPORTER_OTLP_ENDPOINT),
+    )
+    return any(said)
+
+
+def _otlp_exporter(signal: Signal, target: Target) -> Any:  # noqa: ANN401 - four classes, no base
+    protocol = (
+        target.protocol
+        or os.environ.get(signal.protocol)
+        or os.environ.get(OTEL_EXPORTER_OTLP_PROTOCOL)
+        or PROTOCOLS[0]
+    )
+    arguments: dict[str, Any] = {}
+    if target.headers is not None:
+        arguments["headers"] = dict(target.headers)
+    if target.endpoint is not None:
+        base = target.endpoint.rstrip("/")
+        arguments["endpoint"] = base if protocol == "grpc" else f"{base}/{signal.path}"
+    return _otlp_class(signal, protocol)(**arguments)
+
+
+def _otlp_class(signal: Signal, protocol: str) -> Any:  # noqa: ANN401 - as above
+    # Imported here: each costs 30 to 100 ms, and one of the four is used.
+    if protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc import (  # noqa: PLC0415
+            metric_exporter as grpc_metrics,
+            trace_exporter as grpc_traces,
+        )
+
+        return grpc_traces.OTLPSpanExporter if signal is TRACES else grpc_metrics.OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.http import (  # noqa: PLC0415
+        metric_exporter as http_metrics,
+        trace_exporter as http_traces,
+    )
+
+    return http_traces.OTLPSpanExporter if signal is TRACES else http_metrics.OTLPMetricExporter
+
+
+def _named_exporter(signal: Signal, name: str) -> Any:  # noqa: ANN401 - whatever the entry point gives
+    """An exporter that some package registered, such as ``console``."""
+    group = f"opentelemetry_{signal.name}_exporter"
+    for entry_point in entry_points(group=group, name=name):
+        return entry_point.load()()
+    known = ", ".join(sorted({"otlp", "none", *(row.name for row in entry_points(group=group))}))
+    raise InvalidArgumentError(
+        signal.exporters,
+        f"cannot export {signal.name} with {name!r:.80}: no installed package has such an "
+        f"exporter; set {signal.exporters} to one of {known}",
+    )

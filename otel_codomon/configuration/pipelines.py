@@ -1,0 +1,102 @@
+"""The journal and the exporters, put behind a provider: one of ours, or somebody else's."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from otel_codomon.configuration.exporters import METRICS, TRACES, exporter_names, make_exporter
+from otel_codomon.errors import JournalUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry import metrics, trace
+    from opentelemetry.sdk.metrics.export import MetricReader
+    from opentelemetry.sdk.trace import SpanProcessor
+
+    from otel_codomon.configuration.exporters import Target
+    from otel_codomon.journal.pipeline import JournalPipeline
+    from otel_codomon.settings import Setting
+
+_log = logging.getLogger(__name__)
+
+
+def open_journal(settings: Mapping[str, Setting[Any]], target: Target) -> JournalPipeline | None:
+    """The journal, or None, with one warning, where the plain SDK pipeline must do."""
+    folder = settings["journal"].value
+    if folder is None:
+        return None
+    try:
+        from otel_codomon.journal.endpoints import endpoints  # noqa: PLC0415 - needs record locks
+        from otel_codomon.journal.pipeline import open_pipeline  # noqa: PLC0415 - as above
+
+        return open_pipeline(
+            folder,
+            endpoints=endpoints(
+                os.environ,
+                endpoint=target.endpoint,
+                protocol=target.protocol,
+                headers=target.headers,
+            ),
+            durability=settings["durability"].value,
+            exit_timeout_seconds=settings["exit_timeout"].value,
+        )
+    except ImportError:
+        _log.warning(
+            "this system has no record locks, so there is no journal: what is not delivered "
+            "when the process ends is lost"
+        )
+    except JournalUnavailableError as error:
+        _log.warning("%s. Until then what is not delivered when the process ends is lost", error)
+    return None
+
+
+def join_provider(
+    journal: JournalPipeline, provider: trace.TracerProvider, *, deliver: bool
+) -> None:
+    """Have *journal* keep the executions of somebody else's provider, and deliver if told."""
+    if hasattr(provider, "add_span_processor"):  # the API's own provider takes none
+        journal.join(provider, deliver=deliver)
+
+
+def read_metrics_of(journal: JournalPipeline, provider: metrics.MeterProvider) -> None:
+    """Have *journal* deliver the metrics of somebody else's provider."""
+    add = getattr(provider, "add_metric_reader", None)
+    if add is None:  # SDKs before 1.42, or another implementation
+        _log.warning("the meter provider takes no readers: its metrics are its exporters' business")
+        return
+    add(journal.metric_reader(is_guest=True))
+
+
+def span_processors(target: Target, journal: JournalPipeline | None) -> list[SpanProcessor]:
+    """What a tracer provider of ours hands its spans to."""
+    names = exporter_names(TRACES, target)
+    if journal is None:
+        return [BatchSpanProcessor(make_exporter(TRACES, name, target)) for name in names]
+    # With no endpoint yet they are kept for the one that may come; but who
+    # says that there is no OTLP means it.
+    said = os.environ.get(TRACES.exporters, "").strip()
+    deliver = "otlp" in names or not said
+    return [
+        journal.span_processor(deliver=deliver),
+        *(
+            BatchSpanProcessor(make_exporter(TRACES, name, target))
+            for name in names
+            if name != "otlp"
+        ),
+    ]
+
+
+def metric_readers(target: Target, journal: JournalPipeline | None) -> list[MetricReader]:
+    """What reads the instruments of a meter provider of ours."""
+    return [
+        journal.metric_reader()
+        if name == "otlp" and journal is not None
+        else PeriodicExportingMetricReader(make_exporter(METRICS, name, target))
+        for name in exporter_names(METRICS, target)
+    ]

@@ -1,0 +1,173 @@
+"""Providers for the process, once; or the journal behind those that are there."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.environment_variables import OTEL_SDK_DISABLED
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+
+from otel_codomon.configuration.configured import Configuration
+from otel_codomon.configuration.exporters import (
+    METRICS,
+    TRACES,
+    Target,
+    check_target,
+    has_endpoint,
+)
+from otel_codomon.configuration.pipelines import (
+    join_provider,
+    metric_readers,
+    open_journal,
+    read_metrics_of,
+    span_processors,
+)
+from otel_codomon.emit.capture import choose as choose_capture
+from otel_codomon.emit.host import report_host
+from otel_codomon.executions import engine
+from otel_codomon.settings import Setting, read_bool, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+_lock = threading.Lock()
+_configured: Configuration | None = None
+
+
+def configure(
+    *,
+    service_name: str | None = None,
+    resource_attributes: Mapping[str, str] | None = None,
+    endpoint: str | None = None,
+    protocol: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    journal: str | Path | bool | None = None,
+    deliver: bool | None = None,
+    durability: str | None = None,
+    exit_timeout: float | None = None,
+    sample_interval: float | None = None,
+    slots: bool | None = None,
+    host_metrics: bool | None = None,
+    capture: Iterable[str] | None = None,
+) -> Configuration:
+    """Set up what sends executions, once for the process; a second call changes nothing.
+
+    Providers that are there already (a distro's, the program's own) are used
+    and nothing is replaced. Where there are none, they are made, and the
+    standard ``OTEL_*`` variables say where their data goes. With no endpoint
+    configured nothing is sent and nothing is retried.
+
+    Args:
+        service_name: Name of the service; default ``OTEL_SERVICE_NAME``.
+        resource_attributes: More attributes of the resource.
+        endpoint: Base address of an OTLP receiver; default
+            ``OTEL_EXPORTER_OTLP_ENDPOINT``.
+        protocol: ``http/protobuf`` or ``grpc``; default
+            ``OTEL_EXPORTER_OTLP_PROTOCOL``, and then ``http/protobuf``.
+        headers: Headers of each request; default ``OTEL_EXPORTER_OTLP_HEADERS``.
+        journal: Folder of the journal, or False for the plain SDK pipeline;
+            default ``OTEL_PYTHON_CODOMON_JOURNAL``.
+        deliver: Whether the journal delivers even where the providers are
+            somebody else's; default ``OTEL_PYTHON_CODOMON_DELIVER``.
+        durability: What a record survives: ``process``, ``power`` or ``strict``.
+        exit_timeout: How long the end of the process waits at most, seconds.
+        sample_interval: Time between two samples of an execution, seconds.
+        slots: Whether gauges get one series for each running execution.
+        host_metrics: Whether ``system.*`` and ``process.*`` are reported too.
+        capture: Texts that may leave, truncated and scrubbed: some of
+            ``arguments``, ``code``, ``exception`` and ``output``; default none.
+
+    Returns:
+        What has been set up.
+
+    Raises:
+        InvalidArgumentError: An argument or a variable cannot mean anything.
+    """
+    global _configured  # noqa: PLW0603 - once for the process is what it is for
+    settings = read_settings(
+        {
+            "journal": journal,
+            "deliver": deliver,
+            "durability": durability,
+            "exit_timeout": exit_timeout,
+            "sample_interval": sample_interval,
+            "slots": slots,
+            "host_metrics": host_metrics,
+            "capture": capture,
+        }
+    )
+    target = check_target(endpoint, protocol, headers)
+    with _lock:
+        if _configured is None:
+            resource = _resource(service_name, resource_attributes)
+            _configured = _set_up(settings, target, resource)
+            choose_capture(settings["capture"].value)
+            engine.sample(
+                interval_seconds=settings["sample_interval"].value,
+                by_slot=settings["slots"].value,
+            )
+            report_host(_configured.meter_provider, settings)
+        return _configured
+
+
+def _resource(service_name: str | None, attributes: Mapping[str, str] | None) -> Resource:
+    named = {} if service_name is None else {SERVICE_NAME: service_name}
+    return Resource.create({**(attributes or {}), **named})
+
+
+def _set_up(
+    settings: Mapping[str, Setting[Any]], target: Target, resource: Resource
+) -> Configuration:
+    if read_bool(os.environ.get(OTEL_SDK_DISABLED, "")):
+        return Configuration(settings)
+    made = set()
+    # Before the providers: what is made first ends last, and sends what they leave.
+    journal = open_journal(settings, target)
+    if not engine.has_tracer_provider():
+        tracer_provider = TracerProvider(resource=resource)
+        for processor in span_processors(target, journal):
+            tracer_provider.add_span_processor(processor)
+        trace.set_tracer_provider(tracer_provider)
+        made.add(TRACES.name)
+    elif journal is not None:
+        join_provider(journal, trace.get_tracer_provider(), deliver=settings["deliver"].value)
+    if not engine.has_meter_provider():
+        metrics.set_meter_provider(MeterProvider(metric_readers(target, journal), resource))
+        made.add(METRICS.name)
+    elif journal is not None and settings["deliver"].value and has_endpoint(METRICS, target):
+        read_metrics_of(journal, metrics.get_meter_provider())
+    if journal is not None:
+        journal.observe()
+    return Configuration(settings, frozenset(made), journal=journal)
+
+
+def keep_history(
+    tracer_provider: trace.TracerProvider | None, _meter_provider: object = None
+) -> None:
+    """Keep the executions of a program that nobody changes in the journal.
+
+    Args:
+        tracer_provider: The provider that they go to; None for the global one.
+    """
+    if read_bool(os.environ.get(OTEL_SDK_DISABLED, "")):
+        return
+    settings = read_settings({})
+    journal = open_journal(settings, Target())
+    if journal is not None and (tracer_provider is not None or engine.has_tracer_provider()):
+        provider = tracer_provider or trace.get_tracer_provider()
+        join_provider(journal, provider, deliver=settings["deliver"].value)
+
+
+def forget_history() -> None:
+    """Undo `keep_history`: no provider of somebody else's has anything of ours."""
+    if "otel_codomon.journal.pipeline" in sys.modules:
+        from otel_codomon.journal.pipeline import leave_providers  # noqa: PLC0415 - as `open_journal`
+
+        leave_providers()
