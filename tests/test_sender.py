@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +20,8 @@ from support.tls import Authority
 from otel_codomon import execution
 from otel_codomon.journal import election, folder as folders, light, segments
 from otel_codomon.journal.metrics import JournalMetricExporter
+from otel_codomon.journal.progress import Progress
+from otel_codomon.journal.state import load_state
 from otel_codomon.journal.writer import Writer
 
 if TYPE_CHECKING:
@@ -382,9 +387,7 @@ def test_metrics_that_are_older_than_an_hour_are_not_sent(
     assert sender.counts.evicted == 1
 
 
-def test_an_execution_that_was_written_as_a_value_becomes_a_span_and_points(
-    journal: Journal, collector: Collector, sender: Sender
-) -> None:
+def write_a_value(journal: Journal) -> dict[str, object]:
     writer = light.open_writer(journal.path)
     assert writer is not None
     facts: dict[str, object] = {
@@ -432,6 +435,13 @@ def test_an_execution_that_was_written_as_a_value_becomes_a_span_and_points(
         ],
     )
     writer.forget()
+    return facts
+
+
+def test_an_execution_that_was_written_as_a_value_becomes_a_span_and_points(
+    journal: Journal, collector: Collector, sender: Sender
+) -> None:
+    facts = write_a_value(journal)
 
     assert sender.flush(30)
 
@@ -480,6 +490,67 @@ def test_what_was_delivered_is_not_sent_again_by_the_next_process(
 
     assert len(collector.spans()) == 7
     assert len(journal.executions()) == 7
+
+
+def test_an_answer_is_noted_before_anything_else_is_waited_for(
+    journal: Journal, collector: Collector
+) -> None:
+    write_a_value(journal)  # becomes a request of each signal
+    collector.answer(Fault(signal="metrics", delay_seconds=3600, keep=False))
+    environ = {**collector.environment(), "OTEL_EXPORTER_OTLP_TIMEOUT": "3600"}
+
+    with sending(journal.path, environ) as sender:
+        sender.start()
+        collector.wait_for_spans(1)
+        progress = Progress(journal.path, ["traces"])
+        deadline = time.monotonic() + 60  # only guards against a hang
+        while progress.waiting()["traces"] and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+        assert progress.waiting() == {"traces": {}}
+        assert collector.counts()["attempts"] == 1  # the metrics are still on their way
+        collector.down()
+
+
+def test_a_sender_that_is_killed_leaves_the_next_one_no_credit(
+    journal: Journal, collector: Collector
+) -> None:
+    run_executions(60)
+
+    with sending(journal.path, collector.environment()) as sender:
+        assert sender.flush(30)
+        assert saved_credit(journal) == {}  # what one finds that comes after a kill
+    after_a_good_end = saved_credit(journal)
+    with sending(journal.path, collector.environment()) as sender:
+        assert sender.flush(30)  # there is nothing, but it was in office
+        run_executions(1)
+        assert sender.flush(30)
+        assert saved_credit(journal) == {}
+
+    assert after_a_good_end["traces"] > 1000
+    assert saved_credit(journal)["traces"] >= after_a_good_end["traces"]
+
+
+def saved_credit(journal: Journal) -> dict[str, int]:
+    folder_fd = folders.open_folder(journal.path)
+    try:
+        return load_state(folder_fd).credit
+    finally:
+        os.close(folder_fd)
+
+
+def test_who_has_just_begun_waits_before_it_is_elected_unless_somebody_waits_for_it(
+    journal: Journal, collector: Collector
+) -> None:
+    run_executions(1)
+    patient = replace(HASTE, linger_seconds=3600.0)
+
+    with sending(journal.path, collector.environment(), pace=patient) as sender:
+        sender.start()
+        assert election.holder_pid(journal.path) is None
+        assert sender.flush(30)
+
+    assert len(collector.spans()) == 1
 
 
 @pytest.mark.parametrize("state", [b"", b"{", b"[]", b'{"sent": {"traces": {"x": "y"}}}'])

@@ -23,6 +23,9 @@ MAX_BATCH_BYTES: Final = 2 * 1024 * 1024 - 64 * 1024
 METRICS_AGE_SECONDS: Final = 3600.0
 """Metrics that are older are not worth sending: stores refuse points out of their order."""
 
+_MIN_READ_BYTES: Final = 64 * 1024
+"""Read at once, where a batch is small."""
+
 # The streams whose segments a signal is found in, and the kind of record that
 # holds its requests. An ENDED record becomes requests of both signals.
 _STREAMS: Final = {TRACES: (folders.TRACES,), METRICS: (folders.TRACES, folders.METRICS)}
@@ -96,7 +99,7 @@ class Backlog:
         batch: list[Item] = []
         size = 0
         for name in self.waiting_ends():
-            for item in self._items(name):
+            for item in self._items(name, max_bytes):
                 length = len(item.payload or b"")
                 if size and size + length > max_bytes:
                     return batch
@@ -110,19 +113,18 @@ class Backlog:
             if item.end is not None:
                 self._offsets[item.segment] = max(item.end, self._offsets.get(item.segment, 0))
 
-    def _items(self, name: str) -> Iterator[Item]:
+    def _items(self, name: str, window: int) -> Iterator[Item]:
         try:
             descriptor = folders.open_file(self._folder_fd, name, os.O_RDONLY)
         except OSError:  # evicted since it was listed
             return
         try:
-            yield from self._items_of(name, descriptor)
+            yield from self._items_of(name, descriptor, max(window, _MIN_READ_BYTES))
         finally:
             os.close(descriptor)
 
-    def _items_of(self, name: str, descriptor: int) -> Iterator[Item]:
+    def _items_of(self, name: str, descriptor: int, window: int) -> Iterator[Item]:
         at = self._offsets.get(name, 0)
-        window = MAX_BATCH_BYTES
         while True:
             read = read_from(descriptor, at, window)
             end = 0

@@ -24,9 +24,14 @@ _COURAGE: Final = 8
 """How many records in a row may be doubted before a collector that takes
 nothing is left in peace for a while."""
 
-_FIRST_BATCH_BYTES: Final = 64 * 1024
-"""Doubled with each success. A sender that is killed early leaves at most this
-much that the next one sends again."""
+_FIRST_BATCH_BYTES: Final = 4 * 1024
+"""Of the first requests, and of those after trouble: some seven executions."""
+
+_CREDIT_SHARE: Final = 20
+"""A request may hold a twentieth of what was taken since the last one that was
+not answered, or whose sender was killed. Such a request is sent again, perhaps
+in vain: so all copies together are at most a twentieth of what was delivered,
+and `_FIRST_BATCH_BYTES` for each mishap."""
 
 _MIN_LIMIT: Final = 32 * 1024
 """Batches do not get smaller than this by learning from refusals, bytes."""
@@ -71,6 +76,7 @@ class Courier:
         done: Takes the items that need not be looked at again.
         set_aside: Takes a request that will never be delivered, and why.
         timeout_seconds: How long a request may take now.
+        credit: How large a request may be that turns out to be sent in vain, bytes.
     """
 
     signal: str
@@ -79,11 +85,16 @@ class Courier:
     set_aside: Callable[[Item, str], None]
     timeout_seconds: Callable[[], float]
     tally: Tally = field(default_factory=Tally)
-    max_batch_bytes: int = _FIRST_BATCH_BYTES
+    credit: int = 0
     _ceiling: int = MAX_BATCH_BYTES
     _doubts: int = 0
     _courage: int = _COURAGE
     _doubted: list[tuple[Item, Answer]] = field(default_factory=list)
+
+    @property
+    def max_batch_bytes(self) -> int:
+        """How much is sent at once."""
+        return min(self._ceiling, max(_FIRST_BATCH_BYTES, self.credit))
 
     def deliver(self, batch: list[Item]) -> Answer | None:
         """Deliver *batch* as far as possible.
@@ -104,10 +115,11 @@ class Courier:
         if not payloads:
             self._finish(items)
             return None
-        answer = self.transport.send(b"".join(payloads), timeout_seconds=self.timeout_seconds())
+        body = b"".join(payloads)
+        answer = self.transport.send(body, timeout_seconds=self.timeout_seconds())
+        self._earn(answer, len(body))
         if answer.verdict is Verdict.DELIVERED:
             self._count(answer, len(payloads))
-            self._grow()
             self._settle_doubts()
             self._finish(items)
             return None
@@ -116,8 +128,6 @@ class Courier:
             if self._doubts <= _PATIENCE:
                 return answer
         elif answer.verdict is not Verdict.REFUSED:
-            if not answer.is_answer:
-                self._shrink()
             return answer
         return self._look_closer(items, answer)
 
@@ -145,14 +155,13 @@ class Courier:
         if answer.reason == "HTTP 413":
             size = sum(len(item.payload or b"") for item in items)
             self._ceiling = max(_MIN_LIMIT, min(self._ceiling, size // 2))
-            self.max_batch_bytes = min(self.max_batch_bytes, self._ceiling)
 
-    def _shrink(self) -> None:
-        """No answer came, so the batch may have been taken: what is sent twice should be small."""
-        self.max_batch_bytes = max(_MIN_LIMIT, self.max_batch_bytes // 8)
-
-    def _grow(self) -> None:
-        self.max_batch_bytes = min(self._ceiling, self.max_batch_bytes * 2)
+    def _earn(self, answer: Answer, size: int) -> None:
+        """Let requests grow with what is taken, and shrink with what may be sent twice."""
+        if answer.verdict is Verdict.DELIVERED:
+            self.credit = min(MAX_BATCH_BYTES, self.credit + size // _CREDIT_SHARE)
+        elif not answer.is_answer:
+            self.credit = max(0, self.credit - size)
 
     def _give_up(self, items: list[Item], answer: Answer) -> Answer | None:
         """One record, or part of one, that is not taken."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from otel_codomon.journal.backlog import Item
     from otel_codomon.journal.delivery import Transport
     from otel_codomon.journal.endpoints import Endpoint
-    from otel_codomon.journal.sender import Counts
+    from otel_codomon.journal.office import Counts
     from otel_codomon.journal.state import State
 
 _log = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ class Lane:
         endpoint: Where to.
         state: How far it was delivered.
         pace: How fast, and how patiently.
+        moved: Called as soon as some of it need not be looked at again.
         set_aside: Takes what no collector will ever take, and why.
     """
 
@@ -67,13 +68,14 @@ class Lane:
         state: State,
         *,
         pace: Pace,
+        moved: Callable[[], None],
         set_aside: Callable[[Item, str], None],
     ) -> None:
         self.endpoint = endpoint
         self.due = 0.0
-        self.has_moved = False
         self.trouble = ""  # why the last request was not taken
         self._pace = pace
+        self._moved = moved
         self._backlog = Backlog(folder_fd, endpoint.signal, state)
         self._transport = make_transport(endpoint)
         self._courier = Courier(
@@ -82,6 +84,7 @@ class Lane:
             done=self._done,
             set_aside=set_aside,
             timeout_seconds=self._timeout_seconds,
+            credit=state.credit.get(endpoint.signal, 0),
         )
         self._failures = 0
         self._is_parked = False
@@ -92,6 +95,11 @@ class Lane:
     def is_refused(self) -> bool:
         """Whether the last request was not taken."""
         return self._failures > 0
+
+    @property
+    def credit(self) -> int:
+        """What the next lane of this signal may begin with: see `Courier`."""
+        return self._courier.credit
 
     def nudge(self, *, even_if_refused: bool) -> None:
         """Look for records at once; also where the last request was not taken?"""
@@ -127,7 +135,7 @@ class Lane:
 
     def _done(self, items: list[Item]) -> None:
         self._backlog.done(items)
-        self.has_moved = True
+        self._moved()
 
     def _succeed(self, batch: list[Item]) -> None:
         if any(item.payload is not None for item in batch):
@@ -170,7 +178,6 @@ class Lane:
 
     def hand_over(self, counts: Counts) -> None:
         """Add what became of records since the last time to *counts*."""
-        self.has_moved = False
         tally, backlog = self._courier.tally, self._backlog
         counts.delivered += tally.delivered
         counts.rejected += tally.rejected + tally.rejected_items

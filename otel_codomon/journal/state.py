@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_codomon.journal import folder as folders
 from otel_codomon.journal.endpoints import SIGNALS
@@ -29,12 +29,16 @@ class State:
     Attributes:
         sent: For each signal, how far each segment was delivered, bytes.
         settled: Segments in which every start has its end.
+        credit: For each signal, how large a request may be that turns out to
+            be sent in vain, bytes; empty while a sender is in office, and so
+            after one that was killed.
     """
 
     sent: dict[str, dict[str, int]] = field(
         default_factory=lambda: {signal: {} for signal in SIGNALS}
     )
     settled: set[str] = field(default_factory=set)
+    credit: dict[str, int] = field(default_factory=dict)
 
     def forget_all_but(self, names: Iterable[str]) -> None:
         """Drop what is known of segments that are gone."""
@@ -53,17 +57,21 @@ def load_state(folder_fd: int) -> State:
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
             told = json.loads(file.read(_MAX_BYTES))
         for signal, offsets in state.sent.items():
-            offsets.update(
-                {
-                    name: offset
-                    for name, offset in told["sent"][signal].items()
-                    if isinstance(offset, int) and offset >= 0
-                }
-            )
+            offsets.update(_numbers(told["sent"][signal]))
         state.settled.update(name for name in told["settled"] if isinstance(name, str))
+        state.credit.update(_numbers(told["credit"]))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return state  # missing, torn or of another version: sent again from where it makes sense
     return state
+
+
+def _numbers(told: Any) -> dict[str, int]:  # noqa: ANN401 - JSON
+    """What of *told* makes sense.
+
+    Raises:
+        AttributeError: It is no mapping at all.
+    """
+    return {key: n for key, n in told.items() if isinstance(n, int) and n >= 0}
 
 
 def save_state(folder_fd: int, state: State) -> None:
@@ -72,7 +80,9 @@ def save_state(folder_fd: int, state: State) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    told = json.dumps({"sent": state.sent, "settled": sorted(state.settled)})
+    told = json.dumps(
+        {"sent": state.sent, "settled": sorted(state.settled), "credit": state.credit}
+    )
     descriptor = folders.open_file(folder_fd, _FRESH_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     with open(descriptor, "wb") as file:  # noqa: PTH123 - as above
         file.write(told.encode())

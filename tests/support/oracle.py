@@ -47,7 +47,8 @@ def judge(heard: Heard, collector: Collector) -> Verdict:
     outcomes: dict[str, set[str]] = {}
     for span in spans:
         outcomes.setdefault(span.attributes["number"], set()).add(
-            span.attributes["codomon.execution.outcome"]
+            # Missing where a SIGINT came between an end and its telling.
+            span.attributes.get("codomon.execution.outcome", "none")
         )
     unfinished = heard.entered - heard.ended
     copies = Counter((span.trace_id, span.span_id) for span in spans)

@@ -1,0 +1,198 @@
+"""What the elected process does: deliver, look for the dead, keep to the caps, note how far it is.
+
+One pass after the other, told when by the `Sender`; knows nothing of threads,
+elections or the end of the program.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.journal import folder as folders, segments
+from otel_codomon.journal.endpoints import GRPC
+from otel_codomon.journal.lane import Lane
+from otel_codomon.journal.recovery import Recovery
+from otel_codomon.journal.retention import evict
+from otel_codomon.journal.state import load_state, save_state
+from otel_codomon.journal.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otel_codomon.journal.backlog import Item
+    from otel_codomon.journal.endpoints import Endpoint
+    from otel_codomon.journal.lane import Pace
+    from otel_codomon.journal.retention import Caps
+
+_log = logging.getLogger(__name__)
+
+_RECOVERY_SECONDS: Final = 5.0
+"""How often the dead are looked for."""
+
+_RETENTION_SECONDS: Final = 60.0
+"""How often the caps are enforced: 256 MiB are not written in less."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of records in this process, by fate, since it began."""
+
+    delivered: int = 0
+    rejected: int = 0
+    evicted: int = 0
+    quarantined: int = 0
+    died: int = 0
+
+
+class Office:
+    """The work on one journal, from an election to stepping down.
+
+    Args:
+        folder: Path of the journal.
+        endpoints: Where to.
+        writer: Where the spans of dead processes' executions are written.
+        pace: How fast, and how patiently.
+        caps: How much is kept.
+        counts: Where it is counted what became of records.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        endpoints: Iterable[Endpoint],
+        *,
+        writer: Writer,
+        pace: Pace,
+        caps: Caps,
+        counts: Counts,
+    ) -> None:
+        self._folder = folder
+        self._folder_fd = folders.open_folder(folder)
+        self._counts = counts
+        self._caps = caps
+        self._aside: Writer | None = None
+        self._state = load_state(self._folder_fd)
+        self._recovery = Recovery(self._folder_fd, self._state, writer)
+        self._lanes = [
+            Lane(
+                self._folder_fd,
+                endpoint,
+                self._state,
+                pace=pace,
+                moved=self._save,
+                set_aside=self._set_aside,
+            )
+            for endpoint in endpoints
+        ]
+        self._recover_at = 0.0
+        self._evict_at = 0.0
+        if self._state.credit:
+            # Ours now. Should this process be killed, the next one begins small.
+            self._state.credit.clear()
+            self._save()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the folder was removed."""
+        return not os.fstat(self._folder_fd).st_nlink
+
+    @property
+    def uses_grpc(self) -> bool:
+        """Whether gRPC's threads run in this process."""
+        return any(lane.endpoint.protocol == GRPC for lane in self._lanes)
+
+    @property
+    def trouble(self) -> dict[str, str]:
+        """Why the last request of a signal was not taken, by signal."""
+        return {lane.endpoint.signal: lane.trouble for lane in self._lanes if lane.trouble}
+
+    def nudge(self, *, is_urgent: bool) -> None:
+        """Have the lanes that wait for records look now; all of them if it *is_urgent*."""
+        for lane in self._lanes:
+            lane.nudge(even_if_refused=is_urgent)
+
+    def work(self) -> float:
+        """Do what is due now; for how long nothing will be, seconds."""
+        now = time.monotonic()
+        if now >= self._recover_at:
+            self._recover()
+        if now >= self._evict_at:
+            self._evict()
+        for lane in self._lanes:
+            lane.work(time.monotonic())
+            lane.hand_over(self._counts)
+        due = min([self._recover_at, *(lane.due for lane in self._lanes)])
+        return max(0.0, due - time.monotonic())
+
+    def clear(self, deadline: float) -> bool:
+        """Send everything, one attempt a signal, until *deadline*; whether all was taken."""
+        if not self._recover_at:
+            self._recover()
+        is_clear = True
+        for lane in self._lanes:
+            lane.nudge(even_if_refused=True)
+            while time.monotonic() < deadline and lane.work(time.monotonic(), deadline):
+                continue
+            lane.hand_over(self._counts)
+            is_clear = is_clear and not lane.is_refused
+        return is_clear
+
+    def leave(self) -> None:
+        """Note for the next one how things went, and close."""
+        for lane in self._lanes:
+            self._state.credit[lane.endpoint.signal] = lane.credit
+        self._save()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of connections, files and the folder."""
+        for lane in self._lanes:
+            lane.close()
+        if self._aside is not None:
+            self._aside.forget()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the folder only: in a forked child the connections are the parent's."""
+        os.close(self._folder_fd)
+
+    def _save(self) -> None:
+        """Note how far we are; after each answer, before anything else may happen."""
+        with suppress(OSError):  # a full disk: sent again should we be started again
+            save_state(self._folder_fd, self._state)
+
+    def _recover(self) -> None:
+        self._recover_at = time.monotonic() + _RECOVERY_SECONDS
+        found = self._recovery.search()
+        if found:
+            self._counts.died += found
+            _log.info(
+                "found %d executions whose process died before they ended; "
+                "their spans have the outcome host_died",
+                found,
+            )
+
+    def _evict(self) -> None:
+        self._evict_at = time.monotonic() + _RETENTION_SECONDS
+        evicted = evict(self._folder_fd, self._state, caps=self._caps)
+        self._state.forget_all_but(folders.segment_names(self._folder_fd))
+        self._counts.evicted += evicted.undelivered
+        if evicted.undelivered:
+            _log.warning(
+                "evicted %d records from the journal in %s before they were delivered: it is full "
+                "or they are too old",
+                evicted.undelivered,
+                self._folder,
+            )
+
+    def _set_aside(self, item: Item, reason: str) -> None:
+        """Keep what a collector will never take, for whoever wants to know why."""
+        _log.warning("a record was refused by the collector (%s) and is set aside", reason)
+        if self._aside is None:
+            self._aside = Writer(self._folder, stream=folders.ASIDE)
+        self._aside.append(segments.TRACES, item.payload or b"", time_unix_ns=item.time_unix_ns)
