@@ -3,9 +3,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Has two caches, and takes requests to empty them whenever it is told to collect.
+# Has a cache, and says how many entries that holds whenever it is given a line.
+# It collects when its program says so, or all the time, as often as argument two says.
 OWNER = """
 import sys
 from functools import lru_cache
@@ -29,7 +32,7 @@ from otel_codomon.journal.metrics import JournalMetricExporter
 from otel_codomon.journal.writer import Writer
 
 writer = Writer(sys.argv[1], stream=folder.METRICS)
-reader = PeriodicExportingMetricReader(JournalMetricExporter(writer), float("inf"))
+reader = PeriodicExportingMetricReader(JournalMetricExporter(writer), float(sys.argv[2]))
 provider = MeterProvider([reader], Resource({"service.name": "shop"}), shutdown_on_exit=False)
 process_caches.use_meter_provider(provider)
 
@@ -42,25 +45,54 @@ for n in range(300):
     parse(n % 100)
 provider.force_flush()
 print("ready", flush=True)
-sys.stdin.read()
+for _ in sys.stdin:
+    print(parse.cache_info().currsize, flush=True)
 provider.shutdown()
 """
 
 
+@dataclass(frozen=True)
+class Owner:
+    """A process that has a cache."""
+
+    child: subprocess.Popen[str]
+
+    def tell(self) -> str:
+        """What it says next."""
+        assert self.child.stdout is not None
+        return self.child.stdout.readline().rstrip()
+
+    def entries(self) -> int:
+        """How many entries its cache holds now, as it says itself."""
+        assert self.child.stdin is not None
+        self.child.stdin.write("?\n")
+        self.child.stdin.flush()
+        return int(self.tell())
+
+
 @contextmanager
-def owner(folder: Path) -> Iterator[int]:
-    """A process that has a cache; its id."""
+def owner(
+    folder: Path, *, collects_every_ms: float = math.inf, control: str = ""
+) -> Iterator[Owner]:
+    """A process that has a cache, and takes the requests that *control* allows."""
     with subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(folder)],
+        [sys.executable, "-c", OWNER, str(folder), str(collects_every_ms)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=clean_environment(),
+        env=clean_environment(OTEL_PYTHON_CODOMON_CONTROL=control),
     ) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        yield child.pid
+        process = Owner(child)
+        assert process.tell() == "ready"
+        yield process
         child.communicate()
+
+
+@pytest.fixture
+def willing(tmp_path: Path) -> Iterator[Owner]:
+    """A process that empties its cache when it is asked to, at its next collection."""
+    with owner(tmp_path, collects_every_ms=10, control="clear") as process:
+        yield process
 
 
 @pytest.fixture
@@ -122,7 +154,7 @@ def test_who_says_no_at_the_terminal_empties_nothing(shown: Path) -> None:
     )
 
     assert code == 1
-    assert "empty these 1 caches? [y/N]" in written
+    assert "empty 1 cache? [y/N]" in written
 
 
 def test_a_process_that_takes_no_requests_empties_nothing_and_it_is_said_why(shown: Path) -> None:
@@ -130,6 +162,70 @@ def test_a_process_that_takes_no_requests_empties_nothing_and_it_is_said_why(sho
 
     assert done.returncode == 1
     assert "OTEL_PYTHON_CODOMON_CONTROL=clear" in done.stdout
+
+
+def test_a_process_that_allows_it_empties_its_cache_and_it_is_said_what_was_freed(
+    willing: Owner, tmp_path: Path
+) -> None:
+    held = willing.entries()
+
+    done = info(tmp_path, "--clear-cache", "parse", "--yes")
+
+    assert (held, willing.entries()) == (64, 0)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        f"shop:parse: emptied by process {willing.child.pid}; "
+        "it held 64 entries at its last collection\n"
+    )
+
+
+def test_who_says_yes_at_the_terminal_empties_it(willing: Owner, tmp_path: Path) -> None:
+    code, written = typed_on_terminal(
+        "cache-info", "--clear-cache", "--journal", str(tmp_path), keys=b"y\n"
+    )
+
+    assert (code, willing.entries()) == (0, 0)
+    asked, emptied = (written.index(text) for text in ("[y/N]", "emptied by process"))
+    assert asked < emptied
+    assert f"shop:parse of process {willing.child.pid}" in written
+
+
+def test_only_the_process_that_was_named_empties_its_cache(willing: Owner, tmp_path: Path) -> None:
+    with owner(tmp_path, collects_every_ms=10, control="clear") as other:
+        pid = str(other.child.pid)
+
+        done = info(tmp_path, "--clear-cache", "--yes", "--pid", pid, "--format", "json")
+
+        assert (willing.entries(), other.entries()) == (64, 0)
+        assert json.loads(done.stdout)["caches"] == [
+            {
+                "name": "shop:parse",
+                "pid": other.child.pid,
+                "freed_entries": 64,
+                "freed_bytes": None,
+                "failure": None,
+            }
+        ]
+
+
+def test_a_clear_from_outside_is_counted_and_no_count_is_lost(
+    willing: Owner, tmp_path: Path
+) -> None:
+    assert info(tmp_path, "--clear-cache", "--yes").returncode == 0
+
+    def cache() -> dict[str, Any]:
+        (found,) = caches(info(tmp_path, "--format", "json"))
+        return found
+
+    while cache()["clears"] == 0:
+        pass  # until the next collection has told of it
+    assert {name: cache()[name] for name in ("hits", "misses", "entries", "clears")} == {
+        "hits": 0,
+        "misses": 300,
+        "entries": 0,
+        "clears": 1,
+    }
+    assert willing.entries() == 0
 
 
 def test_a_name_that_no_cache_has_empties_nothing(tmp_path: Path) -> None:

@@ -16,12 +16,12 @@ from otel_codomon.operations.cache_report import (
     empty_caches,
     report_caches,
 )
-from otel_codomon.values.quantities import in_bytes, in_number, in_percent
+from otel_codomon.values.quantities import in_bytes, in_number, in_percent, in_words
 
 if TYPE_CHECKING:
     import argparse
 
-    from otel_codomon.operations.cache_report import CacheReport
+    from otel_codomon.operations.cache_report import CacheReport, ClearLine
 
 HELP: str = "show the caches of the running processes, or empty them"
 EXAMPLES: str = """\
@@ -165,12 +165,21 @@ def _clear(args: argparse.Namespace) -> int:
     )
     if args.format == "text":
         for line in cleared.caches:
-            freed = f"{in_number(line.freed_entries)} entries, {in_bytes(line.freed_bytes)}"
-            done = line.failure or f"emptied by process {line.pid}: {freed}"
+            done = line.failure or f"emptied by process {line.pid}{_freed(line)}"
             sys.stdout.write(f"{output.printable(line.name)}: {output.printable(done)}\n")
     else:
         output.write_json(cleared)
     return int(any(line.failure for line in cleared.caches))
+
+
+def _freed(line: ClearLine) -> str:
+    """What is known of what it held: entries, bytes, both or nothing."""
+    entries, size_bytes = line.freed_entries, line.freed_bytes
+    known = (
+        *([] if entries is None else [in_words(entries, "entry", "entries")]),
+        *([] if size_bytes is None else [in_bytes(size_bytes)]),
+    )
+    return f"; it held {', '.join(known)} at its last collection" if known else ""
 
 
 def _agrees(chosen: tuple[CacheLine, ...]) -> bool:
@@ -182,10 +191,11 @@ def _agrees(chosen: tuple[CacheLine, ...]) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise InvalidArgumentError(
             "--clear-cache",
-            f"cannot ask whether to empty {len(chosen)} caches: this is no terminal; say --yes",
+            f"cannot ask whether to empty {in_words(len(chosen), 'cache', 'caches')}: "
+            "this is no terminal; say --yes",
         )
     for line in chosen:
         sys.stderr.write(f"  {output.printable(line.name)} of process {line.pid}\n")
-    sys.stderr.write(f"empty these {len(chosen)} caches? [y/N] ")
+    sys.stderr.write(f"empty {in_words(len(chosen), 'cache', 'caches')}? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

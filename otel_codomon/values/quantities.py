@@ -39,8 +39,15 @@ def in_percent(share: float | None) -> str:
 
 
 def in_number(value: float | None) -> str:
-    """A number for people; ``-`` for what is not known."""
-    return "-" if value is None else f"{value:,.6g}"
+    """A number for people; ``-`` for what is not known. A count is written out in full."""
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+
+
+def in_words(count: int, one: str, more: str) -> str:
+    """How many there are of a thing: ``1 entry``, ``64 entries``."""
+    return f"{in_number(count)} {one if count == 1 else more}"
 
 
 # End of a name -> how its number is written; the rest are plain numbers.
