@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from otel_codomon.sandbox.cancellation import current_cancellation
 from otel_codomon.sandbox.isolation import unwrap
+from otel_codomon.sandbox.toolchains import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,10 +30,15 @@ def run_to_end(
         on_start: Called with the process id when the program runs.
 
     Raises:
-        UnavailableError: It is wrapped in bubblewrap, which could not start it.
+        UnavailableError: It is wrapped in bubblewrap, which could not start it
+            or cannot be used here.
     """
     if not command.is_wrapped:
         return _run(command, deadline, on_start)
+    if not has_supervisor():
+        raise UnavailableError(
+            "cannot isolate with bubblewrap: it takes Linux, and an interpreter of its own"
+        )
     with tempfile.NamedTemporaryFile(prefix="otel-codomon-") as told:
         ending = _run(replace(command, told=told.name), deadline, on_start)
         return unwrap(ending, told.read().decode("utf-8", "replace"))

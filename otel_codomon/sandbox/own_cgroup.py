@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon.sandbox.host import has_supervisor
 from otel_codomon.sources import cgroups
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class OwnCgroup:
 @contextmanager
 def own_cgroup(limits: Limits) -> Iterator[OwnCgroup]:
     """Make a cgroup for one command that may use *limits*, and remove it at the end."""
-    own = OwnCgroup(cgroups.create(), limits)
+    # It is the supervisor that starts a command in one.
+    own = OwnCgroup(cgroups.create() if has_supervisor() else None, limits)
     try:
         yield own
     finally:

@@ -1,17 +1,21 @@
 """Run a command where there is no supervisor: macOS, Windows, frozen programs.
 
-What it cannot do: adopt orphans, hold limits on a tree, or tell the totals of
-a tree. Who leaves the process group and outlives its parent stays. The totals
-are absent then, or the samples' (see `executions.watch`).
+What it cannot do: adopt orphans, hold limits, or tell the totals of a tree.
+Who leaves the session and outlives its parent stays. The totals are absent
+then, or the samples' (see `executions.watch`).
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import threading
 import time
 from contextlib import suppress
+from dataclasses import fields
+from functools import cache
+from operator import methodcaller
 from typing import IO, TYPE_CHECKING, Final
 
 import psutil
@@ -21,11 +25,17 @@ from otel_codomon.sandbox.command import GRACE_SECONDS
 from otel_codomon.sandbox.ending import Ending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from otel_codomon.sandbox.cancellation import Cancellation
     from otel_codomon.sandbox.command import Command
+    from otel_codomon.values.limits import Limits
 
+_log = logging.getLogger(__name__)
+
+_HELD: Final = frozenset({"output_bytes"})
+# Asked to end first, and then ended, with whoever they had started meanwhile.
+_ENDS: Final = (methodcaller("terminate"), *[methodcaller("kill")] * 5)
 _READ_BYTES: Final = 64 * 1024
 # How often time and cancellation are looked at; `Popen.wait` polls the same.
 _LOOK_SECONDS: Final = 0.05
@@ -39,10 +49,12 @@ def run_portable(
     on_start: Callable[[int], None],
 ) -> Ending:
     """Run *command*; as `supervised.run_supervised`, with the differences said above."""
+    _tell_not_held(tuple(_not_held(command.limits)))
     try:
         process = _start(command)
     except OSError as error:
         return Ending(failure=error.errno)
+    tree = _Tree(process)
     captures = Capture(command.output_bytes), Capture(command.output_bytes)
     threads = [
         _pumping(_drain, process.stdout, captures[0]),
@@ -54,18 +66,35 @@ def run_portable(
         on_start(process.pid)
         timed_out, cancelled = _wait(process, deadline, cancellation)
     finally:
-        left = _end_tree(process)
+        left = tree.end()
         for thread in threads:
             thread.join(GRACE_SECONDS)
     return Ending(
         pid=process.pid,
-        status=_wait_status(process.returncode),
+        status=None if process.returncode is None else _wait_status(process.returncode),
         timed_out=timed_out,
         cancelled=cancelled,
         left=left,
         output=captures[0].output(),
         errors=captures[1].output(),
     )
+
+
+def _not_held(limits: Limits) -> Iterator[str]:
+    for field in fields(limits):
+        if field.name not in _HELD and getattr(limits, field.name) is not None:
+            yield field.name
+
+
+@cache
+def _tell_not_held(limits: tuple[str, ...]) -> None:
+    """Say, once for the same ones, that nobody holds *limits* here."""
+    if limits:
+        _log.warning(
+            "cannot hold %s of a command here: that takes Linux, and an interpreter of its own; "
+            "it runs without, and this is said once",
+            ", ".join(limits),
+        )
 
 
 def _start(command: Command) -> subprocess.Popen[bytes]:
@@ -95,9 +124,8 @@ def _drain(stream: IO[bytes], capture: Capture) -> None:
 
 def _feed(stream: IO[bytes] | None, data: bytes) -> None:
     if stream is not None:
-        with suppress(OSError):  # it does not read: its own affair
+        with suppress(OSError), stream:  # it does not read: its own affair
             stream.write(data)
-            stream.close()
 
 
 def _wait(
@@ -114,23 +142,51 @@ def _wait(
             return False, True
 
 
-def _end_tree(process: subprocess.Popen[bytes]) -> int:
-    """End the tree as far as it can be seen; how many processes are left."""
-    with suppress(psutil.Error):
-        root = psutil.Process(process.pid)
-        members = [*root.children(recursive=True), root]
-        for member in members:
-            with suppress(psutil.Error):
-                member.terminate()
-        _, left = psutil.wait_procs(members, GRACE_SECONDS)
-        for member in left:
-            with suppress(psutil.Error):
-                member.kill()
-        _, left = psutil.wait_procs(left, GRACE_SECONDS)
-        process.wait()
-        return len(left)
-    process.wait()
-    return 0
+class _Tree:
+    """The process that was started, and who descends from it, as far as that can be seen."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._root: psutil.Process | None = None
+        with suppress(psutil.Error):
+            self._root = psutil.Process(process.pid)
+
+    def end(self) -> int:
+        """End all of it; how many processes are left."""
+        others: set[psutil.Process] = set()
+        for end in _ENDS:
+            others |= set(self._others())
+            if not others and self._process.poll() is not None:
+                break
+            for each in (self._process, *others):
+                with suppress(psutil.Error, OSError):
+                    end(each)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(GRACE_SECONDS)
+            others = set(psutil.wait_procs(others, GRACE_SECONDS)[1])
+        return len(others) + (self._process.poll() is None)
+
+    def _others(self) -> Iterator[psutil.Process]:
+        if self._root is not None:
+            with suppress(psutil.Error):  # it has ended
+                yield from self._root.children(recursive=True)
+        if os.name == "posix":
+            yield from self._session()
+
+    def _session(self) -> Iterator[psutil.Process]:
+        """Who is in the session that it has opened, also after its end.
+
+        Its number is nobody else's while there is one. So a process of that
+        number which is not the one we started means that there is none.
+        """
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                if os.getsid(process.pid) != self._process.pid:
+                    continue
+                if process.pid != self._process.pid:
+                    yield process
+                elif process != self._root:
+                    return
 
 
 def _wait_status(returncode: int) -> int:
