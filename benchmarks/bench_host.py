@@ -92,14 +92,22 @@ def whole() -> Iterator[Row]:
     with _ours(our_provider):
         _contrib(their_provider)
         our_time, their_time = in_turn(ours.get_metrics_data, theirs.get_metrics_data, calls=_CALLS)
-        points = f"{_points(ours)} points, theirs {_points(theirs)}"
+        our_points, their_points = _points(ours), _points(theirs)
     yield Row(
         "one collection through the SDK",
         our_time * _MICRO,
         their_time * _MICRO,
         "us",
         0.2,
-        f"contrib system-metrics without connections; {points}",
+        f"contrib system-metrics without connections; {our_points} points, theirs {their_points}",
+    )
+    yield Row(
+        "the same, for each point",
+        our_time * _MICRO / our_points,
+        their_time * _MICRO / their_points,
+        "us",
+        None,
+        "the same",
     )
 
 
