@@ -243,41 +243,6 @@ def test_a_look_reads_files_of_members_and_of_nobody_else(recorder: Recorder) ->
     assert usage_of(recorder).processes == 1
 
 
-def test_a_child_with_many_threads_is_read_a_few_threads_a_look(recorder: Recorder) -> None:
-    program = (
-        "import sys, threading, subprocess\n"
-        "stop = threading.Event()\n"
-        "for _ in range(300): threading.Thread(target=stop.wait).start()\n"
-        "def work():\n"
-        "    child = subprocess.Popen(['sleep', '60'])\n"
-        "    print('ready', flush=True)\n"
-        "    stop.wait(); child.kill(); child.wait()\n"
-        "threading.Thread(target=work).start()\n"
-        "sys.stdin.read(); stop.set()\n"
-    )
-    with (
-        execution("threads", kind=Kind.COMMAND) as current,
-        subprocess.Popen(
-            (sys.executable, "-c", program), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as child,
-    ):
-        assert child.stdout is not None
-        child.stdout.readline()
-        current.attach(child)
-        # 64 threads a look, and of who has done nothing since only at every other look.
-        for _ in range(2 * (302 // 64 + 2)):
-            sampler.look(at_all=True)
-        threads, processes = (
-            current.watch.latest and current.watch.latest.threads,
-            current.watch.latest and current.watch.latest.processes,
-        )
-        child.communicate()
-
-    assert threads == 303  # of it 302, and the child's
-    assert processes == 2  # the child of the last of its threads was found too
-    assert usage_of(recorder).processes == 2
-
-
 def test_a_name_of_surrogates_and_brackets_is_no_trouble(recorder: Recorder) -> None:
     program = (
         "import sys\n"

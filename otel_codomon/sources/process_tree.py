@@ -54,9 +54,9 @@ class ProcessTree:
         self._looks = 0
         self._slow_ns = -_SLOW_FACTS_NS
         self._descriptors: int | None = None
-        self._transfers = (0, 0)
+        self._transfers: tuple[int, int] | None = None
         self._outside_ns: dict[int, int] = {}
-        self._gone_transfers = (0, 0)
+        self._gone_transfers: tuple[int, int] | None = None
         self._most_cpu_ns = 0
         self.seen = 0
         self.peak_sum_bytes: int | None = None
@@ -163,8 +163,7 @@ class ProcessTree:
             before_ns = self._outside_ns.get(member.pid, 0)  # of another with that number
             self._outside_ns[member.pid] = before_ns + member.cpu_ns
         self._lost_peaks_bytes += member.peak_bytes or 0
-        read, written = member.transfers or (0, 0)
-        self._gone_transfers = (self._gone_transfers[0] + read, self._gone_transfers[1] + written)
+        self._gone_transfers = _together(self._gone_transfers, member.transfers)
 
     # --- looking --------------------------------------------------------------
 
@@ -199,7 +198,7 @@ class ProcessTree:
         self._most_cpu_ns = max(self._most_cpu_ns, cpu_ns)
         if self._members:
             self.peak_sum_bytes = max(memory, self.peak_sum_bytes or 0)
-        read, written = self._transfers
+        read, written = self._transfers or (None, None)
         return Reading(
             taken_ns=0,
             cpu_ns=self._most_cpu_ns,
@@ -247,11 +246,9 @@ class ProcessTree:
         accounts = (*self._outside_ns.items(), *living.items())
         return sum(cpu_ns for pid, cpu_ns in accounts if pid not in told)
 
-    def transfers(self) -> tuple[int, int]:
-        """Bytes fetched from and sent to storage by all that were ever seen."""
-        known = [m.transfers for m in self._members.values() if m.transfers is not None]
-        read, written = self._gone_transfers
-        return read + sum(r for r, _ in known), written + sum(w for _, w in known)
+    def transfers(self) -> tuple[int, int] | None:
+        """Bytes fetched from and sent to storage by all that were seen; None if not for us."""
+        return _together(self._gone_transfers, *(m.transfers for m in self._members.values()))
 
     # --- ending ---------------------------------------------------------------
 
@@ -277,6 +274,11 @@ class ProcessTree:
         for member in self._members.values():
             member.close()
         self._members.clear()
+
+
+def _together(*transfers: tuple[int, int] | None) -> tuple[int, int] | None:
+    known = [one for one in transfers if one is not None]
+    return (sum(r for r, _ in known), sum(w for _, w in known)) if known else None
 
 
 def _kill(member: Member) -> None:
