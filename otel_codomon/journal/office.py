@@ -162,7 +162,12 @@ class Office:
         os.close(self._folder_fd)
 
     def _save(self) -> None:
-        """Note how far we are; after each answer, before anything else may happen."""
+        """Note how far we are; after each answer, before anything else may happen.
+
+        Counted first: who waits for what is noted finds the counts of that moment.
+        """
+        for lane in self._lanes:
+            lane.hand_over(self._counts)
         with suppress(OSError):  # a full disk: sent again should we be started again
             save_state(self._folder_fd, self._state)
 
