@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, strategies as st
 from support.journal import Journal
+from support.typed import PATIENCE_SECONDS
 
 from otel_codomon import execution
 from otel_codomon.cli.drawing import draw_curve
@@ -41,7 +42,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         env={**clean, "LC_ALL": "C.UTF-8"},
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
 

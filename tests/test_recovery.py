@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.collector import Collector
 from support.journal import Journal
-from support.sending import sending
+from support.sending import PATIENCE_SECONDS, sending
 
 from otel_codomon import execution
 from otel_codomon.journal import folder as folders, index, segments
@@ -80,7 +80,7 @@ def test_the_execution_of_a_process_that_was_killed_arrives_once(
 
     for _ in range(3):
         with sending(str(folder), collector.environment()) as sender:
-            sender.finish(30)
+            sender.finish(PATIENCE_SECONDS)
 
     spans = {span.name: span for span in collector.spans()}
     assert len(collector.spans()) == len(spans) == 2
@@ -104,7 +104,7 @@ def test_a_process_that_became_another_program_is_dead_too(
         assert child.stdout.readline() == b"hello\n"  # it is cat now, with the same pid
 
         with sending(str(folder), collector.environment()) as sender:
-            sender.finish(30)
+            sender.finish(PATIENCE_SECONDS)
 
     assert sorted(span.name for span in collector.spans()) == ["finished", "unfinished"]
 
@@ -114,7 +114,7 @@ def test_the_execution_of_a_living_process_is_left_alone(
 ) -> None:
     folder = tmp_path / "journal"
     with witness(folder), sending(str(folder), collector.environment()) as sender:
-        sender.finish(30)
+        sender.finish(PATIENCE_SECONDS)
 
     assert [span.name for span in collector.spans()] == ["finished"]
 
@@ -127,7 +127,7 @@ def test_an_execution_that_lasts_while_its_process_moves_on_is_left_alone(
             with execution("short"):
                 pass
         with sending(journal.path, collector.environment()) as sender:
-            sender.finish(30)
+            sender.finish(PATIENCE_SECONDS)
 
     assert {span.name for span in collector.spans()} == {"short"}
 
@@ -161,7 +161,7 @@ def test_the_dead_are_sent_even_where_the_journal_does_not_deliver(
         child.kill()
 
     with sending(str(folder), collector.environment()) as sender:
-        sender.finish(30)
+        sender.finish(PATIENCE_SECONDS)
 
     assert [span.name for span in collector.spans()] == ["unfinished"]
 
@@ -175,7 +175,7 @@ def test_readers_and_recovery_agree(tmp_path: Path, collector: Collector) -> Non
         before = {r.labels.name: (r.outcome, r.ended_unix_ns) for r in journal.executions()}
 
         with sending(journal.path, collector.environment()) as sender:
-            sender.finish(30)
+            sender.finish(PATIENCE_SECONDS)
 
         after = {r.labels.name: (r.outcome, r.ended_unix_ns) for r in journal.executions()}
     assert before == after

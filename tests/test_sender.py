@@ -14,7 +14,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from support.collector import Collector, Fault
 from support.journal import Journal
-from support.sending import HASTE, sending
+from support.sending import HASTE, PATIENCE_SECONDS, sending
 from support.tls import Authority
 
 from otel_codomon import execution
@@ -77,7 +77,7 @@ def test_what_is_in_the_journal_arrives_in_order(
     run_executions(6)
 
     with sending(journal.path, environ) as sender:
-        assert sender.flush(30)
+        assert sender.flush(PATIENCE_SECONDS)
 
     assert [span.name for span in collector.spans()] == NAMES
     (request,) = collector.requests()
@@ -138,7 +138,7 @@ def test_what_is_not_taken_is_sent_again_until_it_is(
     run_executions(6)
 
     with sending(journal.path, collector.environment(protocol)) as sender:
-        assert sender.flush(30)
+        assert sender.flush(PATIENCE_SECONDS)
 
     assert [span.name for span in collector.spans()] == NAMES
     assert (sender.counts.delivered, sender.counts.rejected) == (6, 0)
@@ -151,7 +151,7 @@ def test_a_missing_answer_gives_copies_and_no_loss(
     collector.answer(Fault(reset=reset))
     run_executions(6)
 
-    assert sender.flush(30)
+    assert sender.flush(PATIENCE_SECONDS)
 
     bodies = collector.bodies()
     assert {span.name for span in collector.spans()} == set(NAMES)
@@ -166,7 +166,7 @@ def test_one_poisoned_record_is_set_aside_and_the_rest_arrives(
     run_executions(500)
 
     with sending(journal.path, collector.environment(protocol)) as sender:
-        assert sender.flush(30)
+        assert sender.flush(PATIENCE_SECONDS)
 
     assert [span.name for span in collector.spans()] == [
         f"number {index}" for index in range(500) if index != 317
@@ -183,7 +183,7 @@ def test_one_poisoned_span_does_not_take_its_neighbours_along(
         journal.tracer.start_span(name).end()
     journal.provider.force_flush()
 
-    assert sender.flush(30)
+    assert sender.flush(PATIENCE_SECONDS)
 
     assert len(journal.records(segments.TRACES)) == 2  # the three together, and the one aside
     assert [span.name for span in collector.spans()] == ["one", "two"]
@@ -197,7 +197,7 @@ def test_a_record_that_always_makes_the_collector_fail_does_not_stop_the_others(
     run_executions(6)
 
     with sending(journal.path, collector.environment(protocol)) as sender:
-        assert sender.flush(30)
+        assert sender.flush(PATIENCE_SECONDS)
 
     assert [span.name for span in collector.spans()] == [n for n in NAMES if n != "number 3"]
     assert sender.counts.rejected == 1
@@ -207,7 +207,7 @@ def test_requests_that_are_too_large_are_made_smaller(collector: Collector, send
     collector.refuse(max_bytes=4000)
     run_executions(100)
 
-    assert sender.flush(30)
+    assert sender.flush(PATIENCE_SECONDS)
 
     assert [span.name for span in collector.spans()] == [f"number {i}" for i in range(100)]
     assert sender.counts.rejected == 0
@@ -221,7 +221,7 @@ def test_no_request_is_larger_than_two_megabytes(
             journal.tracer.start_span(f"{index}").end()
     journal.provider.force_flush()
 
-    assert sender.flush(30)
+    assert sender.flush(PATIENCE_SECONDS)
 
     requests = collector.requests()
     assert len(requests) > 2
@@ -233,7 +233,7 @@ def test_partial_success_is_counted(collector: Collector, sender: Sender) -> Non
     collector.answer(Fault(rejected=2, message="two were bad"))
     run_executions(6)
 
-    assert sender.flush(30)
+    assert sender.flush(PATIENCE_SECONDS)
 
     assert sender.counts.rejected == 2
     assert len(collector.requests()) == 1
@@ -251,7 +251,7 @@ def test_parking_is_said_once(
         sender.start()
         collector.wait_for(attempts=4)
         collector.refuse()
-        assert sender.flush(30)
+        assert sender.flush(PATIENCE_SECONDS)
 
     messages = [r.getMessage() for r in caplog.records if "traces" in r.getMessage()]
     place = f"{collector.http_endpoint}/v1/traces"
@@ -267,10 +267,10 @@ def test_a_hostile_answer_is_read_no_further_than_it_matters(
 ) -> None:
     collector.answer(Fault(gzip_bomb_bytes=300_000_000), Fault(body="x" * 1_000_000))
     run_executions(1)
-    assert sender.flush(30)
+    assert sender.flush(PATIENCE_SECONDS)
 
     run_executions(1)
-    assert sender.flush(30)
+    assert sender.flush(PATIENCE_SECONDS)
 
     assert len(collector.spans()) == 2
 
@@ -278,14 +278,16 @@ def test_a_hostile_answer_is_read_no_further_than_it_matters(
 def test_an_answer_of_a_byte_a_second_ends_with_the_deadline(
     journal: Journal, collector: Collector
 ) -> None:
-    collector.answer(Fault(body="x" * 1000, drip_seconds=0.05, keep=False))
+    collector.answer(Fault(body="x" * 36_000, drip_seconds=0.1, keep=False))
     run_executions(1)
-    environ = {**collector.environment(), "OTEL_EXPORTER_OTLP_TIMEOUT": "0.3"}
+    environ = {**collector.environment(), "OTEL_EXPORTER_OTLP_TIMEOUT": "0.5"}
 
     with sending(journal.path, environ) as sender:
-        assert sender.flush(30)
+        assert sender.flush(PATIENCE_SECONDS)
 
-    assert len(collector.requests()) == 2
+    # Where an honest answer takes longer than that too, there are more.
+    assert len(collector.requests()) >= 2
+    assert {span.name for span in collector.spans()} == {"number 0"}
 
 
 def test_a_collector_that_was_away_gets_everything_when_it_is_back(
@@ -298,7 +300,7 @@ def test_a_collector_that_was_away_gets_everything_when_it_is_back(
 
     collector.up()
 
-    assert sender.flush(30)
+    assert sender.flush(PATIENCE_SECONDS)
     assert [span.name for span in collector.spans()] == NAMES
 
 
@@ -318,7 +320,7 @@ def test_the_certificates_of_both_sides_are_shown(tmp_path: Path, protocol: str)
             "OTEL_EXPORTER_OTLP_CLIENT_KEY": key,
         }
         with sending(journal.path, environ) as sender:
-            assert sender.flush(30)
+            assert sender.flush(PATIENCE_SECONDS)
 
         assert len(collector.spans()) == 1
 
@@ -365,7 +367,7 @@ def test_metrics_arrive_with_their_own_times(journal: Journal, collector: Collec
         provider.force_flush()
 
     with sending(journal.path, collector.environment()) as sender:
-        assert sender.flush(30)
+        assert sender.flush(PATIENCE_SECONDS)
     provider.shutdown()
     writer.forget()
 
@@ -381,7 +383,7 @@ def test_metrics_that_are_older_than_an_hour_are_not_sent(
     writer.append(segments.METRICS, b"", time_unix_ns=1)
     writer.forget()
 
-    assert sender.flush(30)
+    assert sender.flush(PATIENCE_SECONDS)
 
     assert collector.counts()["attempts"] == 0
     assert sender.counts.evicted == 1
@@ -443,7 +445,7 @@ def test_an_execution_that_was_written_as_a_value_becomes_a_span_and_points(
 ) -> None:
     facts = write_a_value(journal)
 
-    assert sender.flush(30)
+    assert sender.flush(PATIENCE_SECONDS)
 
     (span,) = collector.spans()
     assert (span.name, span.kind, span.status_code) == ("true", 3, 2)
@@ -475,7 +477,7 @@ def test_history_is_not_sent(tmp_path: Path, collector: Collector) -> None:
     with Journal(tmp_path / "journal", deliver=False) as journal:
         run_executions(3)
         with sending(journal.path, collector.environment()) as sender:
-            assert sender.flush(30)
+            assert sender.flush(PATIENCE_SECONDS)
 
     assert collector.counts()["attempts"] == 0
 
@@ -486,7 +488,7 @@ def test_what_was_delivered_is_not_sent_again_by_the_next_process(
     for count in (3, 4):
         run_executions(count)
         with sending(journal.path, collector.environment()) as sender:
-            assert sender.flush(30)
+            assert sender.flush(PATIENCE_SECONDS)
 
     assert len(collector.spans()) == 7
     assert len(journal.executions()) == 7
@@ -559,11 +561,11 @@ def test_a_state_that_makes_no_sense_means_to_send_again(
 ) -> None:
     run_executions(2)
     with sending(journal.path, collector.environment()) as sender:
-        assert sender.flush(30)
+        assert sender.flush(PATIENCE_SECONDS)
     (journal.folder / "sent.json").write_bytes(state)
 
     with sending(journal.path, collector.environment()) as sender:
-        assert sender.flush(30)
+        assert sender.flush(PATIENCE_SECONDS)
 
     assert [span.name for span in collector.spans()] == ["number 0", "number 1"] * 2
 
@@ -578,7 +580,7 @@ def test_damage_does_not_stop_delivery_and_is_counted(
     whole[place : place + 8] = bytes(8)
     path.write_bytes(bytes(whole))
 
-    assert sender.flush(30)
+    assert sender.flush(PATIENCE_SECONDS)
 
     assert len(collector.spans()) >= 8
     assert sender.counts.quarantined >= 1
@@ -589,7 +591,7 @@ def test_the_sender_lets_another_process_have_the_journal(
 ) -> None:
     run_executions(1)
     with sending(journal.path, collector.environment()) as sender:
-        assert sender.flush(30)
+        assert sender.flush(PATIENCE_SECONDS)
         assert election.is_ours(journal.path)
 
     assert election.holder_pid(journal.path) is None
@@ -600,11 +602,9 @@ def test_finishing_without_a_thread_sends_all_the_same(
 ) -> None:
     run_executions(3)
     with sending(journal.path, collector.environment()) as sender:
-        before = threading.active_count()
+        assert sender.finish(PATIENCE_SECONDS)
 
-        assert sender.finish(10)
-
-        assert threading.active_count() == before
+        assert sender._thread is None
     assert len(collector.spans()) == 3
 
 
@@ -615,17 +615,18 @@ def test_finishing_with_a_dead_collector_gives_up_after_one_attempt(journal: Jou
     with sending(journal.path, environ, pace=HASTE) as sender:
         sender.start()
 
-        assert not sender.finish(30)
+        assert not sender.finish(PATIENCE_SECONDS)
 
     assert len(journal.executions()) == 3
 
 
 def test_there_are_never_two_threads_of_the_sender(sender: Sender) -> None:
+    before = set(threading.enumerate())
     starters = [threading.Thread(target=sender.notice) for _ in range(16)]
     for thread in starters:
         thread.start()
     for thread in starters:
         thread.join()
 
-    names = [thread.name for thread in threading.enumerate()]
-    assert names.count("codomon-sender") == 1
+    born = set(threading.enumerate()) - before
+    assert [thread.name for thread in born] == ["codomon-sender"]

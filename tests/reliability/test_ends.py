@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.collector import Collector
 from support.oracle import judge
-from support.user_program import Program
+from support.user_program import PATIENCE_SECONDS, Program
 from support.workload import Heard
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def collector(running_collector: Collector) -> Collector:
 def send_rest(program: Program) -> None:
     """Ship what waits, as the timer on a machine would."""
     done = subprocess.run(
-        [sys.executable, "-m", "otel_codomon", "journal", "send", "--timeout", "60"],
+        [sys.executable, "-m", "otel_codomon", "journal", "send", "--timeout", "600"],
         env={**program.environment(), "OTEL_PYTHON_CODOMON_JOURNAL": program.journal},
         capture_output=True,
         text=True,
@@ -77,7 +77,7 @@ def test_all_finished_executions_arrive(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     heard.hear(done.stdout.splitlines(keepends=True))
     send_rest(program)
@@ -131,7 +131,7 @@ def kill_at_random(program: Program, heard: Heard, chance: random.Random, kills:
 def _read_until(reader: int, *words: bytes) -> bytes:
     text = b"\n"
     while not all(word in text for word in words) or not text.endswith(b"\n"):
-        assert select.select([reader], [], [], 60)[0], text
+        assert select.select([reader], [], [], PATIENCE_SECONDS)[0], text
         text += os.read(reader, 1 << 16)
     return text
 
@@ -165,6 +165,7 @@ def test_a_stopped_sender_loses_nothing(tmp_path: Path, collector: Collector) ->
     heard = Heard()
     with program.start(WORKLOAD.read_text(), "forever", "first") as first:
         assert first.stdout is not None
+        said = [first.stdout.readline() for _ in range(2)]  # one was begun, and acknowledged
         collector.wait_for(spans=1)
         first.send_signal(signal.SIGSTOP)
         done = subprocess.run(
@@ -173,13 +174,13 @@ def test_a_stopped_sender_loses_nothing(tmp_path: Path, collector: Collector) ->
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         )
         heard.hear(done.stdout.splitlines(keepends=True))
         first.send_signal(signal.SIGCONT)
         first.kill()
         first.wait()
-        heard.hear(line.decode() for line in first.stdout.readlines())
+        heard.hear(line.decode() for line in said + first.stdout.readlines())
 
     send_rest(program)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from support.chaos import Chaos
+from support.chaos import ENOUGH, Chaos
 from support.collector import Collector, Fault
-from support.user_program import Program
+from support.user_program import PATIENCE_SECONDS, Program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def test_chaos_loses_nothing(
     verdict = chaos.run()
 
     print(verdict)  # shown with a failure, and by `make soak`
-    assert verdict.acknowledged > 100
+    assert verdict.acknowledged >= ENOUGH
     assert (verdict.lost, verdict.unfinished_lost) == (frozenset(), frozenset())
     assert (verdict.doubled, verdict.corrupt) == (frozenset(), 0)
     if seconds >= 60:
@@ -56,7 +56,7 @@ from otel_codomon import configure, execution
 from opentelemetry import metrics
 made = configure()
 gauge = metrics.get_meter("app").create_observable_gauge(
-    "clock", [lambda _: [metrics.Observation(time.time())]]
+    "clock", [lambda _: [metrics.Observation(time.time_ns())]]
 )
 spans, seconds = int(sys.argv[1]), float(sys.argv[2])
 begin = time.monotonic()
@@ -69,7 +69,7 @@ for index in range(spans):
     time.sleep(max(0.0, begin + (index + 1) / spans * seconds - time.monotonic()))
 print("done", flush=True)
 sys.stdin.readline()
-print(made.force_flush(60), flush=True)
+print(made.force_flush(120), flush=True)
 """
 
 
@@ -79,7 +79,8 @@ print(made.force_flush(60), flush=True)
 def test_an_outage_of_three_quarters_of_the_time_loses_no_span_and_no_gauge_point(
     tmp_path: Path, collector: Collector, spans: int, seconds: float
 ) -> None:
-    program = Program(tmp_path, collector.environment())
+    every_hour = {"OTEL_METRIC_EXPORT_INTERVAL": "3600000"}  # one collection after the other
+    program = Program(tmp_path, {**collector.environment(), **every_hour})
     collector.down()
     with program.start(OUTAGE, str(spans), str(seconds)) as child:
         assert child.stdin is not None
@@ -98,8 +99,9 @@ def test_an_outage_of_three_quarters_of_the_time_loses_no_span_and_no_gauge_poin
     points = collector.points("clock")
     assert set(numbers) == {str(index) for index in range(spans)}
     assert len(points) >= 20
-    assert len({point.unix_ns for point in points}) == len(points)
-    assert all(abs(point.unix_ns / 1e9 - point.value) < 1 for point in points)
+    # Each has the time of its collection, not of its delivery: that is before the next one's.
+    collected = sorted((int(point.value), point.unix_ns) for point in points)
+    assert all(max(one) < min(other) for one, other in pairwise(collected))
 
 
 FAST = """
@@ -135,45 +137,43 @@ def test_spans_as_fast_as_possible_all_arrive(
 
 
 EXIT = """
-import sys, time
+import sys
 from otel_codomon import configure, execution
 made = configure()
 for _ in range(int(sys.argv[1])):
     with execution("job"):
         pass
-sys.stderr.write(f"{time.monotonic()}")
-sys.stderr.flush()
 """
-# The most that may pass between the program's last line and its end: the two
-# seconds that are promised, and what a loaded machine takes to end a process.
-_PROMISED_SECONDS = 2.0
-_SLACK_SECONDS = 8.0
+# A silent collector answers long after the patience with a program has ended.
+_FOR_EVER_SECONDS = 36_000.0
 
 
 @pytest.mark.parametrize("spans", [1, 5000])
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 @pytest.mark.parametrize("collector_is", ["away", "silent"])
-def test_a_program_ends_soon_whatever_the_collector_does(
+def test_a_program_ends_whatever_the_collector_does(
     tmp_path: Path, collector: Collector, spans: int, protocol: str, collector_is: str
 ) -> None:
     if collector_is == "away":
         collector.down()
     else:
-        collector.answer_always(Fault(delay_seconds=30, keep=False))
-    program = Program(tmp_path, {**collector.environment(protocol), "OTEL_LOG_LEVEL": "error"})
-    source = "import logging; logging.disable()\n" + EXIT
+        collector.answer_always(Fault(delay_seconds=_FOR_EVER_SECONDS, keep=False))
+    environ = {
+        **collector.environment(protocol),
+        "OTEL_EXPORTER_OTLP_TIMEOUT": f"{_FOR_EVER_SECONDS:.0f}",
+        "OTEL_PYTHON_CODOMON_EXIT_TIMEOUT": "",  # as where nobody says
+    }
+    program = Program(tmp_path, environ)
 
-    done = program.run(source, str(spans))
-    took_seconds = time.monotonic() - float(done.stderr)
+    done = program.run("import logging; logging.disable()\n" + EXIT, str(spans))
 
-    assert done.returncode == 0
-    assert took_seconds < _PROMISED_SECONDS + _SLACK_SECONDS
+    assert (done.returncode, done.stderr) == (0, "")
     assert len(program.executions()) == spans
     collector.down()  # lets go of who is silent
 
 
 def test_a_program_that_is_told_to_waits_not_at_all(tmp_path: Path, collector: Collector) -> None:
-    collector.answer_always(Fault(delay_seconds=30, keep=False))
+    collector.answer_always(Fault(delay_seconds=_FOR_EVER_SECONDS, keep=False))
     environ = {**collector.environment(), "OTEL_PYTHON_CODOMON_EXIT_TIMEOUT": "0"}
     program = Program(tmp_path, environ)
 
@@ -220,7 +220,7 @@ def test_a_command_of_milliseconds_leaves_a_sender_that_outlives_it(
         cwd=tmp_path,
         env={**program.environment(), "PYTHONPATH": os.getcwd()},  # noqa: PTH109 - a plain string
         check=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
     (span,) = collector.wait_for_spans(1)

@@ -231,7 +231,9 @@ def test_the_journal_tells_about_itself(tmp_path: Path, collector: Collector) ->
     program = Program(tmp_path, collector.environment())
 
     program.run(
-        "from otel_codomon import configure; made = configure()\n" + JOBS + "made.force_flush()\n"
+        "from otel_codomon import configure; made = configure()\n"
+        + JOBS
+        + "made.force_flush(120)\n"
     )
 
     fates = {

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # Each place gets a secret of its own, so that a leak tells where it is from.
 PROGRAM = """
-import asyncio, logging, os, subprocess, sys
+import asyncio, logging, os, subprocess, sys, tempfile
 logging.basicConfig(level=logging.DEBUG)
 from otel_codomon import configure, current_execution, execution, run
 configure()
@@ -93,8 +93,7 @@ try:
         sys.exit(secret())
 except SystemExit:
     pass
-folder = f"/tmp/{secret()}"
-os.makedirs(folder, exist_ok=True)
+folder = tempfile.mkdtemp(prefix=secret())
 talk = "import sys; print(sys.argv[1]); sys.stderr.write(sys.argv[2])"
 run(
     [sys.executable, "-c", talk, secret(), secret()],

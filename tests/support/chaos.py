@@ -36,6 +36,9 @@ FAULTS: Final = (
     Fault(body="<html>", content_type="text/html", keep=False),
 )
 
+# So many tell something; a slow machine takes longer for them.
+ENOUGH: Final = 100
+
 
 @dataclass
 class Chaos:
@@ -45,7 +48,7 @@ class Chaos:
         program: Folder and environment of the writers.
         collector: Who is in trouble.
         seed: Makes the same trouble again, but for the kernel's scheduling.
-        seconds: How long.
+        seconds: How long at least: until `ENOUGH` executions were acknowledged.
         heard: What the writers said.
     """
 
@@ -55,6 +58,10 @@ class Chaos:
     seconds: float
     heard: Heard = field(default_factory=Heard)
     _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def _is_over(self, deadline: float) -> bool:
+        with self._turn:
+            return time.monotonic() >= deadline and len(self.heard.ended) >= ENOUGH
 
     def run(self) -> Verdict:
         """Make trouble, heal, ship what waits, and judge."""
@@ -74,7 +81,7 @@ class Chaos:
         """Start a writer and kill it, again and again."""
         chance = random.Random(f"{self.seed}-{number}")
         life = 0
-        while time.monotonic() < deadline:
+        while not self._is_over(deadline):
             life += 1
             mode = chance.choice(("forever", "forever", "storm", "short"))
             self._live(f"w{number}-{life}", mode, chance)
@@ -100,7 +107,7 @@ class Chaos:
 
     def _trouble(self, deadline: float) -> None:
         chance = random.Random(self.seed)
-        while time.monotonic() < deadline:
+        while not self._is_over(deadline):
             if chance.random() < 0.2:
                 self.collector.down()
                 time.sleep(chance.uniform(0.1, 1.0))  # how long it is away

@@ -197,11 +197,17 @@ class Collector:
         return f"{self._scheme}://localhost:{self.grpc_port}"
 
     def environment(self, protocol: str = "http/protobuf") -> dict[str, str]:
-        """The two variables that make a program send to this collector."""
+        """What makes a program send to this collector, and wait for its answer.
+
+        Who gives up an answer that is late sends a copy, and who ends before it
+        leaves the rest for later: here only what a test plans does that, and
+        not a machine that is busy.
+        """
         endpoint = self.grpc_endpoint if protocol == "grpc" else self.http_endpoint
         return {
             "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
             "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+            **PATIENT,
         }
 
     @property

@@ -21,6 +21,9 @@ HASTE = Pace(
     parked_seconds=0.05,
 )
 
+# Only guards against a hang.
+PATIENCE_SECONDS = 120.0
+
 
 @contextmanager
 def sending(folder: str, environ: Mapping[str, str], *, pace: Pace = HASTE) -> Iterator[Sender]:
@@ -30,5 +33,5 @@ def sending(folder: str, environ: Mapping[str, str], *, pace: Pace = HASTE) -> I
     try:
         yield sender
     finally:
-        sender.finish(60)
+        sender.finish(PATIENCE_SECONDS)
         writer.forget()
