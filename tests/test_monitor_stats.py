@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import psutil
@@ -68,7 +69,11 @@ def test_only_what_was_asked_for_is_looked_at() -> None:
 
 
 def test_a_running_execution_of_another_process_is_seen_with_what_it_uses(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) as child:
+    with (
+        subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) as child,
+        ExitStack() as busy,
+    ):
+        busy.callback(child.kill)
         assert child.stdout is not None
         child.stdout.readline()
         writer = write_history(
@@ -82,7 +87,6 @@ def test_a_running_execution_of_another_process_is_seen_with_what_it_uses(tmp_pa
             pass
         (found,) = monitor.look().executions
         monitor.close()
-        child.kill()
     writer.forget()
 
     assert (found.name, found.pid, found.shared_by, found.process_count) == (
@@ -161,9 +165,11 @@ def test_there_are_as_many_looks_as_fit_and_one_at_least(interval: float, durati
 
 def test_the_past_is_spread_over_the_life_of_each_execution(tmp_path: Path) -> None:
     attributes = {names.USAGE_CPU_TIME: 30.0, names.USAGE_MEMORY_PEAK: 100 * MIB}
-    write_history(tmp_path, [Past(ago_seconds=60, seconds=30, attributes=attributes)]).forget()
+    now = time.time_ns()
+    past = Past(ago_seconds=60, seconds=30, attributes=attributes)
+    write_history(tmp_path, [past], now_unix_ns=now).forget()
 
-    history = make_history(journal=str(tmp_path), since_seconds=60)
+    history = make_history(journal=str(tmp_path), since_seconds=60, now_unix_ns=now)
 
     assert history.executions == 1
     assert sum(history.figures["cores"].values) * history.step_seconds == pytest.approx(30, rel=0.1)
@@ -172,11 +178,12 @@ def test_the_past_is_spread_over_the_life_of_each_execution(tmp_path: Path) -> N
 
 
 def test_what_runs_more_and_more_has_a_rising_past(tmp_path: Path) -> None:
-    write_history(
-        tmp_path, [Past(ago_seconds=float(ago), seconds=ago - 0.5) for ago in range(1, 60)]
-    ).forget()
+    now = time.time_ns()
+    past = [Past(ago_seconds=float(ago), seconds=ago - 0.5) for ago in range(1, 60)]
+    write_history(tmp_path, past, now_unix_ns=now).forget()
 
-    trend = make_history(journal=str(tmp_path), since_seconds=60).figures["running"].trend
+    history = make_history(journal=str(tmp_path), since_seconds=60, now_unix_ns=now)
+    trend = history.figures["running"].trend
 
     assert trend is not None
     assert trend.direction == "rising"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from hypothesis import given, strategies as st
+from support.descriptors import open_files
 from support.held import HOLD_MEMORY, started
 
 from otel_codomon.sources import processes
@@ -66,15 +67,16 @@ def test_a_kept_file_is_bound_to_the_process_and_not_to_its_number() -> None:
 def test_beyond_their_bound_files_are_read_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_most_open", lambda: 1)
     files = OpenFiles()
-    before = psutil.Process().num_fds()
+    path = os.path.realpath("/proc/self/stat")
+    before = open_files(path).keys()
 
     some = [files.file("/proc/self/stat") for _ in range(5)]
 
     assert all(file.read() and file.read() for file in some)
-    assert psutil.Process().num_fds() == before + 1
+    assert len(open_files(path).keys() - before) == 1
     for file in some:
         file.close()
-    assert psutil.Process().num_fds() == before
+    assert open_files(path).keys() <= before
 
 
 @Trees

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 
     from otel_codomon.values.totals import ChildTotals
 
-BUSY = [sys.executable, "-I", "-S", "-c", "sum(range(2_000_000)); raise SystemExit(3)"]
-HANG_SECONDS = 30
+BUSY_SECONDS = 0.02
+BUSY = [
+    *(sys.executable, "-I", "-S", "-c"),
+    f"import time\nwhile time.process_time() < {BUSY_SECONDS}: pass\nraise SystemExit(3)",
+]
+HANG_SECONDS = 120
 
 
 def poll_until_it_ends(child: subprocess.Popen[bytes]) -> int:
@@ -58,7 +62,7 @@ def test_however_it_is_waited_for_its_totals_are_told_once(
     assert wait(child) == 3 if wait is not poll_until_it_ends else child.poll() == 3
     [totals] = told
     assert totals.pid == child.pid
-    assert totals.cpu_seconds > 0.01
+    assert totals.cpu_seconds >= BUSY_SECONDS
 
 
 def test_a_child_that_somebody_else_waited_for_is_gone_as_subprocess_says() -> None:
@@ -106,16 +110,17 @@ def test_other_things_are_no_children() -> None:
 
 
 def test_one_that_is_dropped_while_it_runs_leaves_no_zombie() -> None:
-    child = subprocess.Popen(BUSY, stdin=subprocess.PIPE)
+    reader, writer = os.pipe()
+    child = subprocess.Popen(["cat"], stdin=reader, stdout=subprocess.DEVNULL)
+    os.close(reader)
     tell_when_reaped(child, lambda _totals: None)
     pid = child.pid
-    assert child.stdin is not None
-    child.stdin.close()
 
     dropped = [child]
     del child
     with pytest.warns(ResourceWarning):
         dropped.clear()
+    os.close(writer)  # only now it ends
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     subprocess._cleanup()  # type: ignore[attr-defined] # what the next Popen does
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from support.descriptors import open_files
 from support.held import HOLD_MEMORY, started
 
 from otel_codomon import Kind, Outcome, Thresholds, execution, names
+from otel_codomon.emit import guard
 from otel_codomon.executions.sampler import Sampler, sampler
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from otel_codomon.testing import Recorder
 
 MIB = 1024 * 1024
-HANG_SECONDS = 20
+HANG_SECONDS = 120
 
 
 def wait_until(true: Callable[[], object]) -> None:
@@ -166,22 +168,22 @@ def test_after_many_executions_the_host_is_as_it_was(recorder: Recorder) -> None
         work()
     recorder.clear()
 
-    assert me.num_fds() <= descriptors
-    assert me.num_threads() <= threads + 1  # the sampler's may have ended and started
+    # What has leaked stays; others of this process may hold one for a moment.
+    wait_until(lambda: me.num_fds() <= descriptors)
+    # The sampler's may have ended and started.
+    wait_until(lambda: me.num_threads() <= threads + 1)
     assert len(sampler._watches) == 0
 
 
 @pytest.mark.usefixtures("recorder")
 def test_descriptors_come_back_when_an_execution_ends() -> None:
-    me = psutil.Process()
     with started(HOLD_MEMORY, 1) as child:
-        before = me.num_fds()
         for _ in range(100):
             with execution("again", kind=Kind.COMMAND) as current:
                 current.attach(child.pid)
-                assert me.num_fds() > before
+                assert open_files(f"/proc/{child.pid}")
 
-        assert me.num_fds() == before
+        assert open_files(f"/proc/{child.pid}") == {}
 
 
 def test_thousands_of_ids_make_no_series_of_their_own(recorder: Recorder) -> None:
@@ -202,8 +204,10 @@ def test_thousands_of_ids_make_no_series_of_their_own(recorder: Recorder) -> Non
 
 
 def test_a_look_that_breaks_is_told_and_the_other_executions_are_looked_at(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(guard, "_told", set())  # what other tests have had told
+
     class Broken:
         due = 0.0
         started = 0.0
@@ -223,4 +227,5 @@ def test_a_look_that_breaks_is_told_and_the_other_executions_are_looked_at(
     own.look(at_all=True)
 
     assert fine.looks == 1
-    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    ours = [record for record in caplog.records if record.name.startswith("otel_codomon")]
+    assert [record.levelname for record in ours] == ["ERROR"]

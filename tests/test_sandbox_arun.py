@@ -25,8 +25,8 @@ def test_commands_run_at_the_same_time(tmp_path: Path) -> None:
     os.mkfifo(meeting)
 
     async def both() -> list[str]:
-        reading = arun(["cat", meeting], timeout=30)
-        writing = arun(["sh", "-c", f"echo met > {meeting}"], timeout=30)
+        reading = arun(["cat", meeting], timeout=300)
+        writing = arun(["sh", "-c", f"echo met > {meeting}"], timeout=300)
         results = await asyncio.gather(reading, writing)
         return [result.stdout for result in results]
 

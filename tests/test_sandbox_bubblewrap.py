@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.bubblewrap import MISSING
 from support.escapees import ESCAPEE
+from support.patience import lines, run_out_of_time
 from support.sources import SOURCES
 
 from otel_codomon import Limits, Outcome, SandboxType, names, run
@@ -119,7 +120,9 @@ def test_a_timeout_and_an_escapee_leave_nothing() -> None:
     marker = f"marker-{os.getpid()}"
     program = ESCAPEE + "\nimport time; time.sleep(1000)"
 
-    result = run([sys.executable, "-c", program, marker], timeout=1, isolation="bubblewrap")
+    result = run_out_of_time(
+        [sys.executable, "-c", program, marker], is_ready=lines(1), isolation="bubblewrap"
+    )
 
     assert result.outcome is Outcome.TIMEOUT
     left = [

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.escapees import ESCAPEE, STUBBORN, NamedPipe, is_alive, stubborn_telling
+from support.patience import lines, run_out_of_time
 from support.sources import SOURCES
 
 from otel_codomon import Kind, Limits, Outcome, SandboxType, names, run
+from otel_codomon.sandbox import command
 from otel_codomon.sandbox.toolchains import TOOLCHAINS
 from otel_codomon.sources import cgroups
 
@@ -174,18 +176,20 @@ def test_who_left_the_session_and_ignores_signals_is_gone_with_the_command() -> 
 
 
 def test_a_timeout_ends_the_whole_tree_and_says_so() -> None:
-    # Time enough to get ready on a machine that is busy with other things.
-    result = run([sys.executable, "-c", STUBBORN], timeout=5)
+    result = run_out_of_time([sys.executable, "-c", STUBBORN], is_ready=lines(2))
 
     assert result.outcome is Outcome.TIMEOUT
     assert (result.signal, result.reason) == ("SIGKILL", "it ran out of time")
     assert [is_alive(int(pid)) for pid in result.stdout.split()] == [False, False]
 
 
-def test_a_command_that_ends_itself_on_sigterm_has_still_run_out_of_time() -> None:
-    program = "trap 'exit 0' TERM; while :; do sleep 0.01; done"
+def test_a_command_that_ends_itself_on_sigterm_has_still_run_out_of_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(command, "GRACE_SECONDS", 120.0)  # it ends sooner, be it on a slow machine
+    program = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done"
 
-    result = run(["sh", "-c", program], timeout=0.3)
+    result = run_out_of_time(["sh", "-c", program], is_ready=lines(1))
 
     assert (result.outcome, result.exit_code) == (Outcome.TIMEOUT, 0)
 
@@ -205,10 +209,11 @@ def test_a_swarm_that_forks_while_it_is_killed_is_gone() -> None:
     )
 
     # At most 32 x 21 live at once: the limit only guards the machine.
-    result = run([sys.executable, "-c", program], timeout=5, limits=Limits(processes=2000))
+    result = run_out_of_time(
+        [sys.executable, "-c", program], is_ready=lines(32), limits=Limits(processes=2000)
+    )
 
     assert result.outcome is Outcome.TIMEOUT
-    assert result.stdout
     assert not any(is_alive(int(pid)) for pid in result.stdout.split())
 
 
@@ -222,10 +227,10 @@ run([sys.executable, "-c", sys.argv[1]], stdin=b"x")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_the_tree_goes_with_its_host(number: signal.Signals, tmp_path: Path) -> None:
     told = tmp_path / "told"
-    command = [sys.executable, "-c", HOST, stubborn_telling(told)]
+    host_program = [sys.executable, "-c", HOST, stubborn_telling(told)]
     with (
         NamedPipe(told) as reader,
-        subprocess.Popen(command, stderr=subprocess.PIPE) as host,
+        subprocess.Popen(host_program, stderr=subprocess.PIPE) as host,
     ):
         pids = [reader.number() for _ in range(2)]
 
@@ -246,7 +251,7 @@ def _wait_until_gone(*pids: int) -> None:
         try:
             import select
 
-            assert select.select([fd], [], [], 30)[0], f"{pid} is still there"
+            assert select.select([fd], [], [], 120)[0], f"{pid} is still there"
         finally:
             os.close(fd)
 
