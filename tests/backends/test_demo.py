@@ -50,7 +50,8 @@ _ADDED = {"__name__", "job", "instance", "service_name", "le"}
 def rows(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What `otel-codomon list` says of the demonstration, which the stack was told of."""
     folder = tmp_path_factory.mktemp("demo")
-    told = settings(stack, folder)
+    # So often that each program of half a second is seen while it runs.
+    told = {**settings(stack, folder), "OTEL_METRIC_EXPORT_INTERVAL": "100"}
     codomon("demo", environment=told, folder=folder)
     listed = codomon("list", "--all", "--format", "jsonl", environment=told, folder=folder)
     return [json.loads(line) for line in listed.splitlines()]
@@ -114,12 +115,14 @@ def test_the_counts_are_equal(stack: LocalStack, rows: list[dict[str, Any]]) -> 
             }
         )
 
+    def spans() -> Counter[tuple[str, str]]:
+        return Counter(
+            (str(told[names.EXECUTION_NAME]), str(told[names.EXECUTION_OUTCOME]))
+            for told in map(attributes, stack.jaeger.spans(SERVICE))
+        )
+
     wait_for(lambda: counted() == listed, what=f"the counts of {listed}")
-    spans = Counter(
-        (str(told[names.EXECUTION_NAME]), str(told[names.EXECUTION_OUTCOME]))
-        for told in map(attributes, stack.jaeger.spans(SERVICE))
-    )
-    assert spans == listed
+    wait_for(lambda: spans() == listed, what=f"the spans of {listed}")
 
 
 @pytest.mark.parametrize("metric", OF_THE_DEMO, ids=lambda metric: metric.name)
@@ -147,4 +150,5 @@ def test_a_point_of_each_duration_leads_to_the_trace_of_that_execution(
 
     assert {one["labels"]["trace_id"] for one in exemplars} <= traces
     for one in exemplars:
-        assert stack.jaeger.trace(one["labels"]["trace_id"])
+        trace_id = one["labels"]["trace_id"]
+        wait_for(lambda trace_id=trace_id: stack.jaeger.trace(trace_id), what=f"trace {trace_id}")  # type: ignore[misc] # mypy cannot type a default

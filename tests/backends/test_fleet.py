@@ -86,6 +86,8 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         "agent.yaml",
         folder=tmp_path / "agent",
         environment=agent_settings(gateways, authority),
+        # Whose answer is late is sent a copy: here only faults are to make copies.
+        settings=["exporters::load_balancing/traces::protocol::otlp::timeout: 300s"],
     )
     with ExitStack() as running:
         for program in (prometheus, jaeger, *gateways, agent):
@@ -165,7 +167,7 @@ def test_a_gateway_takes_nothing_without_its_token(fleet: Fleet, tmp_path: Path)
     with stranger:
         send([SentSpan(outcome="error")], http=stranger.http, service=SERVICE)
         refused = "otelcol_exporter_send_failed_spans"
-        wait_for(lambda: stranger.own_metric(refused) == 1, what="the gateway to refuse")
+        wait_for(lambda: stranger.own_metric(refused) >= 1, what="the gateway to refuse")
 
     assert fleet.seen() == []
 

@@ -44,7 +44,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
 def test_a_metric_is_in_prometheus_under_its_name_with_its_type_and_labels(
     told: Prometheus, metric: Metric
 ) -> None:
-    [series] = told.query(f'{sample_of(metric)}{{job="{SERVICE}"}}')
+    [series] = wait_for(
+        lambda: told.query(f'{sample_of(metric)}{{job="{SERVICE}"}}'), what=name_of(metric)
+    )
 
     labels = series["metric"]
     assert labels["__name__"].startswith(name_of(metric))
@@ -60,7 +62,9 @@ def test_a_metric_is_in_prometheus_under_its_name_with_its_type_and_labels(
     "metric", [row for row in METRICS.values() if row.boundaries], ids=lambda row: row.name
 )
 def test_a_histogram_has_the_buckets_of_the_table(told: Prometheus, metric: Metric) -> None:
-    buckets = told.query(f'{name_of(metric)}_bucket{{job="{SERVICE}"}}')
+    buckets = wait_for(
+        lambda: told.query(f'{name_of(metric)}_bucket{{job="{SERVICE}"}}'), what=name_of(metric)
+    )
 
     edges = sorted(float(one["metric"]["le"]) for one in buckets)
     assert edges == [*metric.boundaries, float("inf")]

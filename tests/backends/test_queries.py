@@ -161,7 +161,7 @@ def test_a_point_of_the_duration_leads_to_a_trace_that_exists(observed: LocalSta
 
 def test_jaegers_monitor_finds_the_span_metrics(observed: LocalStack) -> None:
     def calls() -> Any:  # noqa: ANN401 - whatever JSON holds
-        return get_json(
+        found = get_json(
             f"{observed.jaeger.url}/api/metrics/calls",
             service=SERVICE,
             spanKind="internal",
@@ -169,7 +169,8 @@ def test_jaegers_monitor_finds_the_span_metrics(observed: LocalStack) -> None:
             step="5000",
             ratePer="60000",
         )
+        return [
+            point for one in (found or {}).get("metrics") or [] for point in one["metricPoints"]
+        ]
 
-    found = wait_for(lambda: (calls() or {}).get("metrics"), what="calls in Jaeger's monitor")
-    assert found is not None
-    assert found[0]["metricPoints"]
+    assert wait_for(calls, what="calls in Jaeger's monitor")

@@ -28,10 +28,20 @@ class Collector(RealProgram):
         http: Where it takes OTLP over HTTP, a URL.
         telemetry: Where Prometheus finds its own metrics, ``host:port``.
         commands_page: Where it finds those of short commands, ``host:port``.
+
+    Args:
+        configurations: Names of the files.
+        folder: Where it works.
+        environment: More variables for it.
+        settings: What goes before the files: ``path::to::setting: value``.
     """
 
     def __init__(
-        self, *configurations: str, folder: Path, environment: Mapping[str, str] | None = None
+        self,
+        *configurations: str,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        settings: Sequence[str] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         grpc, http, health, telemetry, commands, page = free_ports(6)
@@ -41,7 +51,7 @@ class Collector(RealProgram):
         self.commands_page = f"127.0.0.1:{page}"
         super().__init__(
             "otelcol",
-            collector_command(*configurations),
+            [*collector_command(*configurations), *(f"--config=yaml:{one}" for one in settings)],
             folder=folder,
             ready=lambda: get(f"http://127.0.0.1:{health}/"),
             environment={

@@ -30,6 +30,9 @@ def settings(stack: LocalStack, folder: Path) -> dict[str, str]:
         "OTEL_SERVICE_NAME": SERVICE,
         "OTEL_EXPORTER_OTLP_ENDPOINT": stack.collector.http,
         "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+        # A late answer of a busy machine makes no copies, and nothing is left for later.
+        "OTEL_EXPORTER_OTLP_TIMEOUT": f"{DEADLINE_SECONDS:.0f}",
+        "OTEL_PYTHON_CODOMON_EXIT_TIMEOUT": f"{DEADLINE_SECONDS:.0f}",
     }
 
 
