@@ -154,6 +154,44 @@ def test_a_fork_in_the_middle_of_a_look_leaves_both_at_work(recorder: Recorder) 
     assert recorder.executions()[-1].usage.peak_memory_bytes is not None
 
 
+def test_a_fork_waits_until_a_look_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The locks of an SDK that a thread holds in a fork are held in the child for ever."""
+    monkeypatch.setattr(guard, "_FORK_SECONDS", HANG_SECONDS)
+    lock, is_in, may_leave = threading.Lock(), threading.Event(), threading.Event()
+
+    def tell(_seconds: float) -> None:
+        with lock:
+            is_in.set()
+            may_leave.wait(HANG_SECONDS)
+
+    class Fine:
+        due = started = 0.0
+
+        def look(self) -> None:
+            return
+
+    own, codes = Sampler(), []
+    own._watches = {1: Fine()}  # type: ignore[dict-item] # stands in for a watch
+    own.told = tell
+
+    def fork() -> None:
+        pid = os.fork()
+        if not pid:
+            os._exit(lock.locked())
+        codes.append(os.waitpid(pid, 0)[1])
+
+    looking, forking = threading.Thread(target=own.look), threading.Thread(target=fork)
+    looking.start()
+    is_in.wait(HANG_SECONDS)
+    forking.start()
+    forking.join(0.2)  # a fork that does not wait is over by then, mostly: this may not hurt
+    may_leave.set()
+    for thread in (looking, forking):
+        thread.join(HANG_SECONDS)
+
+    assert codes == [0]
+
+
 def test_after_many_executions_the_host_is_as_it_was(recorder: Recorder) -> None:
     me = psutil.Process()
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import threading
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,45 @@ D = TypeVar("D")
 _log = logging.getLogger("otel_codomon")
 _told: set[str] = set()
 _lock = threading.Lock()
+
+_FORK_SECONDS = 1.0
+"""How long a fork waits at most; what is waited for takes microseconds."""
+
+# In a list, so that a fork can put another in.
+_telling: Final = [threading.RLock()]
+_forking = threading.local()
+
+
+def before_forks() -> threading.RLock:
+    """What a thread of ours holds while it tells the SDK something: a fork waits for it.
+
+    The SDK makes its locks anew in no forked child. One that our thread held in
+    the middle of a fork would be held there for ever, and whoever tells or
+    collects the same metric in the child would wait for it: the child's own end
+    among them. What the program's threads do at that moment is theirs.
+    """
+    return _telling[0]
+
+
+def _before_fork() -> None:
+    _forking.has = _telling[0].acquire(timeout=_FORK_SECONDS)
+
+
+def _after_fork_in_parent() -> None:
+    if _forking.has:
+        _telling[0].release()
+
+
+def _after_fork_in_child() -> None:
+    _telling[0] = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
 
 
 def tell_once(what: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from otel_codomon.emit.guard import before_forks
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
@@ -46,4 +48,5 @@ class Marks:
         for crossing in crossings:
             if crossing.kind not in self._crossed:
                 self._crossed.add(crossing.kind)
-                self._notify(crossing, is_end=is_end)
+                with before_forks():
+                    self._notify(crossing, is_end=is_end)

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.emit.guard import tell_once
+from otel_codomon.emit.guard import before_forks, tell_once
 from otel_codomon.sources.processes import OpenFiles
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ class Sampler:
                 tell_once("look at an execution")
             watch.due = begin + self._step(begin - watch.started)
         if watches and self.told is not None:
-            self.told(time.monotonic() - begin)
+            with before_forks():
+                self.told(time.monotonic() - begin)
 
     def _step(self, age_seconds: float) -> float:
         if age_seconds < 1:
