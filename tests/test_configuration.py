@@ -144,6 +144,10 @@ def test_a_second_call_changes_nothing(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         ("endpoint='localhost:4318'", "cannot send to 'localhost:4318'"),
+        ("endpoint=4318", "cannot send to 4318"),
+        ("headers='a=b'", "cannot take 'a=b' for headers"),
+        ("resource_attributes={'a': 1}", "cannot take {'a': 1} for resource_attributes"),
+        ("service_name=3", "cannot take 3 for service_name"),
         ("protocol='http/json'", "cannot send with protocol 'http/json'"),
         ("durability='forever'", "cannot take 'forever' for durability"),
     ],

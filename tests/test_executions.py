@@ -28,8 +28,10 @@ from otel_codomon import (
     current_execution,
     execution,
     names,
+    observe_cache,
 )
 from otel_codomon.executions import watch
+from otel_codomon.instrumentation import CodomonInstrumentor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -677,6 +679,11 @@ def test_suppressed_instrumentation_records_nothing(recorder: Recorder) -> None:
     assert recorder.spans() == ()
 
 
+@functools.lru_cache
+def count_words(text: str) -> int:
+    return len(text.split())
+
+
 MISUSES: dict[str, Callable[[], object]] = {
     "not callable": lambda: execution(3),  # type: ignore[call-overload]
     "not callable, with brackets": lambda: execution()(3),  # type: ignore[type-var]
@@ -689,7 +696,13 @@ MISUSES: dict[str, Callable[[], object]] = {
     "timeout of NaN": lambda: execution("x", timeout=float("nan")),
     "negative timeout": lambda: execution("x", timeout=-1),
     "attributes": lambda: execution("x", attributes=[1]),  # type: ignore[call-overload]
+    "limits": lambda: execution("x", limits={"memory_bytes": 1}),  # type: ignore[call-overload]
+    "thresholds": lambda: execution("x", thresholds=3),  # type: ignore[call-overload]
     "result": lambda: execution("x", result=3),  # type: ignore[call-overload]
+    "tracer provider": lambda: CodomonInstrumentor().instrument(tracer_provider=3),
+    "meter provider": lambda: CodomonInstrumentor().instrument(meter_provider="x"),
+    "name of a cache": lambda: observe_cache(count_words, name=3),  # type: ignore[call-overload]
+    "adapters of a cache": lambda: observe_cache(count_words, adapters=3),  # type: ignore[call-overload]
     "negative limit": lambda: Limits(memory_bytes=-1),
     "NaN limit": lambda: Limits(cpu_seconds=float("nan")),
     "fraction of a process": lambda: Limits(processes=1.5),  # type: ignore[arg-type]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeVar, overload
 
 from otel_codomon.caches.control import ClearRequests
 from otel_codomon.emit.caches import CacheMetrics
-from otel_codomon.errors import CacheNameTakenError, CodomonError
+from otel_codomon.errors import CacheNameTakenError, CodomonError, InvalidArgumentError
 from otel_codomon.sources.caches.reading import DEFAULT_ADAPTERS
 from otel_codomon.sources.caches.registry import CacheRegistry, default_name
 from otel_codomon.sources.caches.scanning import SCAN_ADAPTERS, caches_in, loaded_modules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from types import ModuleType
 
     from opentelemetry.metrics import MeterProvider
@@ -176,8 +177,19 @@ def observe_cache(
         UnknownCacheError: None of *adapters* recognises it.
         CacheNameTakenError: Another cache has that name.
         InvalidArgumentError: It has no name and none was given, or it cannot
-            be referred to weakly.
+            be referred to weakly; or an argument cannot mean anything.
     """
+    if name is not None and not isinstance(name, str):
+        raise InvalidArgumentError(
+            "name",
+            f"cannot call a cache {name!r:.80}: it is no text; leave it out for the default",
+        )
+    if not isinstance(adapters, Sequence):
+        raise InvalidArgumentError(
+            "adapters",
+            f"cannot read caches by {adapters!r:.80}: it is no list of adapters; "
+            "pass one, as (YourAdapter(), *DEFAULT_ADAPTERS)",
+        )
 
     def observe(cache: C) -> C:
         process_caches.registry.observe(

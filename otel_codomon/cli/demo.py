@@ -60,7 +60,8 @@ def _watch_all() -> list[Seen]:
     from rich.console import Console  # noqa: PLC0415 - 33 ms that a pipe does not need
 
     seen: list[Seen] = []
-    with Console(stderr=True).status("") as status:
+    spinner = "dots" if speaks_unicode() else "line"
+    with Console(stderr=True).status("", spinner=spinner) as status:
         programs = demonstrate()
         for title in TITLES:
             status.update(title)
@@ -122,7 +123,11 @@ def picture(console: Console, seen: Sequence[Seen]) -> Table:
 
     width = next((length for columns, length in _BARS if console.width >= columns), 0)
     is_narrow = console.width < _NARROW
-    table = Table(box=box.SIMPLE_HEAD if speaks_unicode() else box.ASCII2, pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD if speaks_unicode() else box.ASCII2,
+        pad_edge=False,
+        padding=(0, 1, 0, 0) if is_narrow else (0, 1),
+    )
     table.add_column("program", no_wrap=not is_narrow, overflow="fold")
     if not is_narrow:
         table.add_column("outcome", no_wrap=True)

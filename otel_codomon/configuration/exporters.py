@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from opentelemetry.environment_variables import OTEL_METRICS_EXPORTER, OTEL_TRACES_EXPORTER
 from opentelemetry.sdk.environment_variables import (
@@ -18,9 +19,6 @@ from opentelemetry.sdk.environment_variables import (
 from opentelemetry.util._importlib_metadata import entry_points
 
 from otel_codomon.errors import InvalidArgumentError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 PROTOCOLS: Final = ("http/protobuf", "grpc")
 
@@ -76,7 +74,7 @@ def check_target(
     Raises:
         InvalidArgumentError: It, or a standard variable, cannot mean anything.
     """
-    if endpoint is not None and not endpoint.startswith(("http://", "https://")):
+    if endpoint is not None and not str(endpoint).startswith(("http://", "https://")):
         raise InvalidArgumentError(
             "endpoint",
             f"cannot send to {endpoint!r:.80}: it begins with neither http:// nor https://; "
@@ -92,7 +90,27 @@ def check_target(
                 f"cannot send with {name} {value!r:.80}: it is none of the known ones; "
                 f"use one of {', '.join(PROTOCOLS)}",
             )
+    check_texts("headers", headers)
     return Target(endpoint, protocol, headers)
+
+
+def check_texts(argument: str, value: object) -> None:
+    """Whether *value* is a mapping of texts, or None.
+
+    Raises:
+        InvalidArgumentError: It is not.
+    """
+    if value is None:
+        return
+    if isinstance(value, Mapping) and all(
+        isinstance(text, str) for pair in value.items() for text in pair
+    ):
+        return
+    raise InvalidArgumentError(
+        argument,
+        f"cannot take {value!r:.80} for {argument}: it is no mapping of texts; "
+        'pass a dict, such as {"name": "value"}',
+    )
 
 
 _PROTOCOL_VARIABLES: Final = (

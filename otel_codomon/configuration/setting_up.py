@@ -19,6 +19,7 @@ from otel_codomon.configuration.exporters import (
     TRACES,
     Target,
     check_target,
+    check_texts,
     has_endpoint,
 )
 from otel_codomon.configuration.pipelines import (
@@ -30,6 +31,7 @@ from otel_codomon.configuration.pipelines import (
 )
 from otel_codomon.emit.capture import choose as choose_capture
 from otel_codomon.emit.host import report_host
+from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.executions import engine
 from otel_codomon.settings import Setting, read_bool, read_settings
 
@@ -104,6 +106,7 @@ def configure(
         }
     )
     target = check_target(endpoint, protocol, headers)
+    _check_resource(service_name, resource_attributes)
     with _lock:
         if _configured is None:
             resource = _resource(service_name, resource_attributes)
@@ -115,6 +118,16 @@ def configure(
             )
             report_host(_configured.meter_provider, settings)
         return _configured
+
+
+def _check_resource(service_name: object, attributes: object) -> None:
+    check_texts("resource_attributes", attributes)
+    if service_name is not None and not isinstance(service_name, str):
+        raise InvalidArgumentError(
+            "service_name",
+            f"cannot take {service_name!r:.80} for service_name: it is no text; pass one, or set "
+            "OTEL_SERVICE_NAME",
+        )
 
 
 def _resource(service_name: str | None, attributes: Mapping[str, str] | None) -> Resource:

@@ -14,6 +14,7 @@ from otel_codomon.executions.arguments import code_facts, session_facts, timeout
 from otel_codomon.executions.running import Execution
 from otel_codomon.values.cleaning import clean_attributes, clean_name, clean_text
 from otel_codomon.values.execution import Kind, Labels, SandboxType
+from otel_codomon.values.limits import Limits
 from otel_codomon.values.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from otel_codomon.emit.telemetry import Telemetry
     from otel_codomon.values.cleaning import AttributeValue
-    from otel_codomon.values.limits import Limits
 
 E = TypeVar("E", bound="Enum")
 
@@ -111,22 +111,13 @@ def make_plan(
         _member(SandboxType, "sandbox_type", sandbox_type),
     )
     _check_timeout(timeout)
-    if attributes is not None and not isinstance(attributes, Mapping):
-        raise InvalidArgumentError(
-            "attributes",
-            f"cannot set attributes of an execution to a {type(attributes).__name__}: "
-            "it is no mapping; pass a dict of names and values",
-        )
-    if thresholds is not None and not isinstance(thresholds, Thresholds):
-        raise InvalidArgumentError(
-            "thresholds",
-            f"cannot take a {type(thresholds).__name__} for the thresholds of an execution: "
-            "it is none; pass Thresholds(memory_bytes=...)",
-        )
+    _check_type("attributes", attributes, Mapping, "pass a mapping of names and values")
+    _check_type("limits", limits, Limits, "pass Limits(memory_bytes=...)")
+    _check_type("thresholds", thresholds, Thresholds, "pass Thresholds(memory_bytes=...)")
     if result is not None and not callable(result):
         raise InvalidArgumentError(
             "result",
-            f"cannot read results with a {type(result).__name__}: it is not callable; "
+            f"cannot read results with {result!r:.80}: it is not callable; "
             "pass a function from a result to an Outcome or to a dict with status and exit_code",
         )
     said = {
@@ -148,6 +139,15 @@ def _text(argument: str, value: object) -> str:
         f"cannot take {value!r:.80} as the {argument} of an execution: it is not a text "
         "with something in it; leave it out for the default",
     )
+
+
+def _check_type(argument: str, value: object, kind: type, way_out: str) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise InvalidArgumentError(
+            argument,
+            f"cannot take {value!r:.80} as the {argument} of an execution: "
+            f"it is of type {type(value).__qualname__}; {way_out}",
+        )
 
 
 def _member(choices: type[E], argument: str, value: object) -> E:

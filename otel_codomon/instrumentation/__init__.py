@@ -8,6 +8,7 @@ from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-de
     BaseInstrumentor,
 )
 
+from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.instrumentation.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -32,7 +33,15 @@ class CodomonInstrumentor(BaseInstrumentor):  # type: ignore[misc] # as above
         Args:
             **kwargs: ``tracer_provider`` and ``meter_provider`` of the API;
                 the global ones where they are not given.
+
+        Raises:
+            InvalidArgumentError: One of them is no provider.
         """
+        for argument, method in (
+            ("tracer_provider", "get_tracer"),
+            ("meter_provider", "get_meter"),
+        ):
+            _check_provider(argument, kwargs.get(argument), method)
         on = []
         try:
             for target in TARGETS:
@@ -47,3 +56,12 @@ class CodomonInstrumentor(BaseInstrumentor):  # type: ignore[misc] # as above
         """Switch every target off, the last one first."""
         for target in reversed(TARGETS):
             target.disable()
+
+
+def _check_provider(argument: str, value: object, method: str) -> None:
+    if value is not None and not callable(getattr(value, method, None)):
+        raise InvalidArgumentError(
+            argument,
+            f"cannot take {value!r:.80} for {argument}: it has no {method}(); "
+            "pass a provider, or leave it out for the global one",
+        )

@@ -160,7 +160,7 @@ def _argv(command: object) -> tuple[str, ...]:
         raise _refuse(
             "command",
             f"run {_shown(command)}",
-            f"it is a {type(command).__qualname__}",
+            f"it is of type {type(command).__qualname__}",
             'pass a list of words, as ["python", "job.py"]',
         )
     if not command:
@@ -176,7 +176,7 @@ def _word(word: object) -> str:
         raise _refuse(
             "command",
             f"pass {_shown(word)} as an argument",
-            f"it is a {type(word).__qualname__}",
+            f"it is of type {type(word).__qualname__}",
             "pass texts, bytes or paths",
         )
     text = os.fsdecode(word)
@@ -237,7 +237,10 @@ def _folder(cwd: object) -> str | None:
         return None
     if not isinstance(cwd, (str, bytes, os.PathLike)):
         raise _refuse(
-            "cwd", f"work in {_shown(cwd)}", f"it is a {type(cwd).__qualname__}", "pass a path"
+            "cwd",
+            f"work in {_shown(cwd)}",
+            f"it is of type {type(cwd).__qualname__}",
+            "pass a path",
         )
     text = os.fsdecode(cwd)
     doing = f"work in {_shown(text)}"
@@ -271,7 +274,7 @@ def _limits(limits: object) -> Limits:
     raise _refuse(
         "limits",
         f"limit it to {_shown(limits)}",
-        f"it is a {type(limits).__qualname__}",
+        f"it is of type {type(limits).__qualname__}",
         "pass Limits(...)",
     )
 
@@ -286,7 +289,7 @@ def _stdin(stdin: object) -> bytes:
     raise _refuse(
         "stdin",
         f"feed it {_shown(stdin)}",
-        f"it is a {type(stdin).__qualname__}",
+        f"it is of type {type(stdin).__qualname__}",
         "pass bytes or text",
     )
 
@@ -298,7 +301,7 @@ def _variables(env: object) -> dict[str, str]:
         raise _refuse(
             "env",
             f"set the environment to {_shown(env)}",
-            f"it is a {type(env).__qualname__}",
+            f"it is of type {type(env).__qualname__}",
             "pass a mapping of names and values",
         )
     for name, value in env.items():
