@@ -242,6 +242,29 @@ def test_reading_goes_on_after_damage(journal: Journal) -> None:
     assert len(journal.executions()) >= 9
 
 
+@pytest.mark.parametrize("limit", [None, 5])
+def test_an_execution_whose_end_is_damaged_is_told_from_its_start(
+    tmp_path: Path, limit: int | None
+) -> None:
+    with Journal(tmp_path / "journal") as journal:
+        for index in range(5):
+            with execution(f"number {index}"):
+                pass
+    (path,) = journal.folder.glob("t-*")
+    content = path.read_bytes()
+    damaged = content.rindex(b"number 2")  # in its end, of which the head stays whole
+    path.write_bytes(content[:damaged] + b"NUMBER 2" + content[damaged + 8 :])
+    reader = JournalReader(journal.path)
+
+    found = list(reader.executions(limit=limit))
+
+    assert [(one.labels.name, one.outcome) for one in found] == [
+        (f"number {index}", Outcome.HOST_DIED if index == 2 else Outcome.SUCCESS)
+        for index in (4, 3, 2, 1, 0)
+    ]
+    assert reader.unreadable == 1
+
+
 def test_metrics_are_written_with_their_own_times(tmp_path: Path) -> None:
     folder = str(tmp_path / "journal")
     writer = Writer(folder, stream=folders.METRICS)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from otel_codomon.journal import segments
-from otel_codomon.journal.segments import Damage, Record, decode, encode
+from otel_codomon.journal.segments import Damage, Record, decode, encode, heads
 
 payloads = st.lists(st.binary(max_size=64), max_size=8)
 
@@ -89,6 +89,34 @@ def test_any_bytes_at_all_are_read_without_a_complaint(noise: bytes) -> None:
         assert item.start == end
         assert item.end > item.start
         end = item.end
+
+
+def test_heads_tell_of_every_mutated_segment_what_reading_all_of_it_tells() -> None:
+    chance = random.Random(20_27)
+    whole = b"".join(written(chance.randbytes(chance.randrange(120))) for _ in range(12))
+    for _ in range(2_000):
+        mutated, _touched = _mutate(chance, whole)
+
+        found = list(heads(mutated))
+
+        assert found == [
+            (item.signal, item.key, item.time_unix_ns, item.start, item.end)
+            if isinstance(item, Record)
+            else (segments.DAMAGE, segments.NO_KEY, 0, item.start, item.end)
+            for item in decode(mutated)
+        ]
+
+
+def test_heads_that_trust_payloads_find_also_the_record_whose_payload_is_damaged() -> None:
+    records = [written(b"one"), written(b"two"), written(b"three")]
+    damaged = b"".join(records).replace(b"two", b"TWO")
+
+    trusting = [(start, end) for *_, start, end in heads(damaged, check_payloads=False)]
+    checking = [signal for signal, *_ in heads(damaged)]
+
+    ends = [sum(map(len, records[: count + 1])) for count in range(3)]
+    assert trusting == list(zip([0, *ends], ends, strict=False))
+    assert checking == [segments.TRACES, segments.DAMAGE, segments.TRACES]
 
 
 def test_ten_thousand_mutated_segments_lose_nothing_that_is_whole() -> None:

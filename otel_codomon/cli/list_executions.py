@@ -29,6 +29,7 @@ otel-codomon list --since 1h --outcome timeout
 otel-codomon list --all --format jsonl | jq .duration_seconds
 """
 
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False).encode
 _SHOWN: Final = 20
 _COLUMNS: Final = ("id", "name", "outcome", "started", "took", "CPU", "memory")
 _FIELDS: Final = tuple(field.name for field in fields(ExecutionLine) if field.name != "curve")
@@ -131,7 +132,7 @@ def _print_jsonl(lines: Iterator[ExecutionLine], reader: JournalReader) -> None:
     del reader
     for line in lines:
         # Not `write_json_line`: a hundred thousand lines are not flushed one by one.
-        sys.stdout.write(json.dumps(_plain(line), ensure_ascii=False) + "\n")
+        sys.stdout.write(_ENCODE(_plain(line)) + "\n")
 
 
 def _plain(line: ExecutionLine) -> dict[str, object]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from otel_codomon.journal.segments import Record
 
 STATUS_ERROR: Final = 2
+_DECODE: Final = json.JSONDecoder().decode
 _DIED: Final = "the process that observed it died"
 
 
@@ -128,9 +129,9 @@ def facts_of(record: Record, *, without: frozenset[str] = frozenset()) -> SpanFa
 
 
 def _of_json(record: Record, without: frozenset[str]) -> SpanFacts:
-    del without  # JSON is decoded as a whole
-    told = json.loads(record.payload)
+    told = _DECODE(record.payload.decode())  # `json.loads` would guess the encoding first
     ended = told.get("ended")
+    attributes = told["attributes"]
     return SpanFacts(
         trace_id=str(told["trace_id"]),
         span_id=record.key.hex(),
@@ -139,7 +140,7 @@ def _of_json(record: Record, without: frozenset[str]) -> SpanFacts:
         kind=int(told.get("kind", 1)),
         started_unix_ns=int(told["started"]),
         ended_unix_ns=None if ended is None else int(ended),
-        attributes=dict(told["attributes"]),
+        attributes={key: attributes[key] for key in attributes if key not in without},
         status=int(told.get("status", 0)),
         message=str(told.get("message", "")),
         events=tuple(told.get("events", ())),

@@ -15,16 +15,18 @@ from otel_codomon import names
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.facts import facts_of
 from otel_codomon.journal.index import build_index
-from otel_codomon.journal.segments import HEAD_BYTES, Record
+from otel_codomon.journal.segments import Record, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from typing_extensions import Self
 
-    from otel_codomon.journal.index import Index, Place
+    from otel_codomon.journal.index import Place
     from otel_codomon.values.execution import ExecutionRecord
 
+_WINDOW_BYTES: Final = 32 * 1024
+"""Read of a segment at once: thirty executions or so."""
 
 _CURVE: Final = frozenset({names.USAGE_CURVE_TIME, names.USAGE_CURVE_CPU, names.USAGE_CURVE_MEMORY})
 
@@ -70,23 +72,15 @@ class JournalReader:
         with _opened(self.folder) as folder_fd:
             if folder_fd is None:
                 return
-            index = build_index(folder_fd, since_unix_ns=since_unix_ns)
-            self.unreadable += index.damaged
-            keys = [
-                (place.started_unix_ns, key)
-                for key, place in index.places.items()
-                if since_unix_ns <= place.started_unix_ns
-                and (until_unix_ns is None or place.started_unix_ns <= until_unix_ns)
-            ]
-            newest = sorted(keys, reverse=True) if limit is None else heapq.nlargest(limit, keys)
-            with _Payloads(folder_fd, index) as payloads:
+            with _Payloads(folder_fd, since_unix_ns, missed=self._miss) as payloads:
                 self._payloads = payloads
-                for _, key in newest:
+                for key in payloads.newest(since_unix_ns, until_unix_ns, limit):
                     found = payloads.execution(key, without)
-                    if found is None:
-                        self.unreadable += 1
-                    else:
+                    if found is not None:
                         yield found
+
+    def _miss(self, records: int) -> None:
+        self.unreadable += records
 
     def complete(self, record: ExecutionRecord) -> ExecutionRecord:
         """The same with its curve, while `executions` is being gone through."""
@@ -108,27 +102,71 @@ class JournalReader:
 
 
 class _Payloads:
-    """Fetches and decodes the records that an index points to."""
+    """Fetches and decodes executions, and finds out where they are.
 
-    def __init__(self, folder_fd: int, index: Index) -> None:
+    The first index believes the heads: to look at every payload takes longer
+    than all the rest, and is rarely needed to show the newest. The first
+    payload that is not what its head says has all of them looked at.
+
+    Args:
+        folder_fd: The journal's folder.
+        since_unix_ns: Segments that were last written before are left out.
+        missed: Told how many more records cannot be read.
+    """
+
+    def __init__(
+        self, folder_fd: int, since_unix_ns: int, *, missed: Callable[[int], None]
+    ) -> None:
         self._folder_fd = folder_fd
-        self._index = index
+        self._since_unix_ns = since_unix_ns
+        self._missed = missed
+        self._windows: dict[int, tuple[int, bytes]] = {}
         self._descriptors: dict[int, int | None] = {}
+        self._is_checked = False
+        self._index = build_index(folder_fd, since_unix_ns=since_unix_ns, check_payloads=False)
+        missed(self._index.damaged)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        for descriptor in self._descriptors.values():
-            if descriptor is not None:
-                os.close(descriptor)
+        self._close()
+
+    def newest(
+        self, since_unix_ns: int, until_unix_ns: int | None, limit: int | None
+    ) -> list[bytes]:
+        """Span ids of the executions that started in this time, the newest first."""
+        keys = [
+            (place.started_unix_ns, key)
+            for key, place in self._index.places.items()
+            if since_unix_ns <= place.started_unix_ns
+            and (until_unix_ns is None or place.started_unix_ns <= until_unix_ns)
+        ]
+        newest = sorted(keys, reverse=True) if limit is None else heapq.nlargest(limit, keys)
+        return [key for _, key in newest]
 
     def execution(
         self, key: bytes, without: frozenset[str] = frozenset()
     ) -> ExecutionRecord | None:
         """The execution of this span id; None where it cannot be understood."""
+        found = self._read(key, without)
+        if found is None and not self._is_checked:
+            self._look_at_all()
+            found = self._read(key, without)
+        if found is None and key in self._index.places:
+            self._missed(1)  # otherwise it is among what is damaged, or was evicted
+        return found
+
+    def _look_at_all(self) -> None:
+        """Find out what is damaged, and what else tells of the same executions."""
+        before, self._is_checked = self._index.damaged, True
+        self._close()
+        self._index = build_index(self._folder_fd, since_unix_ns=self._since_unix_ns)
+        self._missed(self._index.damaged - before)
+
+    def _read(self, key: bytes, without: frozenset[str]) -> ExecutionRecord | None:
         place = self._index.places.get(key)
-        record = None if place is None else self._record(key, place)
+        record = None if place is None else self._record(place)
         if place is None or record is None:
             return None
         facts = facts_of(record, without=without)
@@ -139,21 +177,21 @@ class _Payloads:
             facts = facts.as_died(self._index.last_sign_unix_ns(place))
         return facts.execution(host_pid=pid)
 
-    def _record(self, key: bytes, place: Place) -> Record | None:
-        """The record again. It was checked for the index, and what is written never changes."""
-        descriptor = self._open(place.segment)
-        if descriptor is None:
-            return None
-        begin = place.start + HEAD_BYTES
-        return Record(
-            signal=place.signal,
-            flags=0,
-            key=key,
-            time_unix_ns=place.written_unix_ns,
-            payload=os.pread(descriptor, place.end - begin, begin),
-            start=place.start,
-            end=place.end,
-        )
+    def _record(self, place: Place) -> Record | None:
+        found = next(decode(self._bytes(place)), None)
+        return found if isinstance(found, Record) else None
+
+    def _bytes(self, place: Place) -> bytes:
+        """Bytes of a record; what was written never changes, so its neighbours are kept too."""
+        start, window = self._windows.get(place.segment, (0, b""))
+        if not start <= place.start <= place.end <= start + len(window):
+            descriptor = self._open(place.segment)
+            if descriptor is None:
+                return b""
+            start = max(0, min(place.start, place.end - _WINDOW_BYTES))  # the older ones are next
+            window = os.pread(descriptor, place.end - start, start)
+            self._windows[place.segment] = (start, window)
+        return window[place.start - start : place.end - start]
 
     def _open(self, segment: int) -> int | None:
         if segment not in self._descriptors:
@@ -164,6 +202,13 @@ class _Payloads:
             except OSError:  # evicted since it was indexed
                 self._descriptors[segment] = None
         return self._descriptors[segment]
+
+    def _close(self) -> None:
+        for descriptor in self._descriptors.values():
+            if descriptor is not None:
+                os.close(descriptor)
+        self._descriptors.clear()
+        self._windows.clear()
 
 
 @contextmanager
