@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.escapees import ESCAPEE, STUBBORN, NamedPipe, is_alive, stubborn_telling
+from support.escapees import (
+    ESCAPEE,
+    STUBBORN,
+    NamedPipe,
+    is_alive,
+    stubborn_telling,
+    wait_until_dead,
+)
 from support.patience import lines, run_out_of_time
 from support.sources import SOURCES
 
@@ -236,24 +243,10 @@ def test_the_tree_goes_with_its_host(number: signal.Signals, tmp_path: Path) -> 
 
         host.send_signal(number)
         host.wait()
-        _wait_until_gone(*pids)
+        for pid in pids:
+            wait_until_dead(pid)
 
     assert host.returncode == -number
-
-
-def _wait_until_gone(*pids: int) -> None:
-    """Wait for processes that are not ours to end; hangs only if they stay."""
-    for pid in pids:
-        try:
-            fd = os.pidfd_open(pid)
-        except ProcessLookupError:
-            continue
-        try:
-            import select
-
-            assert select.select([fd], [], [], 120)[0], f"{pid} is still there"
-        finally:
-            os.close(fd)
 
 
 def test_a_command_that_kills_its_supervisor_dies_with_it() -> None:

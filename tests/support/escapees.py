@@ -54,6 +54,18 @@ def stubborn_telling(path: Path) -> str:
     return STUBBORN.replace("reader, ", opened, 1).replace("flush=True", "flush=True, file=told")
 
 
+def wait_until_dead(pid: int) -> None:
+    """Wait until process *pid* runs no more, be it that nobody has waited for it yet."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([descriptor], [], [], _PATIENCE_SECONDS)[0], f"{pid} lives on"
+    finally:
+        os.close(descriptor)
+
+
 class NamedPipe:
     """A named pipe that the test reads; it never comes to an end."""
 
