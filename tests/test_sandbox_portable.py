@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import psutil
@@ -96,6 +97,28 @@ def test_it_reads_what_it_is_given_and_output_beyond_the_limit_is_counted() -> N
     assert whole.output.kept == data
     assert (part.output.kept, part.output.total_bytes) == (data[:1000], 3 * MIB)
     assert part.truncated
+
+
+def test_a_stop_of_this_process_does_not_cost_what_is_left_to_read() -> None:
+    may_read = threading.Event()
+
+    class Reading(threading.Thread):
+        """Has no turn until the first wait for it has ended."""
+
+        def run(self) -> None:
+            may_read.wait(120)
+
+        def join(self, timeout: float | None = None) -> None:
+            if may_read.is_set():
+                super().join(timeout)
+            may_read.set()
+
+    reading = Reading()
+    reading.start()
+
+    portable._outlast(reading)
+
+    assert not reading.is_alive()
 
 
 def test_a_program_that_does_not_read_ends_all_the_same() -> None:

@@ -39,6 +39,7 @@ _ENDS: Final = (methodcaller("terminate"), *[methodcaller("kill")] * 5)
 _READ_BYTES: Final = 64 * 1024
 # How often time and cancellation are looked at; `Popen.wait` polls the same.
 _LOOK_SECONDS: Final = 0.05
+_TURNS: Final = 20
 
 
 def run_portable(
@@ -68,7 +69,7 @@ def run_portable(
     finally:
         left = tree.end()
         for thread in threads:
-            thread.join(GRACE_SECONDS)
+            _outlast(thread)
     return Ending(
         pid=process.pid,
         status=None if process.returncode is None else _wait_status(process.returncode),
@@ -120,6 +121,16 @@ def _drain(stream: IO[bytes], capture: Capture) -> None:
     with stream:
         while piece := os.read(stream.fileno(), _READ_BYTES):
             capture.take(memoryview(piece))
+
+
+def _outlast(thread: threading.Thread) -> None:
+    """Wait until *thread* is done; not for ever, as a stranger may hold the other end.
+
+    In turns: were this process stopped in a single one, that would be over
+    with what was written still to be read.
+    """
+    for _ in range(_TURNS):
+        thread.join(GRACE_SECONDS / _TURNS)
 
 
 def _feed(stream: IO[bytes] | None, data: bytes) -> None:
