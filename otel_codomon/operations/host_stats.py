@@ -1,17 +1,21 @@
-"""The host's figures, from psutil: two looks make a rate, one look makes none."""
+"""The host's figures: two looks make a rate, one look makes none."""
 
 from __future__ import annotations
 
 import os
-import time
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import psutil
+from otel_codomon.sources.host import read_host
+from otel_codomon.values.host import host_rates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from otel_codomon.values.host import HostRates
+    from otel_codomon.values.host_sample import HostSample
 
 WHAT: Final = ("cpu", "memory", "disk", "network")
 
@@ -69,7 +73,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskStats:
-    """The host's disks.
+    """The host's disks: whole ones that were ever used, as partitions are in them.
 
     Attributes:
         total: All of them together.
@@ -86,7 +90,7 @@ class DiskStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkStats:
-    """The host's network, without the loopback.
+    """The host's network: interfaces that were ever used, without the loopback.
 
     Attributes:
         total: All interfaces together.
@@ -125,113 +129,114 @@ class HostLook:
     def __init__(self, what: tuple[str, ...] = WHAT, *, path: str = "/") -> None:
         self._what = what
         self._path = path
-        self._cpu: list[tuple[float, float]] = []
-        self._counters: dict[str, dict[str, tuple[int, int]]] = {}
-        self._seconds: dict[str, float] = {}
+        self._before: HostSample | None = None
 
     def look(self) -> HostStats:
         """Look now."""
-        return HostStats(**{name: _LOOKS[name](self) for name in self._what})  # type: ignore[arg-type] # as the table says
-
-    def cpu(self) -> CpuStats:
-        """Look at the processors."""
-        now = [_busy_and_all(core) for core in psutil.cpu_times(percpu=True)]
-        before, self._cpu = self._cpu, now
-        shares = tuple(
-            max(0.0, busy - busy_before) / (whole - whole_before)
-            for (busy, whole), (busy_before, whole_before) in zip(now, before, strict=False)
-            if whole > whole_before
+        if not self._what:
+            return HostStats()
+        before, self._before = self._before, read_host()
+        seen = _Seen(
+            self._before, None if before is None else host_rates(before, self._before), self._path
         )
-        return CpuStats(
-            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else len(now),
-            used_share=sum(shares) / len(shares) if shares else None,
-            per_core_share=shares,
-            load_1m=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        return HostStats(**{name: _PARTS[name](seen) for name in self._what})  # type: ignore[arg-type] # as the table says
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one look gives: the host, its rates since the look before, whose space to tell."""
+
+    host: HostSample
+    rates: HostRates | None
+    path: str
+
+
+def _cpu(seen: _Seen) -> CpuStats:
+    rates, cores = seen.rates, seen.host.logical_cores or 1
+    whole = None if rates is None else rates.cpu
+    return CpuStats(
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores,
+        used_share=None if whole is None else whole.busy,
+        per_core_share=() if rates is None else tuple(core.busy for core in rates.cores),
+        load_1m=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    )
+
+
+def _memory(seen: _Seen) -> MemoryStats | None:
+    memory = seen.host.memory
+    if memory is None or memory.available_bytes is None:
+        return None
+    swap_bytes = sum(swap.total_bytes for swap in seen.host.swaps)
+    swap_used_bytes = sum(swap.used_bytes for swap in seen.host.swaps)
+    return MemoryStats(
+        total_bytes=memory.total_bytes,
+        available_bytes=memory.available_bytes,
+        used_share=1 - memory.available_bytes / memory.total_bytes,
+        swap_total_bytes=swap_bytes,
+        swap_used_share=swap_used_bytes / swap_bytes if swap_bytes else None,
+    )
+
+
+# Loop devices, device mapper, software RAID, and disks in memory: their bytes
+# are another disk's too, or nobody's.
+_UPON_OTHERS: Final = ("loop", "dm-", "md", "ram", "zram")
+_NO_DISKS: Final = ("loop", "ram")
+
+
+def _disk(seen: _Seen) -> DiskStats:
+    rates = {} if seen.rates is None else {disk.name: disk for disk in seen.rates.disks}
+    flows = {
+        disk.name: _flow(rates.get(disk.name), "read_bytes_per_second", "write_bytes_per_second")
+        for disk in seen.host.disks
+    }
+    try:
+        space = shutil.disk_usage(seen.path)
+    except OSError:  # the file is gone, or its file system
+        space = None
+    # What programs may have: a part may be reserved for root.
+    usable_bytes = 0 if space is None else space.used + space.free
+    return DiskStats(
+        total=_total(flow for name, flow in flows.items() if not name.startswith(_UPON_OTHERS)),
+        per_disk={n: f for n, f in flows.items() if not n.startswith(_NO_DISKS)},
+        space_bytes=None if space is None else space.total,
+        space_used_share=space.used / usable_bytes if space is not None and usable_bytes else None,
+    )
+
+
+def _network(seen: _Seen) -> NetworkStats:
+    rates = {} if seen.rates is None else {one.name: one for one in seen.rates.interfaces}
+    flows = {
+        one.name: _flow(
+            rates.get(one.name), "receive_bytes_per_second", "transmit_bytes_per_second"
         )
-
-    def memory(self) -> MemoryStats:
-        """Look at the memory."""
-        memory, swap = psutil.virtual_memory(), psutil.swap_memory()
-        return MemoryStats(
-            total_bytes=memory.total,
-            available_bytes=memory.available,
-            used_share=1 - memory.available / memory.total,
-            swap_total_bytes=swap.total,
-            swap_used_share=swap.used / swap.total if swap.total else None,
-        )
-
-    def disk(self) -> DiskStats:
-        """Look at the disks."""
-        counters = psutil.disk_io_counters(perdisk=True) or {}
-        flows = self._flows("disk", {n: (c.read_bytes, c.write_bytes) for n, c in counters.items()})
-        try:
-            space = psutil.disk_usage(self._path)
-        except OSError:  # the file is gone, or its file system
-            space = None
-        return DiskStats(
-            total=_total({name: flow for name, flow in flows.items() if not _is_part(name, flows)}),
-            per_disk={n: f for n, f in flows.items() if not n.startswith(("loop", "ram"))},
-            space_bytes=None if space is None else space.total,
-            space_used_share=None if space is None else space.percent / 100,
-        )
-
-    def network(self) -> NetworkStats:
-        """Look at the interfaces."""
-        counters = psutil.net_io_counters(pernic=True)
-        numbers = {n: (c.bytes_recv, c.bytes_sent) for n, c in counters.items() if n != "lo"}
-        flows = self._flows("network", numbers)
-        return NetworkStats(total=_total(flows), per_interface=flows)
-
-    def _flows(self, kind: str, now: dict[str, tuple[int, int]]) -> dict[str, Flow]:
-        seconds = time.monotonic()
-        elapsed = seconds - self._seconds.get(kind, seconds)
-        before = self._counters.get(kind, {})
-        self._counters[kind], self._seconds[kind] = now, seconds
-        return {name: _flow(before.get(name), numbers, elapsed) for name, numbers in now.items()}
+        for one in seen.host.interfaces
+        if one.name != "lo"
+    }
+    return NetworkStats(total=_total(flows.values()), per_interface=flows)
 
 
-_LOOKS: Final[Mapping[str, Callable[[HostLook], object]]] = {
-    "cpu": HostLook.cpu,
-    "memory": HostLook.memory,
-    "disk": HostLook.disk,
-    "network": HostLook.network,
+_PARTS: Final[Mapping[str, Callable[[_Seen], object]]] = {
+    "cpu": _cpu,
+    "memory": _memory,
+    "disk": _disk,
+    "network": _network,
 }
 
 
-# Loop devices, device mapper, software RAID, and disks in memory.
-_UPON_OTHERS: Final = ("loop", "dm-", "md", "ram", "zram")
-
-
-def _busy_and_all(times: object) -> tuple[float, float]:
-    """Seconds a core was busy, and seconds in all.
-
-    A guest's time is in the user's already (proc(5)), and waiting for storage is idle.
-    """
-    seconds: dict[str, float] = times._asdict()  # type: ignore[attr-defined] # psutil's named tuple
-    whole = sum(value for name, value in seconds.items() if not name.startswith("guest"))
-    return whole - seconds.get("idle", 0.0) - seconds.get("iowait", 0.0), whole
-
-
-def _is_part(name: str, disks: Mapping[str, object]) -> bool:
-    """Whether its bytes are another disk's too: a partition, or one that lies upon others."""
-    is_partition = any(other != name and name.startswith(other) for other in disks)
-    return is_partition or name.startswith(_UPON_OTHERS)
-
-
-def _flow(before: tuple[int, int] | None, now: tuple[int, int], elapsed: float) -> Flow:
-    if before is None or elapsed <= 0:
-        return Flow(in_bytes_per_second=None, out_bytes_per_second=None)
-    # A counter that begins anew, as of a disk that was taken out and put in, is no rate.
-    grown = [max(0, b - a) / elapsed for a, b in zip(before, now, strict=True)]
-    return Flow(in_bytes_per_second=grown[0], out_bytes_per_second=grown[1])
-
-
-def _total(flows: Mapping[str, Flow]) -> Flow:
-    def add(numbers: list[float | None]) -> float | None:
-        known = [number for number in numbers if number is not None]
-        return sum(known) if known else None
-
+def _flow(rates: object, inward: str, outward: str) -> Flow:
     return Flow(
-        in_bytes_per_second=add([flow.in_bytes_per_second for flow in flows.values()]),
-        out_bytes_per_second=add([flow.out_bytes_per_second for flow in flows.values()]),
+        in_bytes_per_second=getattr(rates, inward, None),
+        out_bytes_per_second=getattr(rates, outward, None),
+    )
+
+
+def _total(flows: Iterable[Flow]) -> Flow:
+    known = [flow for flow in flows if flow.in_bytes_per_second is not None]
+    return Flow(
+        in_bytes_per_second=sum(flow.in_bytes_per_second or 0.0 for flow in known)
+        if known
+        else None,
+        out_bytes_per_second=sum(flow.out_bytes_per_second or 0.0 for flow in known)
+        if known
+        else None,
     )
