@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import resource
 import signal
 import struct
@@ -19,7 +20,7 @@ from support.terminal import Terminal
 
 from otel_codomon import Kind, Outcome, cli, names
 from otel_codomon.cli import run_command
-from otel_codomon.cli.run_options import read_plainly
+from otel_codomon.cli.run_options import OPTIONS, read_plainly
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.sources import cgroups
 
@@ -310,9 +311,18 @@ def test_source_text_in_a_file_runs_in_its_language(journal: Path, tmp_path: Pat
     [
         ([], "no command"),
         (["--"], "no command"),
-        (["--timeout", "0", "--", "true"], "invalid number above zero value: '0'"),
-        (["--timeout", "nan", "--", "true"], "invalid number above zero value: 'nan'"),
-        (["--limit-memory", "5Q", "--", "true"], "invalid size value: '5Q'"),
+        (
+            ["--timeout", "0", "--", "true"],
+            "cannot use '0': it is no number above 0; give one, as 2 or 0.5",
+        ),
+        (
+            ["--timeout", "nan", "--", "true"],
+            "cannot use 'nan': it is no number above 0; give one, as 2 or 0.5",
+        ),
+        (
+            ["--limit-memory", "5Q", "--", "true"],
+            "cannot use '5Q': it is no size; write one as 4096, 512M or 1.5G",
+        ),
         (["--limit-cpu", "-1", "--", "true"], "--limit-cpu"),
         (["--language", "klingon", "--", "x"], "cannot run source text in 'klingon'"),
         (["--language", "python", "--", "/no/such/file"], "cannot run '/no/such/file'"),
@@ -327,6 +337,27 @@ def test_wrong_usage_is_told_in_one_line(arguments: list[str], said: str) -> Non
 
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("journal")
+@pytest.mark.parametrize(
+    "option", [row.flags[-1] for row in OPTIONS if row.choices or row.convert not in (str, None)]
+)
+def test_a_value_that_an_option_cannot_take_is_told_with_one_that_it_can(option: str) -> None:
+    done = otel_run(option, "¿nonsense?", "--", "true")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.search("give one, as|write one as|choose from", done.stderr)
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_memory_limit_that_lets_nothing_begin_is_an_end_like_others() -> None:
+    done = otel_run("--limit-memory", "1", "--", "true")
+
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1
 
 

@@ -69,6 +69,16 @@ class Option:
             raise ValueError(text)
         return value
 
+    def _read_or_explain(self, text: str) -> object:
+        """For argparse, which shows the text of its own errors only."""
+        from otel_codomon.cli.options import refusal  # noqa: PLC0415 - only what is not plain
+
+        assert self.convert is not None  # noqa: S101 - it takes a value
+        try:
+            return self.convert(text)
+        except ValueError as error:
+            raise refusal(str(error)) from None
+
     def add_to(self, parser: argparse._ActionsContainer) -> None:
         """Declare it to argparse."""
         said = {"dest": self.dest, "default": self.default, "help": self.help}
@@ -78,7 +88,7 @@ class Option:
         parser.add_argument(
             *self.flags,
             action="append" if self.repeats else "store",
-            type=self.convert,
+            type=self._read_or_explain,
             choices=self.choices or None,
             metavar=self.metavar,
             **said,  # type: ignore[arg-type] # as the table says

@@ -1,4 +1,4 @@
-"""Numbers from the command line: each converter is one kind of number."""
+"""Numbers from the command line: each converter is one kind of number, and says what it takes."""
 
 from __future__ import annotations
 
@@ -9,39 +9,42 @@ def positive_number(text: str, /) -> float:
     """A finite number above zero.
 
     Raises:
-        ValueError: It is none; argparse then says so.
+        ValueError: It is none; its text says what would be one.
     """
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise ValueError(f"cannot use {text}: it is not a positive number; give one")
-    return number
+    value = _number(text)
+    if not 0 < value < float("inf"):
+        raise ValueError(f"cannot use {text!r:.40}: it is no number above 0; give one, as 2 or 0.5")
+    return value
 
 
 def positive_whole(text: str, /) -> int:
-    """A whole number above zero; raises `ValueError` as `positive_number`."""
-    number = int(text)
-    if number <= 0:
-        raise ValueError(f"cannot use {text}: it is not above zero; give a larger one")
-    return number
+    """A whole number above zero.
+
+    Raises:
+        ValueError: It is none; its text says what would be one.
+    """
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise ValueError(f"cannot use {text!r:.40}: it is no whole number above 0; give one, as 16")
+    return int(text)
 
 
 def size_bytes(text: str, /) -> int:
     """A number of bytes, such as ``512M``, ``1.5GiB`` or ``4096``: units are powers of 1024.
 
     Raises:
-        ValueError: As `positive_number`.
+        ValueError: It is none, or less than a byte; its text says what would be one.
     """
-    number = text.strip().upper().removesuffix("B").removesuffix("I")
-    unit = number[-1:] if number[-1:].isalpha() else ""
-    if unit not in _UNITS:
-        raise ValueError(f"cannot use {text}: no unit is called {unit}; use K, M, G or T")
-    size = int(positive_number(number.removesuffix(unit)) * _UNITS[unit])
-    return positive_whole(str(size))
+    written = text.strip().upper().removesuffix("B").removesuffix("I")
+    unit = written[-1:] if written[-1:].isalpha() else ""
+    size = _number(written.removesuffix(unit)) * _UNITS.get(unit, 0)
+    if not 1 <= size < float("inf"):
+        raise ValueError(f"cannot use {text!r:.40}: it is no size; write one as 4096, 512M or 1.5G")
+    return int(size)
 
 
-for _converter, _name in (
-    (positive_number, "number above zero"),
-    (positive_whole, "whole number above zero"),
-    (size_bytes, "size"),
-):
-    _converter.__name__ = _name  # what argparse calls it: "invalid size value: '5X'"
+def _number(text: str) -> float:
+    """The number that *text* is; one that no range holds where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")

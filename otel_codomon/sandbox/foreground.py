@@ -117,7 +117,8 @@ class Foreground:
             self.restore()
             raise
         self.tree = Tree(pid)
-        self.before = _sum(earlier, map(float, copied.split()))
+        # Nothing was copied where its memory limit did not even let it begin.
+        self.before = _sum(earlier, map(float, copied.split() or [b"0"] * len(earlier)))
 
     def wait(
         self,
