@@ -2,7 +2,8 @@
 
 The only place that spells them. A row is made by `_attribute`, which returns
 the plain string that call sites use, or is a `Metric`; the tables
-`ATTRIBUTES` and `METRICS` hold them all, for documentation and tests.
+`ATTRIBUTES` and `METRICS` hold them all, for documentation and tests. One file,
+however long: a convention that moves a name is followed in one place.
 """
 
 from __future__ import annotations

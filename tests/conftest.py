@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
+from support.collector import Collector
 
 from otel_codomon.executions import registry
 from otel_codomon.sources.caches import registry as cache_registry
@@ -65,6 +66,20 @@ def pytest_runtest_makereport(
             report.outcome = "failed"
             report.longrepr = f"left out where none may be: {reason}"
     return report
+
+
+@pytest.fixture(scope="module")
+def running_collector() -> Iterator[Collector]:
+    """A real receiver of OTLP, for all tests of a file."""
+    with Collector() as running:
+        yield running
+
+
+@pytest.fixture
+def collector(running_collector: Collector) -> Collector:
+    """The same, as if nothing had arrived yet."""
+    running_collector.reset()
+    return running_collector
 
 
 @pytest.fixture

@@ -10,8 +10,6 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import pytest
-from support.collector import Collector
 from support.journal import Journal
 from support.sending import PATIENCE_SECONDS, sending
 
@@ -26,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import pytest
+    from support.collector import Collector
+
 _WITNESS = """
 import os, sys
 from support.journal import Journal
@@ -39,18 +40,6 @@ with Journal(sys.argv[1]):
         if word == "exec":
             os.execv("/bin/cat", ["cat"])
 """
-
-
-@pytest.fixture(scope="module")
-def running_collector() -> Iterator[Collector]:
-    with Collector() as running:
-        yield running
-
-
-@pytest.fixture
-def collector(running_collector: Collector) -> Collector:
-    running_collector.reset()
-    return running_collector
 
 
 @contextmanager

@@ -31,18 +31,6 @@ if TYPE_CHECKING:
     from otel_codomon.journal.sender import Sender
 
 
-@pytest.fixture(scope="module")
-def running_collector() -> Iterator[Collector]:
-    with Collector() as running:
-        yield running
-
-
-@pytest.fixture
-def collector(running_collector: Collector) -> Collector:
-    running_collector.reset()
-    return running_collector
-
-
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
     with Journal(tmp_path / "journal") as opened:

@@ -13,27 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.collector import Collector
 from support.oracle import judge
 from support.user_program import PATIENCE_SECONDS, Program
 from support.workload import Heard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from support.collector import Collector
 
 WORKLOAD = Path(__file__).parents[1] / "support" / "workload.py"
-
-
-@pytest.fixture(scope="module")
-def running_collector() -> Iterator[Collector]:
-    with Collector() as running:
-        yield running
-
-
-@pytest.fixture
-def collector(running_collector: Collector) -> Collector:
-    running_collector.reset()
-    return running_collector
 
 
 def send_rest(program: Program) -> None:

@@ -15,20 +15,7 @@ from support.collector import Collector, Fault
 from support.user_program import PATIENCE_SECONDS, Program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def running_collector() -> Iterator[Collector]:
-    with Collector() as running:
-        yield running
-
-
-@pytest.fixture
-def collector(running_collector: Collector) -> Collector:
-    running_collector.reset()
-    return running_collector
 
 
 @pytest.mark.parametrize(

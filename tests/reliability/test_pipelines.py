@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.collector import Collector
 from support.user_program import Program
 
 from otel_codomon.values.execution import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from support.collector import Collector
 
 JOBS = """
 from otel_codomon import execution
@@ -49,18 +48,6 @@ THEIR_SPANS = "provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()
 THEIR_METRICS = "PeriodicExportingMetricReader(OTLPMetricExporter())"
 
 EXPECTED = Counter({"job": 5, "within": 5})
-
-
-@pytest.fixture(scope="module")
-def running_collector() -> Iterator[Collector]:
-    with Collector() as running:
-        yield running
-
-
-@pytest.fixture
-def collector(running_collector: Collector) -> Collector:
-    running_collector.reset()
-    return running_collector
 
 
 def arrived(collector: Collector) -> Counter[str]:
