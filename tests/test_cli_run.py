@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from otel_codomon import Kind, Outcome, cli, names
 from otel_codomon.cli import run_command
 from otel_codomon.cli.run_options import OPTIONS, read_plainly
 from otel_codomon.journal.reader import JournalReader
+from otel_codomon.sandbox.supervisor import LOOK_SECONDS
 from otel_codomon.sources import cgroups
 
 if TYPE_CHECKING:
@@ -179,6 +181,22 @@ def test_a_daemon_is_left_alone(tmp_path: Path) -> None:
     os.kill(daemon, signal.SIGKILL)
 
 
+@pytest.mark.usefixtures("journal")
+def test_time_that_passes_while_we_are_stopped_is_no_signal() -> None:
+    command = [*COMMAND, "-q", "--limit-cpu", "1000", "--", "sh", "-c", "echo ready; read line"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        for _ in range(10):
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(2 * LOOK_SECONDS)  # what it waits for is over then
+            process.send_signal(signal.SIGCONT)
+            time.sleep(LOOK_SECONDS / 2)  # so that it waits anew
+        process.communicate(b"go on\n")
+
+    assert process.returncode == 0
+
+
 # --- in a terminal ------------------------------------------------------------
 
 
@@ -269,7 +287,9 @@ def test_a_timeout_ends_the_tree_with_124(journal: Path, tmp_path: Path) -> None
 
 
 def test_a_limit_ends_the_tree(journal: Path) -> None:
-    spin = "while :; do :; done"
+    # Each ends soon: one that went on would have the kernel's limit of a process before ours.
+    burn = f"{sys.executable} -ISc 'import time\nwhile time.process_time() < 0.05: pass'"
+    spin = f"while :; do {burn}; done"
     done = otel_run("--limit-cpu", "0.2", "--", "bash", "-c", f"({spin})& ({spin})& wait")
 
     assert done.returncode == 137

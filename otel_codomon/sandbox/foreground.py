@@ -52,7 +52,8 @@ _STDERR = 2
 _MAX_RSS = 2  # where it stands in a struct_rusage
 # How long the others of a group may take to hear what one of it has heard.
 _GROUP_SECONDS = 0.5
-_FOREVER = 3600.0  # sigtimedwait has no "for ever"; being woken costs nothing
+_FOREVER = 3600.0  # being woken costs nothing
+_AT_ONCE = 1e-6  # the shortest time of a timer, seconds: 0 is none
 
 
 class Foreground:
@@ -152,6 +153,8 @@ class Foreground:
 
     def restore(self) -> None:
         """Take signals again as before: for what is started after the command."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.sigtimedwait({signal.SIGALRM}, 0)  # ours, if it came after the last look
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def told(self) -> str:
@@ -163,10 +166,14 @@ class Foreground:
             return file.read().decode("ascii", "replace")
 
     def _serve(self, seconds: float) -> None:
-        """Pass on one signal, or note one change of the command."""
-        found = signal.sigtimedwait(_WATCHED, seconds)
-        if found is None:
-            return
+        """Pass on one signal, or note one change of the command; *seconds* at most.
+
+        The timer is the kernel's, and comes as a signal. `signal.sigtimedwait`
+        would make one up where we are stopped, as by a debugger, until the time
+        is over: it then returns what happens to be in memory.
+        """
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, _AT_ONCE))
+        found = signal.sigwaitinfo(_WATCHED)
         if found.si_signo == signal.SIGCHLD:
             self.tree.reap(os.WNOHANG | os.WUNTRACED)
             self._stop_along()
