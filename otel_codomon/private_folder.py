@@ -11,7 +11,23 @@ import stat
 
 from otel_codomon.errors import JournalUnavailableError
 
+TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def state_folder(environ: Mapping[str, str]) -> str:
+    """Where the journal is by default: in the user's own folder for state.
+
+    Begins with ``~`` where this user has no home; `open_folder` refuses that.
+    """
+    state = environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(state):  # the specification of XDG: a relative one is ignored
+        home = os.path.expanduser("~")
+        state = os.path.join(home if os.path.isabs(home) else "~", ".local", "state")
+    return os.path.join(state, "otel-codomon")
 
 
 def open_folder(path: str) -> int:
@@ -25,8 +41,10 @@ def open_folder(path: str) -> int:
 
     Raises:
         JournalUnavailableError: It cannot be made, is a symbolic link or no
-            folder, or belongs to somebody else.
+            folder, or belongs to somebody else; or there is no home to have it in.
     """
+    if path.startswith("~"):
+        raise JournalUnavailableError(path, "this user has no home")
     descriptor = -1
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)

@@ -6,11 +6,11 @@ import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from otel_codomon import environment_variables as env
 from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.private_folder import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -114,15 +114,6 @@ def _words(*known: str) -> Callable[[object], frozenset[str]]:
     return read
 
 
-def default_journal(environ: Mapping[str, str]) -> str:
-    """Where the journal is by default: the user's own folder for state."""
-    # The XDG specification: a relative folder there is to be ignored.
-    state = Path(environ.get("XDG_STATE_HOME", ""))
-    if not state.is_absolute():
-        state = Path.home() / ".local" / "state"
-    return str(state / "otel-codomon")
-
-
 OPTIONS: Final = (
     Option("journal", env.OTEL_PYTHON_CODOMON_JOURNAL, read_journal, default=None),
     Option("deliver", env.OTEL_PYTHON_CODOMON_DELIVER, read_bool, default=False),
@@ -156,7 +147,7 @@ def read_settings(
     environ = os.environ if environ is None else environ
     found = {option.name: _setting(option, arguments, environ) for option in OPTIONS}
     if found["journal"].origin == "default":
-        found["journal"] = Setting(default_journal(environ), "default")
+        found["journal"] = Setting(state_folder(environ), "default")
     return found
 
 

@@ -17,6 +17,7 @@ from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.segments import Record, decode
 from otel_codomon.journal.writer import MAX_SEGMENT_AGE_NS, Writer
+from otel_codomon.private_folder import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +118,20 @@ def test_a_segment_in_place_of_which_is_a_link_is_not_followed(
     writer.append(segments.TRACES, b"one", time_unix_ns=10**18)
 
     assert target.read_text() == "mine"
+
+
+def test_no_home_means_no_journal_rather_than_a_folder_called_tilde(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", "nowhere")
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(JournalUnavailableError, match="this user has no home"):
+        folders.journal_folder({})
+    with pytest.raises(JournalUnavailableError, match="this user has no home"):
+        folders.open_folder(state_folder({}))
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_environment_says_where_it_is() -> None:

@@ -15,7 +15,8 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from otel_codomon import names
 from otel_codomon.emit.guard import harmless, tell_once
 from otel_codomon.emit.host_table import ROWS, Reading, Row
-from otel_codomon.settings import default_journal
+from otel_codomon.errors import JournalUnavailableError
+from otel_codomon.private_folder import state_folder
 from otel_codomon.sources.host import host_reader
 from otel_codomon.values.host import cpu_shares, own_rates
 from otel_codomon.version import __version__
@@ -237,7 +238,10 @@ def _election() -> Election | None:
 def _stand(folder: str) -> bool:
     """Whether this process reports the host; each does where none can be elected."""
     election = _election()
-    return election is None or election.stand(folder)
+    try:
+        return election is None or election.stand(folder)
+    except JournalUnavailableError:  # said by who keeps the journal, which is in the same folder
+        return False
 
 
 @harmless("stepping down from reporting the host", default=None)
@@ -262,7 +266,7 @@ def report_host(meter_provider: MeterProvider | None, settings: Mapping[str, Set
             would be, the processes of this user elect the one.
     """
     if settings["host_metrics"].value:
-        folder = settings["journal"].value or default_journal(os.environ)
+        folder = settings["journal"].value or state_folder(os.environ)
         _switch.on(meter_provider or metrics.get_meter_provider(), folder)
 
 

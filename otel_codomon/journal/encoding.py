@@ -229,18 +229,7 @@ def _split_traces(request: bytes) -> list[bytes]:
         ExportTraceServiceRequest,
     )
 
-    whole = ExportTraceServiceRequest.FromString(request)
-    parts = []
-    for resource in whole.resource_spans:
-        for scope in resource.scope_spans:
-            for span in scope.spans:
-                part = ExportTraceServiceRequest()
-                group = part.resource_spans.add(
-                    resource=resource.resource, schema_url=resource.schema_url
-                )
-                group.scope_spans.add(scope=scope.scope, spans=[span], schema_url=scope.schema_url)
-                parts.append(part.SerializeToString(deterministic=True))
-    return parts
+    return _split_message(ExportTraceServiceRequest, request, "spans")
 
 
 def _split_metrics(request: bytes) -> list[bytes]:
@@ -248,17 +237,22 @@ def _split_metrics(request: bytes) -> list[bytes]:
         ExportMetricsServiceRequest,
     )
 
-    whole = ExportMetricsServiceRequest.FromString(request)
+    return _split_message(ExportMetricsServiceRequest, request, "metrics")
+
+
+def _split_message(message: Any, request: bytes, items: str) -> list[bytes]:  # noqa: ANN401 - protobuf
+    """One request for each of *items*: the messages of both signals are built alike."""
+    resources, scopes = f"resource_{items}", f"scope_{items}"
     parts = []
-    for resource in whole.resource_metrics:
-        for scope in resource.scope_metrics:
-            for metric in scope.metrics:
-                part = ExportMetricsServiceRequest()
-                group = part.resource_metrics.add(
+    for resource in getattr(message.FromString(request), resources):
+        for scope in getattr(resource, scopes):
+            for item in getattr(scope, items):
+                part = message()
+                group = getattr(part, resources).add(
                     resource=resource.resource, schema_url=resource.schema_url
                 )
-                group.scope_metrics.add(
-                    scope=scope.scope, metrics=[metric], schema_url=scope.schema_url
+                getattr(group, scopes).add(
+                    scope=scope.scope, schema_url=scope.schema_url, **{items: [item]}
                 )
                 parts.append(part.SerializeToString(deterministic=True))
     return parts

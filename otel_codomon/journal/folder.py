@@ -12,6 +12,7 @@ from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.private_folder import (  # what the journal opens, it opens through here
     open_file as open_file,  # noqa: PLC0414 - handed on
     open_folder as open_folder,  # noqa: PLC0414 - handed on
+    state_folder,
 )
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
@@ -44,12 +45,10 @@ def journal_folder(environ: Mapping[str, str] | None = None) -> str | None:
         return None
     if named:
         return os.path.abspath(os.path.expanduser(named))
-    state = environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(state):  # the specification of XDG: a relative one is ignored
-        state = os.path.join(os.path.expanduser("~"), ".local", "state")
-    if not os.path.isabs(state):
-        raise JournalUnavailableError(state, "this user has no home")
-    return os.path.join(state, "otel-codomon")
+    folder = state_folder(environ)
+    if not os.path.isabs(folder):
+        raise JournalUnavailableError(folder, "this user has no home")
+    return folder
 
 
 def segment_names(folder_fd: int, stream: str | None = None) -> list[str]:

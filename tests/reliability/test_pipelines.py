@@ -231,3 +231,22 @@ def test_the_journal_tells_about_itself(tmp_path: Path, collector: Collector) ->
     assert fates["delivered"] >= 5
     assert {"rejected", "evicted", "quarantined", "unwritten"} <= set(fates)
     assert collector.points("codomon.journal.backlog")
+
+
+def test_a_user_without_a_home_is_warned_once_and_has_the_plain_pipeline(
+    tmp_path: Path, running_collector: Collector
+) -> None:
+    running_collector.reset()
+    homeless = {"HOME": "nowhere", "XDG_STATE_HOME": "", "OTEL_PYTHON_CODOMON_JOURNAL": ""}
+    program = Program(tmp_path, {**running_collector.environment(), **homeless})
+    source = (
+        "import os; os.chdir(os.path.dirname(__file__))\n"
+        "from otel_codomon import configure\nconfigure(host_metrics=True)\n" + JOBS
+    )
+
+    done = program.run(source)
+
+    assert done.returncode == 0
+    assert done.stderr.count("this user has no home") == 1
+    assert Counter(span.name for span in running_collector.spans()) == EXPECTED
+    assert {path.name for path in tmp_path.iterdir()} == {"program.py"}
