@@ -174,3 +174,39 @@ def test_a_stopped_sender_loses_nothing(tmp_path: Path, collector: Collector) ->
     verdict = judge(heard, collector)
     assert verdict.acknowledged > 50
     assert (verdict.lost, verdict.unfinished_lost) == (frozenset(), frozenset())
+
+
+BOMBARDED = """
+import signal
+from otel_codomon import configure, execution
+made = configure()
+beats = 0
+def beat(*_):
+    global beats
+    beats += 1
+signal.signal(signal.SIGALRM, beat)
+signal.siginterrupt(signal.SIGALRM, True)  # system calls return EINTR
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+count = 0
+while beats < 200 or count < 200:
+    with execution("job", attributes={"number": str(count)}):
+        pass
+    count += 1
+delivered = made.force_flush(100)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(count, delivered)
+"""
+
+
+def test_a_process_bombarded_with_signals_loses_nothing(
+    tmp_path: Path, collector: Collector
+) -> None:
+    program = Program(tmp_path, collector.environment())
+
+    done = program.run(BOMBARDED)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    count, delivered = done.stdout.split()
+    assert delivered == "True"
+    numbers = {span.attributes["number"] for span in collector.spans()}
+    assert numbers == {str(number) for number in range(int(count))}
