@@ -160,7 +160,7 @@ RULES: Final = (
         name="failing",
         severity=Severity.MEDIUM,
         look=failing,
-        message="{errors} of {executions} failed ({failed_share}), most with {error_type}",
+        message="{errors} of {executions} failed ({failed_share}); most common error: {error_type}",
         advice="begin with the most common error",
         examples=_ids(Outcome.ERROR),
     ),
