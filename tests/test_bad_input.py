@@ -22,7 +22,7 @@ from otel_codomon.executions.sampler import sampler
 from otel_codomon.sources import member
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from otel_codomon.testing import Recorder
 
@@ -97,43 +97,51 @@ def seen_of(recorder: Recorder, target: int) -> str:
     return f"{seen} {transfers} {run.outcome and run.outcome.value}"
 
 
+@pytest.fixture
+def roots(recorder: Recorder) -> Iterator[int]:
+    """The pid of a process of this user, which has been looked at once.
+
+    So that whatever is imported late is imported: nobody may not read it.
+    """
+    with started(HOLD_MEMORY, 1) as child:
+        seen_of(recorder, child.pid)
+        yield child.pid
+
+
 @needs_root
 def test_another_users_process_is_seen_and_what_is_not_for_us_is_absent(
-    recorder: Recorder,
+    recorder: Recorder, roots: int
 ) -> None:
-    with started(HOLD_MEMORY, 1) as roots:
+    def program() -> str:
+        become_nobody()
+        return seen_of(recorder, roots)
 
-        def program() -> str:
-            become_nobody()
-            return seen_of(recorder, roots.pid)
-
-        assert in_a_child(program) == "1 unknown success"
+    assert in_a_child(program) == "1 unknown success"
 
 
 @pytest.mark.parametrize("whose", ["root's", "its own"])
 def test_where_proc_hides_others_they_are_absent_and_its_own_are_seen(
-    recorder: Recorder, whose: str
+    recorder: Recorder, roots: int, whose: str
 ) -> None:
     release = tuple(int(part) for part in platform.release().split(".")[:2])
     if release < (5, 8):
         pytest.skip("needs Linux 5.8: before, hidepid is of every mount of /proc on the machine")
     if not may_mount():
         pytest.skip("needs root that may mount, as in an unconfined container")
-    with started(HOLD_MEMORY, 1) as roots:
 
-        def program() -> str:
-            mount_over_proc("-t", "proc", "-o", "hidepid=2", "proc")
-            become_nobody()
-            if whose == "root's":
-                assert not Path(f"/proc/{roots.pid}").exists()
-                return seen_of(recorder, roots.pid)
-            with subprocess.Popen(["sleep", "60"]) as own:
-                seen = seen_of(recorder, own.pid)
-                own.kill()
-            return seen
+    def program() -> str:
+        mount_over_proc("-t", "proc", "-o", "hidepid=2", "proc")
+        become_nobody()
+        if whose == "root's":
+            assert not Path(f"/proc/{roots}").exists()
+            return seen_of(recorder, roots)
+        with subprocess.Popen(["sleep", "60"]) as own:
+            seen = seen_of(recorder, own.pid)
+            own.kill()
+        return seen
 
-        expected = {"root's": "None unknown success", "its own": "1 known success"}
-        assert in_a_child(program) == expected[whose]
+    expected = {"root's": "None unknown success", "its own": "1 known success"}
+    assert in_a_child(program) == expected[whose]
 
 
 def test_where_there_is_no_proc_nothing_is_told_and_nothing_raises(recorder: Recorder) -> None:

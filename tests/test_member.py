@@ -194,7 +194,10 @@ def test_a_sleeper_whose_parent_dies_keeps_an_account_of_its_own(tree: ProcessTr
 def test_children_beyond_the_first_page_of_them_are_found(tree: ProcessTree) -> None:
     many = 4096 // len("1234 ") + 50
     with obedient() as child:
-        child.told(f"[fork() for _ in range({many})]")
+        if not child.told(f"[fork() for _ in range({many})]"):
+            pytest.skip(
+                f"needs to start {many} processes: raise `ulimit -u` or the cgroup's pids.max"
+            )
         tree.add(child.pid)
         reading = tree.look()
 
