@@ -18,6 +18,7 @@ from support.journal import Journal
 
 from otel_codomon import execution, names
 from otel_codomon.executions import engine
+from otel_codomon.executions.watch import THREAD_FLOOR_NS
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.metrics import JournalMetricExporter, preferred_temporality
 from otel_codomon.journal.processor import JournalSpanProcessor
@@ -40,6 +41,9 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 def test_an_execution_is_on_disk_when_its_call_returns(journal: Journal) -> None:
     with execution("nightly", language="python", attributes={"a": "b"}) as current:
         (running,) = journal.executions()
+        begin = time.thread_time_ns()
+        while time.thread_time_ns() - begin < THREAD_FLOOR_NS:  # as short as can be told
+            pass
         current.record(exit_code=3)
 
     (ended,) = journal.executions()
