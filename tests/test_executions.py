@@ -6,6 +6,7 @@ import gc
 import inspect
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -427,6 +428,21 @@ def test_the_outcome_is_read_from_the_exception_which_goes_on_as_it_is(
     assert run.outcome is outcome
     assert run.attributes.get(names.ERROR_TYPE) == error_type
     assert "secret" not in str(recorder.spans()[0].to_json())
+
+
+def test_an_interrupt_in_the_middle_of_the_end_takes_no_outcome_away(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch.Watch, "finish", lambda _: signal.raise_signal(signal.SIGINT))
+
+    with pytest.raises(KeyboardInterrupt), execution("build") as current:
+        current.record(exit_code=1)
+
+    [span] = recorder.spans()
+    assert (span.attributes or {})[names.EXECUTION_OUTCOME] == "error"
+    assert not get_current_span().get_span_context().is_valid
+    monkeypatch.undo()
+    current.watch.finish()
 
 
 def test_what_is_recorded_goes_before_what_is_seen(recorder: Recorder) -> None:

@@ -78,6 +78,19 @@ def test_a_threshold_may_end_the_whole_tree(recorder: Recorder) -> None:
     assert events(recorder) == [("codomon.threshold.crossed", "processes", 2)]
 
 
+def test_what_is_attached_beyond_a_threshold_is_ended_for_it(recorder: Recorder) -> None:
+    marks = Thresholds(wall_seconds=1e-9, end=True)
+    watched = execution("late", kind=Kind.COMMAND, thresholds=marks)
+    with watched as current, started(HOLD_MEMORY, 1) as child:
+        sampler.look(at_all=True)
+        current.attach(child)
+        sampler.look(at_all=True)
+        current.record(exit_code=child.wait(HANG_SECONDS))
+
+    assert recorder.executions()[-1].outcome is Outcome.LIMIT_EXCEEDED
+    assert events(recorder) == [("codomon.threshold.crossed", "wall", 1e-9)]
+
+
 def test_what_runs_in_this_process_is_told_of_and_not_ended(recorder: Recorder) -> None:
     with execution("slow", thresholds=Thresholds(wall_seconds=1e-9, end=True)):
         pass

@@ -167,11 +167,13 @@ class Block:
         _traceback: TracebackType | None,
     ) -> None:
         current = self._entered.pop()
-        if error is None:
-            current.succeed()
-        else:
-            current.fail(error)
-        current.leave()
+        try:
+            if error is None:
+                current.succeed()
+            else:
+                current.fail(error)
+        finally:
+            current.leave()
 
     async def __aenter__(self) -> Execution:
         return self._start(thread=False)

@@ -14,14 +14,17 @@ if TYPE_CHECKING:
     from otel_codomon.values.thresholds import Crossing, Thresholds
 
     class Notify(Protocol):
-        """Is told of each mark that is crossed, and whether the execution was ended for it."""
+        """Is told of each mark that is crossed, and when the execution is ended for it.
 
-        def __call__(self, crossing: Crossing, *, is_end: bool) -> None:
+        The end may come at a later look than the first, once there is something to end.
+        """
+
+        def __call__(self, crossing: Crossing, *, is_first: bool, is_end: bool) -> None:
             """Take note of it."""
 
 
 class Marks:
-    """Compares samples with thresholds, and tells of each crossing once.
+    """Compares samples with thresholds, and tells of each crossing once, and of the end.
 
     Args:
         thresholds: The marks.
@@ -46,7 +49,8 @@ class Marks:
         crossings = self._thresholds.crossed(sample, elapsed_seconds=elapsed_seconds)
         is_end = bool(crossings) and self._thresholds.end and end()
         for crossing in crossings:
-            if crossing.kind not in self._crossed:
+            is_first = crossing.kind not in self._crossed
+            if is_first or is_end:
                 self._crossed.add(crossing.kind)
                 with before_forks():
-                    self._notify(crossing, is_end=is_end)
+                    self._notify(crossing, is_first=is_first, is_end=is_end)

@@ -283,16 +283,17 @@ class Execution:
         self._telemetry.count_limit(self.labels, limit_type)
 
     @harmless("threshold of an execution", default=None)
-    def _cross(self, crossing: Crossing, *, is_end: bool) -> None:
+    def _cross(self, crossing: Crossing, *, is_first: bool, is_end: bool) -> None:
         """Note that it is beyond one of its thresholds, and if it was ended for that."""
-        if is_end:
+        if is_end and self._exceeded is None:
             self._exceeded = crossing.kind
-        facts = {
-            names.LIMIT_TYPE: crossing.kind,
-            names.LIMIT_VALUE: crossing.threshold,
-            names.LIMIT_SEEN: crossing.seen,
-        }
-        self.add_event(names.EVENT_THRESHOLD_CROSSED, facts)
+        if is_first:
+            facts = {
+                names.LIMIT_TYPE: crossing.kind,
+                names.LIMIT_VALUE: crossing.threshold,
+                names.LIMIT_SEEN: crossing.seen,
+            }
+            self.add_event(names.EVENT_THRESHOLD_CROSSED, facts)
 
     # --- its life -------------------------------------------------------------
 
@@ -338,6 +339,9 @@ class Execution:
         elapsed_ns = time.monotonic_ns() - self.started_ns
         try:
             self._tell(seen, error, seconds=elapsed_ns / 1e9)
+        except BaseException:  # of a signal that arrived just here
+            self._span.set_attribute(names.EXECUTION_OUTCOME, self._settle(seen)[1].value)
+            raise
         finally:
             # Not the wall clock again: it may have been set back while we ran.
             self._span.end(self.started_unix_ns + elapsed_ns)
@@ -346,12 +350,7 @@ class Execution:
         """Put on the span and into the histograms what is known at the end."""
         watched = self._watch.finish()
         usage = self._usage = watched if self._usage is None else complete(self._usage, watched)
-        verdict = settle(self._recorded, seen)
-        if self._exceeded is not None:
-            reason = f"ended beyond its {self._exceeded} threshold"
-            exceeded = Outcome.LIMIT_EXCEEDED
-            verdict = replace(verdict, outcome=exceeded, error_type=exceeded.value, reason=reason)
-        outcome = verdict.outcome or Outcome.SUCCESS
+        verdict, outcome = self._settle(seen)
         if self._span.is_recording():
             self._finish_span(verdict, outcome, usage, error)
         if registry.is_kept():
@@ -364,6 +363,15 @@ class Execution:
             error_type=None if outcome is Outcome.SUCCESS else verdict.error_type,
             context=self._context,
         )
+
+    def _settle(self, seen: Verdict) -> tuple[Verdict, Outcome]:
+        """What is told of how it went, by whoever knows best."""
+        verdict = settle(self._recorded, seen)
+        if self._exceeded is not None:
+            reason = f"ended beyond its {self._exceeded} threshold"
+            exceeded = Outcome.LIMIT_EXCEEDED
+            verdict = replace(verdict, outcome=exceeded, error_type=exceeded.value, reason=reason)
+        return verdict, verdict.outcome or Outcome.SUCCESS
 
     def _finish_span(
         self, verdict: Verdict, outcome: Outcome, usage: Usage, error: BaseException | None

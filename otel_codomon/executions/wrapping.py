@@ -93,8 +93,10 @@ class _Step:
         self._since_ns = time.thread_time_ns()
 
     def __exit__(self, *_exception: object) -> None:
-        self._current.watch.stepped(time.thread_time_ns() - self._since_ns)
-        self._current.leave()
+        try:
+            self._current.watch.stepped(time.thread_time_ns() - self._since_ns)
+        finally:
+            self._current.leave()
 
 
 def _drive(current: Execution, steps: Any) -> Generator[Any, Any, Any]:
