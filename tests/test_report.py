@@ -7,8 +7,11 @@ import pytest
 from support.history import MIB, Past, write_history
 
 from otel_codomon import names
+from otel_codomon.journal.facts import IDENTITY
+from otel_codomon.journal.reader import JournalReader
 from otel_codomon.operations.report import make_report
 from otel_codomon.values.execution import Kind, Outcome
+from otel_codomon.values.tally import TALLIED, figures_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,6 +66,19 @@ def test_what_ran_is_counted_by_name_and_outcome(tmp_path: Path) -> None:
     durations = report.groups[1].duration_seconds
     assert durations is not None
     assert (durations.minimum, durations.p50, durations.maximum) == (1.0, 2.0, 3.0)
+
+
+def test_what_a_tally_looks_at_is_decoded(tmp_path: Path) -> None:
+    told = {**dict.fromkeys(names.ATTRIBUTES.keys() - IDENTITY, 7), names.ERROR_TYPE: "odd"}
+    write_history(tmp_path, [Past(outcome=Outcome.ERROR, attributes=told)]).forget()
+    reader = JournalReader(str(tmp_path))
+    [whole], [part] = reader.executions(), reader.executions(keys=TALLIED)
+
+    assert None not in figures_of(whole)
+    assert figures_of(part) == figures_of(whole)
+    assert part.attributes.keys() < whole.attributes.keys()
+    assert part.attributes[names.ERROR_TYPE] == "odd"
+    assert (part.labels, part.outcome) == (whole.labels, whole.outcome)
 
 
 def test_what_still_runs_is_counted_apart(tmp_path: Path) -> None:

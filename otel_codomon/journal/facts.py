@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_codomon import names
 from otel_codomon.journal import segments
@@ -13,17 +12,27 @@ from otel_codomon.values.execution import ExecutionRecord, Kind, Labels, Outcome
 from otel_codomon.values.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from otel_codomon.journal.segments import Record
 
 STATUS_ERROR: Final = 2
 _DECODE: Final = json.JSONDecoder().decode
 _DIED: Final = "the process that observed it died"
+IDENTITY: Final = frozenset(
+    {
+        names.EXECUTION_ID,
+        names.EXECUTION_NAME,
+        names.EXECUTION_KIND,
+        names.EXECUTION_LANGUAGE,
+        names.EXECUTION_OUTCOME,
+        names.SANDBOX_TYPE,
+    }
+)
+"""The attributes that say which execution it is, and how it ended."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpanFacts:
+class SpanFacts(NamedTuple):
     """The span of an execution, running or ended.
 
     Attributes:
@@ -59,8 +68,7 @@ class SpanFacts:
 
     def as_died(self, last_sign_unix_ns: int) -> SpanFacts:
         """The same, ended by the death of its process some time after its last sign of life."""
-        return replace(
-            self,
+        return self._replace(
             ended_unix_ns=max(self.started_unix_ns, last_sign_unix_ns),
             attributes={
                 **self.attributes,
@@ -111,24 +119,24 @@ def _member(kind: Any, value: object) -> Any:  # noqa: ANN401 - any of three enu
     return kind._value2member_map_.get(value) if isinstance(value, str) else None
 
 
-def facts_of(record: Record, *, without: frozenset[str] = frozenset()) -> SpanFacts | None:
+def facts_of(record: Record, *, keys: frozenset[str] | None = None) -> SpanFacts | None:
     """What *record* tells about the span of an execution; None where it tells nothing.
 
     Args:
         record: A record of any kind.
-        without: Keys of attributes that need not be decoded: a curve takes as
-            long as all the rest of a request.
+        keys: The attributes that are wanted, `IDENTITY` at least; None for all.
+            A curve takes as long to decode as all the rest of a request.
     """
     read = _READERS.get(record.signal)
     if read is None:
         return None
     try:
-        return read(record, without)
+        return read(record, keys)
     except Exception:  # noqa: BLE001 - whole bytes with a strange content: json and protobuf raise much
         return None
 
 
-def _of_json(record: Record, without: frozenset[str]) -> SpanFacts:
+def _of_json(record: Record, wanted: frozenset[str] | None) -> SpanFacts:
     told = _DECODE(record.payload.decode())  # `json.loads` would guess the encoding first
     ended = told.get("ended")
     attributes = told["attributes"]
@@ -140,7 +148,7 @@ def _of_json(record: Record, without: frozenset[str]) -> SpanFacts:
         kind=int(told.get("kind", 1)),
         started_unix_ns=int(told["started"]),
         ended_unix_ns=None if ended is None else int(ended),
-        attributes={key: attributes[key] for key in attributes if key not in without},
+        attributes={k: attributes[k] for k in attributes if wanted is None or k in wanted},
         status=int(told.get("status", 0)),
         message=str(told.get("message", "")),
         events=tuple(told.get("events", ())),
@@ -149,12 +157,8 @@ def _of_json(record: Record, without: frozenset[str]) -> SpanFacts:
     )
 
 
-def _of_request(record: Record, without: frozenset[str]) -> SpanFacts:
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415 - 30 ms, and JSON needs none
-        ExportTraceServiceRequest,
-    )
-
-    request = ExportTraceServiceRequest.FromString(record.payload)
+def _of_request(record: Record, wanted: frozenset[str] | None) -> SpanFacts:
+    request = _request_type().FromString(record.payload)
     span = request.resource_spans[0].scope_spans[0].spans[0]
     return SpanFacts(
         trace_id=span.trace_id.hex(),
@@ -164,21 +168,42 @@ def _of_request(record: Record, without: frozenset[str]) -> SpanFacts:
         kind=span.kind,
         started_unix_ns=span.start_time_unix_nano,
         ended_unix_ns=span.end_time_unix_nano,
-        attributes={
-            key: _plain(pair.value) for pair in span.attributes if (key := pair.key) not in without
-        },
+        attributes=_attributes(span.attributes, wanted),
         status=span.status.code,
         message=span.status.message,
         events=tuple(
             {
                 "name": event.name,
                 "unix_ns": event.time_unix_nano,
-                "attributes": {pair.key: _plain(pair.value) for pair in event.attributes},
+                "attributes": _attributes(event.attributes),
             }
             for event in span.events
         ),
         links=tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
     )
+
+
+@cache
+def _request_type() -> Any:  # noqa: ANN401 - protobuf
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (  # noqa: PLC0415 - 30 ms, and JSON needs none
+        ExportTraceServiceRequest,
+    )
+
+    return ExportTraceServiceRequest
+
+
+def _attributes(pairs: Iterable[Any], wanted: frozenset[str] | None = None) -> dict[str, Any]:
+    """KeyValue messages as Python has them.
+
+    Half of all values are texts, and of a hundred thousand spans each look at a
+    message counts: whatever has a text is one.
+    """
+    return {
+        key: (value := pair.value).string_value or _plain(value)
+        for pair in pairs
+        for key in (pair.key,)
+        if wanted is None or key in wanted
+    }
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - an AnyValue is any value
@@ -188,11 +213,11 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - an AnyValue is any value
     if which == "array_value":
         return tuple(_plain(item) for item in value.array_value.values)
     if which == "kvlist_value":
-        return {pair.key: _plain(pair.value) for pair in value.kvlist_value.values}
+        return _attributes(value.kvlist_value.values)
     return getattr(value, which)
 
 
-_READERS: Final[dict[int, Callable[[Record, frozenset[str]], SpanFacts]]] = {
+_READERS: Final[dict[int, Callable[[Record, frozenset[str] | None], SpanFacts]]] = {
     segments.STARTED: _of_json,
     segments.ENDED: _of_json,
     segments.TRACES: _of_request,

@@ -11,9 +11,8 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon import names
 from otel_codomon.journal import folder as folders, segments
-from otel_codomon.journal.facts import facts_of
+from otel_codomon.journal.facts import IDENTITY, facts_of
 from otel_codomon.journal.index import build_index
 from otel_codomon.journal.segments import Record, decode
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 _WINDOW_BYTES: Final = 32 * 1024
 """Read of a segment at once: thirty executions or so."""
-
-_CURVE: Final = frozenset({names.USAGE_CURVE_TIME, names.USAGE_CURVE_CPU, names.USAGE_CURVE_MEMORY})
 
 
 class JournalReader:
@@ -53,7 +50,7 @@ class JournalReader:
         since_unix_ns: int = 0,
         until_unix_ns: int | None = None,
         limit: int | None = None,
-        with_curves: bool = True,
+        keys: frozenset[str] | None = None,
     ) -> Iterator[ExecutionRecord]:
         """Yield executions, the newest start first, decoding each when it is asked for.
 
@@ -64,18 +61,19 @@ class JournalReader:
             since_unix_ns: Leave out what started before, nanoseconds since the epoch.
             until_unix_ns: Leave out what started after; None for now.
             limit: How many at most; None for all.
-            with_curves: Whether their curves are wanted: of most executions
-                nobody looks at them, and they take half of the time. `complete`
-                fetches one.
+            keys: The attributes that are wanted, besides those that say which
+                execution it is; None for all. Of most executions nobody looks
+                at the rest, which takes half of the time. `complete` fetches
+                those of one.
         """
-        without = frozenset[str]() if with_curves else _CURVE
+        wanted = None if keys is None else keys | IDENTITY
         with _opened(self.folder) as folder_fd:
             if folder_fd is None:
                 return
             with _Payloads(folder_fd, since_unix_ns, missed=self._miss) as payloads:
                 self._payloads = payloads
                 for key in payloads.newest(since_unix_ns, until_unix_ns, limit):
-                    found = payloads.execution(key, without)
+                    found = payloads.execution(key, wanted)
                     if found is not None:
                         yield found
 
@@ -83,7 +81,7 @@ class JournalReader:
         self.unreadable += records
 
     def complete(self, record: ExecutionRecord) -> ExecutionRecord:
-        """The same with its curve, while `executions` is being gone through."""
+        """The same with all its attributes, while `executions` is being gone through."""
         found = None
         if self._payloads is not None:
             found = self._payloads.execution(bytes.fromhex(record.span_id))
@@ -94,10 +92,10 @@ class JournalReader:
 
         None where there is none; *wanted* must not be empty.
         """
-        for found in self.executions():
+        for found in self.executions(keys=frozenset()):
             ids = (found.execution_id, found.span_id, found.trace_id)
             if wanted and any(one.startswith(wanted) for one in ids):
-                return found
+                return self.complete(found)
         return None
 
 
@@ -145,14 +143,12 @@ class _Payloads:
         newest = sorted(keys, reverse=True) if limit is None else heapq.nlargest(limit, keys)
         return [key for _, key in newest]
 
-    def execution(
-        self, key: bytes, without: frozenset[str] = frozenset()
-    ) -> ExecutionRecord | None:
+    def execution(self, key: bytes, keys: frozenset[str] | None = None) -> ExecutionRecord | None:
         """The execution of this span id; None where it cannot be understood."""
-        found = self._read(key, without)
+        found = self._read(key, keys)
         if found is None and not self._is_checked:
             self._look_at_all()
-            found = self._read(key, without)
+            found = self._read(key, keys)
         if found is None and key in self._index.places:
             self._missed(1)  # otherwise it is among what is damaged, or was evicted
         return found
@@ -164,12 +160,12 @@ class _Payloads:
         self._index = build_index(self._folder_fd, since_unix_ns=self._since_unix_ns)
         self._missed(self._index.damaged - before)
 
-    def _read(self, key: bytes, without: frozenset[str]) -> ExecutionRecord | None:
+    def _read(self, key: bytes, keys: frozenset[str] | None) -> ExecutionRecord | None:
         place = self._index.places.get(key)
         record = None if place is None else self._record(place)
         if place is None or record is None:
             return None
-        facts = facts_of(record, without=without)
+        facts = facts_of(record, keys=keys)
         if facts is None:
             return None
         pid = None if place.session < 0 else self._index.sessions[place.session].pid

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from otel_codomon.errors import UnknownExecutionError
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.operations.places import find_journal
-from otel_codomon.operations.report import ExecutionLine
+from otel_codomon.operations.report import LINE_KEYS, ExecutionLine
 from otel_codomon.values.usage import Usage
 
 if TYPE_CHECKING:
@@ -90,14 +90,14 @@ class Wanted:
 
 
 def iterate_executions(reader: JournalReader, wanted: Wanted) -> Iterator[ExecutionRecord]:
-    """Yield the executions that are *wanted*, the newest start first, without their curves."""
+    """Yield the executions that are *wanted*, the newest start first, with what a line tells."""
     since = 0
     if wanted.since_seconds is not None:
         since = time.time_ns() - int(wanted.since_seconds * 1e9)
     narrows = wanted.name is not None or wanted.outcome is not None
     left = wanted.limit
     for record in reader.executions(
-        since_unix_ns=since, limit=None if narrows else left, with_curves=False
+        since_unix_ns=since, limit=None if narrows else left, keys=LINE_KEYS
     ):
         if wanted.accepts(record):
             yield record

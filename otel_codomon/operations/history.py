@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from otel_codomon import names
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.operations.places import find_journal
 from otel_codomon.values.distribution import Trend, find_trend
@@ -22,6 +23,7 @@ STEPS: Final = 60
 # Longer than any execution is likely to run: what began before the stretch may reach into it.
 _BEFORE_SECONDS: Final = 3600.0
 _PROGRESS_STEP: Final = 1000
+_KEYS: Final = frozenset({names.USAGE_CPU_TIME, names.USAGE_MEMORY_PEAK})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ def make_history(
     steps = _Steps(until / 1e9 - since_seconds, since_seconds / STEPS)
     reader = JournalReader(folder)
     earliest = until - int((since_seconds + _BEFORE_SECONDS) * 1e9)
-    records = reader.executions(since_unix_ns=earliest, with_curves=False)
+    records = reader.executions(since_unix_ns=earliest, keys=_KEYS)
     for count, record in enumerate(records, 1):
         if name in (None, record.labels.name):
             steps.add(record, until)

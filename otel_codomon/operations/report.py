@@ -15,7 +15,7 @@ from otel_codomon.operations.places import find_journal
 from otel_codomon.values.distribution import Distribution
 from otel_codomon.values.findings import Finding
 from otel_codomon.values.rules import find_in
-from otel_codomon.values.tally import Tally
+from otel_codomon.values.tally import TALLIED, Tally
 from otel_codomon.values.usage import Curve
 
 if TYPE_CHECKING:
@@ -78,6 +78,10 @@ class ExecutionLine:
             peak_memory_bytes=record.usage.peak_memory_bytes,
             curve=record.usage.curve,
         )
+
+
+LINE_KEYS: Final = frozenset({names.USAGE_CPU_TIME, names.USAGE_MEMORY_PEAK})
+"""The attributes that an `ExecutionLine` without a curve is made of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,9 +234,7 @@ def make_report(
     until = time.time_ns() if now_unix_ns is None else now_unix_ns
     since = until - int(since_seconds * 1e9)
     reader = JournalReader(folder)
-    records = reader.executions(
-        since_unix_ns=2 * since - until, until_unix_ns=until, with_curves=False
-    )
+    records = reader.executions(since_unix_ns=2 * since - until, until_unix_ns=until, keys=TALLIED)
     gathered = _Gathered(since, reader.complete)
     for record in records:
         if name is None or record.labels.name == name:

@@ -33,6 +33,22 @@ FIGURES: Final = (
 )
 """Names of the figures, in the order of `figures_of`; the end of a name is the unit."""
 
+TALLIED: Final = frozenset(
+    {
+        names.ERROR_TYPE,
+        names.EXECUTION_TIMEOUT,
+        names.LIMIT_CPU,
+        names.LIMIT_MEMORY,
+        names.USAGE_CPU_THROTTLED_TIME,
+        names.USAGE_CPU_TIME,
+        names.USAGE_DISK_READ,
+        names.USAGE_DISK_WRITE,
+        names.USAGE_MEMORY_PEAK,
+        names.USAGE_PROCESSES,
+    }
+)
+"""The attributes that a tally looks at."""
+
 
 def figures_of(record: ExecutionRecord) -> tuple[float | None, ...]:
     """The figures of an execution; None for what is not known.
