@@ -162,15 +162,16 @@ def test_strangers_who_have_got_its_number_are_left_alone() -> None:
     with subprocess.Popen(
         ["sh", "-c", "sleep 1000 & echo $!; wait"], start_new_session=True, stdout=subprocess.PIPE
     ) as strangers:
-        assert strangers.stdout is not None
-        child = int(strangers.stdout.readline())
-        tree = portable._Tree(strangers)
-        assert [each.pid for each in tree._session()] == [child]
+        try:
+            assert strangers.stdout is not None
+            child = int(strangers.stdout.readline())
+            tree = portable._Tree(strangers)
+            assert [each.pid for each in tree._session()] == [child]
 
-        tree._root = psutil.Process()  # so the one of this number is not who was started
-        assert list(tree._session()) == []
-
-        os.killpg(strangers.pid, signal.SIGKILL)
+            tree._root = psutil.Process()  # so the one of this number is not who was started
+            assert list(tree._session()) == []
+        finally:
+            os.killpg(strangers.pid, signal.SIGKILL)
 
 
 @pytest.mark.usefixtures("impatience")
