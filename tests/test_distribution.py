@@ -147,11 +147,28 @@ def test_the_test_of_rates_counts_every_way_to_deal_the_failures(data: st.DataOb
 
 
 def test_a_rising_figure_says_when_it_reaches_its_limit() -> None:
-    seconds = [float(s) for s in range(20)]
+    seconds = [float(s) for s in range(31)]
 
     trend = find_trend(seconds, [10 + 2 * s for s in seconds], limit=100)
 
-    assert trend == Trend(direction="rising", slope_per_second=2.0, seconds_until_limit=26.0)
+    assert trend == Trend(direction="rising", slope_per_second=2.0, seconds_until_limit=15.0)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "limit"),
+    [
+        pytest.param([10 + 2.0 * s for s in range(30)], 100, id="less than 30 seconds"),
+        pytest.param([10 + 2.0 * s for s in range(61)], 2000, id="further than ten times as long"),
+        pytest.param([s + 40 * (s % 7 == 0) for s in range(61)], 200, id="hardly on a line"),
+    ],
+)
+def test_what_does_not_bear_a_forecast_rises_without_one(
+    numbers: list[float], limit: float
+) -> None:
+    trend = find_trend([float(s) for s in range(len(numbers))], numbers, limit=limit)
+
+    assert trend is not None
+    assert (trend.direction, trend.seconds_until_limit) == ("rising", None)
 
 
 def test_one_outlier_does_not_turn_a_trend() -> None:

@@ -55,6 +55,21 @@ def test_a_parent_that_reaps_a_long_life_keeps_no_more_cores_busy_than_there_are
     assert sample_between(earlier, later, cores=2).cores == 2.0
 
 
+def test_ticks_make_no_thread_use_more_than_one_core() -> None:
+    earlier = Reading(taken_ns=0, cpu_ns=0, threads=1, reaped_ns=7)
+    later = Reading(taken_ns=50_000_000, cpu_ns=60_000_000, threads=1, reaped_ns=7)
+
+    assert sample_between(earlier, later, cores=8).cores == 1.0
+    assert sample_between(earlier, later._replace(threads=3), cores=8).cores == 1.2
+
+
+def test_children_that_came_and_went_may_have_used_more_than_the_threads_that_are_left() -> None:
+    earlier = Reading(taken_ns=0, cpu_ns=0, threads=1, reaped_ns=0)
+    later = Reading(taken_ns=10**9, cpu_ns=2 * 10**9, threads=1, reaped_ns=2 * 10**9)
+
+    assert sample_between(earlier, later, cores=8).cores == 2.0
+
+
 @given(readings, readings, st.integers(1, 64))
 def test_no_rate_is_negative_or_larger_than_the_machine(
     earlier: Reading, later: Reading, cores: int

@@ -28,14 +28,16 @@ class CpuStats:
         cores: Cores that this process may use.
         used_share: Share of all of the host's cores that was busy since the
             look before; None at the first look.
-        per_core_share: The same for each core.
+        per_core_share: The same for each core, by its number: position n is core n.
+            None for a core that is off, or for which the kernel counted no tick since
+            the look before. Empty at the first look.
         load_1m: Processes that ran or waited to, on average over a minute;
             None where the system does not count them.
     """
 
     cores: int
     used_share: float | None
-    per_core_share: tuple[float, ...]
+    per_core_share: tuple[float | None, ...]
     load_1m: float | None
 
 
@@ -157,9 +159,16 @@ def _cpu(seen: _Seen) -> CpuStats:
     return CpuStats(
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores,
         used_share=None if whole is None else whole.busy,
-        per_core_share=() if rates is None else tuple(core.busy for core in rates.cores),
+        per_core_share=() if rates is None else _by_core(rates, seen.host),
         load_1m=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     )
+
+
+def _by_core(rates: HostRates, host: HostSample) -> tuple[float | None, ...]:
+    """The busy share of each core at the position of its number."""
+    numbers = [core.core for core in host.cores if core.core is not None]
+    busy = {core.core: core.busy for core in rates.cores}
+    return tuple(busy.get(number) for number in range(max(numbers, default=-1) + 1))
 
 
 def _memory(seen: _Seen) -> MemoryStats | None:

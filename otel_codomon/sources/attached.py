@@ -194,6 +194,7 @@ class Attached:
             taken_ns=whole.taken_ns,
             cpu_ns=whole.cpu_ns,
             memory_bytes=trees.memory_bytes if whole.memory_bytes is None else whole.memory_bytes,
+            reaped_ns=None,  # the cgroup also counts processes that the trees have not seen
         )
 
     @property

@@ -185,10 +185,11 @@ class ProcessTree:
     def _sum(self) -> Reading:
         """The sums over all members, as they were last read."""
         cpu_ns = sum(self._outside_ns.values())
-        memory = processes = threads = 0
+        memory = processes = threads = reaped_ns = 0
         for member in self._members.values():
             cpu_ns += member.cpu_ns
             stat = member.stat
+            reaped_ns += stat.reaped_cpu_ns
             if stat.state not in _DEAD:
                 memory += stat.rss_bytes
                 processes += 1
@@ -209,6 +210,7 @@ class ProcessTree:
             storage_taken_ns=self._slow_ns,
             read_bytes=read,
             write_bytes=written,
+            reaped_ns=reaped_ns,
         )
 
     def _note_slow_facts(self) -> None:

@@ -66,6 +66,11 @@ class CurveBuilder:
         self._points.append(point)
         self._in_last = 1
 
+    def raise_last(self, memory_bytes: int) -> None:
+        """Count *memory_bytes* to the last point: seen too soon after it for one of its own."""
+        if self._points and memory_bytes > self._points[-1].memory_bytes:
+            self._points[-1] = self._points[-1]._replace(memory_bytes=memory_bytes)
+
     def curve(self) -> Curve | None:
         """The curve so far; None without a point."""
         if not self._points:

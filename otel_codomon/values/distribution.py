@@ -232,7 +232,8 @@ class Trend:
             only where chance alone would look like this once in twenty times.
         slope_per_second: Its change per second, in its own unit.
         seconds_until_limit: When it will reach the limit if it goes on like
-            this; 0 where it has; None where it does not go there or there is none.
+            this; 0 where it has; None where it does not go there, there is no
+            limit, or the points do not bear a forecast (see `find_trend`).
     """
 
     direction: str
@@ -244,6 +245,11 @@ class Trend:
 _MAX_POINTS: Final = 60
 _FEWEST_POINTS: Final = 5
 _CHANCE: Final = 0.05
+# A forecast needs enough time behind it, a line that explains most of what was seen,
+# and reaches no further than ten times what was seen.
+FORECAST_SECONDS: Final = 30.0
+_FORECAST_FIT: Final = 0.8
+_FORECAST_REACH: Final = 10.0
 
 
 def find_trend(
@@ -254,6 +260,9 @@ def find_trend(
     The slope is that of Theil and Sen, the median of the slopes of all pairs,
     which a few outliers do not move; whether there is one at all is Kendall's
     test (Mann, 1945), both on at most 60 points spread evenly.
+
+    A forecast is made only from 30 seconds or more, where the line explains at
+    least four fifths of the variance, and for at most ten times that stretch.
 
     Args:
         seconds: Instants, ascending.
@@ -279,7 +288,7 @@ def find_trend(
     return Trend(
         direction="rising" if slope > 0 else "falling",
         slope_per_second=slope,
-        seconds_until_limit=None if limit is None else _until(points[-1][1], slope, limit),
+        seconds_until_limit=None if limit is None else _until(points, slope, limit),
     )
 
 
@@ -295,7 +304,23 @@ def _is_trend(slopes: Sequence[float], numbers: Sequence[float]) -> bool:
     return math.erfc(z / math.sqrt(2)) < _CHANCE
 
 
-def _until(now: float, slope: float, limit: float) -> float | None:
+def _until(points: Sequence[tuple[float, float]], slope: float, limit: float) -> float | None:
+    now = points[-1][1]
     if slope <= 0:
         return None
-    return max(0.0, (limit - now) / slope)
+    if now >= limit:
+        return 0.0
+    observed_seconds = points[-1][0] - points[0][0]
+    if observed_seconds < FORECAST_SECONDS or _fit(points, slope) < _FORECAST_FIT:
+        return None
+    left_seconds = (limit - now) / slope
+    return left_seconds if left_seconds <= _FORECAST_REACH * observed_seconds else None
+
+
+def _fit(points: Sequence[tuple[float, float]], slope: float) -> float:
+    """Share of the variance of *points* that a line of this slope explains; 1 is all."""
+    intercept = percentile(sorted(number - slope * at for at, number in points), 0.5)
+    mean = math.fsum(number for _, number in points) / len(points)
+    spread = math.fsum((number - mean) ** 2 for _, number in points)
+    missed = math.fsum((number - intercept - slope * at) ** 2 for at, number in points)
+    return 1 - missed / spread if spread else 0.0

@@ -29,6 +29,8 @@ class Reading(NamedTuple):
             None where they are not told.
         read_bytes: Bytes fetched from storage so far.
         write_bytes: Bytes sent to storage so far.
+        reaped_ns: CPU time of processes that ended and were waited for, nanoseconds:
+            what grew by it was not used by the threads that are there.
     """
 
     taken_ns: int
@@ -40,6 +42,7 @@ class Reading(NamedTuple):
     storage_taken_ns: int | None = None
     read_bytes: int | None = None
     write_bytes: int | None = None
+    reaped_ns: int | None = None
 
 
 class Sample(NamedTuple):
@@ -48,7 +51,8 @@ class Sample(NamedTuple):
     Attributes:
         taken_ns: When, monotonic clock, nanoseconds.
         cpu_seconds: CPU time so far, seconds.
-        cores: Cores in use since the look before: 2.0 is two, busy all the time.
+        cores: Cores in use since the look before, or, where that was less than 10 ms
+            ago, since one that was not: 2.0 is two, busy all the time.
         memory_bytes: As in a `Reading`.
         processes: As in a `Reading`.
         threads: As in a `Reading`.
@@ -74,19 +78,17 @@ def sample_between(
     """The sample that *later* makes, with rates since *earlier*.
 
     Args:
-        earlier: The look before, None at the first.
+        earlier: The look that rates are counted from, None at the first.
         later: The look that is the sample.
         cores: Cores of the machine. A parent that reaps a child learns of its
             whole life at once; no rate is larger than what the machine can do.
         storage: What went from and to storage lately.
     """
-    busy = None
-    if earlier is not None:
-        busy = _rate(earlier.cpu_ns, later.cpu_ns, later.taken_ns - earlier.taken_ns)
+    busy = None if earlier is None else cores_between(earlier, later, cores=cores)
     return Sample(
         taken_ns=later.taken_ns,
         cpu_seconds=None if later.cpu_ns is None else later.cpu_ns / 1e9,
-        cores=None if busy is None else min(busy, float(cores)),
+        cores=busy,
         memory_bytes=later.memory_bytes,
         processes=later.processes,
         threads=later.threads,
@@ -94,6 +96,22 @@ def sample_between(
         disk_read_bytes_per_second=None if storage is None else storage.read,
         disk_write_bytes_per_second=None if storage is None else storage.write,
     )
+
+
+def cores_between(earlier: Reading, later: Reading, *, cores: int) -> float | None:
+    """Cores in use between two readings, no more than the threads of both can use.
+
+    The kernel counts in ticks of 10 ms, so that one thread may seem to use more
+    than one core. Where a process was waited for in between, its threads are in
+    neither reading: then only the machine's *cores* are the limit.
+    """
+    busy = _rate(earlier.cpu_ns, later.cpu_ns, later.taken_ns - earlier.taken_ns)
+    if busy is None:
+        return None
+    is_known = None not in {earlier.reaped_ns, earlier.threads, later.threads}
+    if is_known and earlier.reaped_ns == later.reaped_ns:
+        cores = min(cores, max(earlier.threads or 0, later.threads or 0, 1))
+    return min(busy, float(cores))
 
 
 class StorageRate(NamedTuple):
