@@ -9,8 +9,11 @@ from support.collector import PATIENCE_SECONDS, Collector, Fault
 from support.history import Past, write_history
 from support.typed import clean_environment, typed
 
+from otel_codomon.journal import folder as folders, segments
+from otel_codomon.journal.writer import Writer
 from otel_codomon.operations.checks.line import CheckLine, State
 from otel_codomon.operations.doctor import iterate_checks, make_scene, worst_of
+from otel_codomon.operations.journal import describe_waiting, journal_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -132,7 +135,25 @@ def test_what_waits_for_a_collector_is_told_with_its_age(tmp_path: Path) -> None
 
     found = lines(tmp_path, environ, about="journal")["backlog of traces"]
 
-    assert "wait, the oldest for" in found.found
+    assert found.found.startswith("1 record (")
+    assert found.found.endswith(" ago")
+
+
+def test_doctor_and_journal_status_give_the_same_figures(tmp_path: Path) -> None:
+    write_history(tmp_path, [Past() for _ in range(3)]).forget()
+    writer = Writer(str(tmp_path), stream=folders.METRICS)
+    writer.append(segments.METRICS, b"points")
+    writer.forget()
+
+    status = journal_status(journal=str(tmp_path)).waiting
+    found = lines(tmp_path, about="journal")
+
+    assert {signal: waiting.records for signal, waiting in status.items()} == {
+        "traces": 3,
+        "metrics": 1,
+    }
+    for signal, waiting in status.items():
+        assert found[f"backlog of {signal}"].found.startswith(describe_waiting(waiting))
 
 
 def test_a_journal_that_is_off_is_a_warning() -> None:

@@ -51,11 +51,11 @@ def test_status_says_what_waits_and_where_to(folder: Path, collector: Collector)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"journal   {folder}\n" in done.stdout
     assert re.search(
-        rf"^traces    3 records \(.*\) wait to go to {collector.http_endpoint}/v1/traces$",
+        rf"^traces    3 records \(.*\), waiting for {collector.http_endpoint}/v1/traces$",
         done.stdout,
         re.MULTILINE,
     )
-    assert "sender    none runs\n" in done.stdout
+    assert "sender    not running\n" in done.stdout
 
 
 def test_status_is_data_too(folder: Path) -> None:
@@ -118,7 +118,7 @@ def test_send_tells_of_another_process_that_does_it(folder: Path, collector: Col
         election.step_down(str(folder))
 
     assert done.returncode == 1
-    assert done.stdout.startswith(f"Process {os.getpid()} ships this journal\n")
+    assert done.stdout.startswith(f"Process {os.getpid()} delivers this journal\n")
 
 
 def test_purge_throws_away_only_what_was_delivered_unless_told(

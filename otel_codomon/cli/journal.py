@@ -10,11 +10,13 @@ from otel_codomon.cli import options, output
 from otel_codomon.cli.progress import Progress
 from otel_codomon.operations.journal import (
     SEND_SECONDS,
+    describe_sender,
+    describe_waiting,
     journal_status,
     purge_journal,
     send_journal,
 )
-from otel_codomon.values.quantities import in_bytes, in_seconds
+from otel_codomon.values.quantities import in_bytes, in_seconds, in_words
 
 if TYPE_CHECKING:
     import argparse
@@ -99,30 +101,24 @@ def _status_lines(status: JournalStatus) -> Iterator[str]:
     yield f"journal   {output.printable(status.journal)}"
     if not status.exists:
         yield "          there is none yet; `otel-codomon run -- true` makes one"
-    yield f"holds     {in_bytes(status.bytes)} in {status.segments:,} segments"
+    segments = in_words(status.segments, "segment", "segments")
+    yield f"holds     {in_bytes(status.bytes)} in {segments}"
     if status.oldest_unix_ns is not None:
         age_seconds = max(0.0, time.time() - status.oldest_unix_ns / 1e9)
         yield f"oldest    {in_seconds(age_seconds)} ago"
     for signal, waiting in status.waiting.items():
-        place = waiting.endpoint or "nowhere: no endpoint is configured"
-        yield (
-            f"{signal:<9} {waiting.records:,} records ({in_bytes(waiting.bytes)}) wait "
-            f"to go to {output.printable(place)}"
-        )
+        where = "not exported: no OTLP endpoint is set"
+        if waiting.endpoint is not None:
+            where = f"waiting for {output.printable(waiting.endpoint)}"
+        yield f"{signal:<9} {describe_waiting(waiting)}, {where}"
     if status.set_aside:
         yield f"aside     {status.set_aside:,} records that no collector took"
-    yield f"sender    {_sender(status.sender_pid)}"
-
-
-def _sender(pid: int | None) -> str:
-    if pid is None:
-        return "none runs"
-    return f"process {pid}" if pid else "a process that cannot be told"
+    yield f"sender    {describe_sender(status.sender_pid)}"
 
 
 def _sent_lines(sent: Sent) -> Iterator[str]:
     if sent.sender_pid is not None:
-        yield f"{_sender(sent.sender_pid)} ships this journal".capitalize()
+        yield f"{describe_sender(sent.sender_pid)} delivers this journal".capitalize()
     yield f"{sent.delivered:,} records delivered, {sent.rejected:,} refused"
     if sent.died:
         yield f"{sent.died:,} executions whose process had died were among them"

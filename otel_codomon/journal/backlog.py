@@ -69,6 +69,14 @@ class Backlog:
         """Bytes after what was delivered, by segment: what there is to look through."""
         return {name: end - self._offsets.get(name, 0) for name, end in self.waiting_ends().items()}
 
+    def own_waiting_bytes(self) -> dict[str, int]:
+        """The same of the signal's own segments alone: what people are shown.
+
+        The ends of executions are in those of traces, whatever becomes of them.
+        """
+        stream = folders.STREAMS[self.signal]
+        return {name: n for name, n in self.waiting_bytes().items() if name[:1] == stream}
+
     def waiting_ends(self) -> dict[str, int]:
         """Where each segment ends that was not delivered up to there, oldest first."""
         found = {}

@@ -18,6 +18,7 @@ from otel_codomon.journal.sender import Sender
 from otel_codomon.journal.state import State, load_state
 from otel_codomon.journal.writer import Writer
 from otel_codomon.operations.places import find_journal
+from otel_codomon.values.quantities import in_bytes, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,16 +147,35 @@ def journal_status(*, journal: str | None = None) -> JournalStatus:
             oldest_unix_ns=min(map(folders.created_unix_ns, names), default=None),
             set_aside=_count_aside(folder_fd),
             sender_pid=election.holder_pid(folder),
-            waiting={s: _waiting(folder_fd, s, state, named.get(s)) for s in SIGNALS},
+            waiting={s: waiting_of(folder_fd, s, state, named.get(s)) for s in SIGNALS},
         )
 
 
-def _waiting(folder_fd: int, signal: str, state: State, endpoint: str | None) -> Waiting:
+def waiting_of(folder_fd: int, signal: str, state: State, endpoint: str | None) -> Waiting:
+    """What of *signal* waits: the one figure that every command shows.
+
+    Args:
+        folder_fd: The journal's folder.
+        signal: `TRACES` or `METRICS`.
+        state: How far each signal was delivered.
+        endpoint: Where it goes; None where nobody said.
+    """
     backlog = Backlog(folder_fd, signal, state)
     records = backlog.waiting_records()
-    stream = folders.STREAMS[signal]
-    size = sum(n for name, n in backlog.waiting_bytes().items() if name[:1] == stream)
-    return Waiting(endpoint=endpoint, records=records, bytes=size if records else 0)
+    size = sum(backlog.own_waiting_bytes().values()) if records else 0
+    return Waiting(endpoint=endpoint, records=records, bytes=size)
+
+
+def describe_waiting(waiting: Waiting) -> str:
+    """How many records wait, with their size: ``1 record (2.2 KiB)``."""
+    return f"{in_words(waiting.records, 'record', 'records')} ({in_bytes(waiting.bytes)})"
+
+
+def describe_sender(pid: int | None) -> str:
+    """Which process delivers the journal now: ``process 4711``, ``not running``."""
+    if pid is None:
+        return "not running"
+    return f"process {pid}" if pid else "a process of another pid namespace"
 
 
 def _count_aside(folder_fd: int) -> int:

@@ -14,7 +14,8 @@ from otel_codomon.journal.index import build_index
 from otel_codomon.journal.light import is_delivery_wanted
 from otel_codomon.journal.state import load_state
 from otel_codomon.operations.checks.line import CheckLine, State
-from otel_codomon.values.quantities import in_bytes, in_seconds
+from otel_codomon.operations.journal import describe_sender, describe_waiting, waiting_of
+from otel_codomon.values.quantities import in_bytes, in_seconds, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,7 @@ def _folder(folder: str, folder_fd: int) -> CheckLine:
     size = sum(_size(folder_fd, name) for name in names)
     space = os.fstatvfs(folder_fd)
     free = space.f_bavail * space.f_frsize
-    found = f"{folder} has {in_bytes(size)} in {len(names)} segments, {in_bytes(free)} are free"
+    found = f"{folder} has {in_bytes(size)} in {in_words(len(names), 'segment', 'segments')}, {in_bytes(free)} are free"
     if free < _SCARCE_BYTES:
         return _line("folder", State.WARNING, found, to_do="make room: a full disk takes no record")
     return _line("folder", State.OK, found)
@@ -85,7 +86,9 @@ def _health(folder_fd: int) -> CheckLine:
     begin = time.monotonic()
     index = build_index(folder_fd)
     took = in_seconds(time.monotonic() - begin)
-    found = f"{len(index.places):,} executions can be read, indexed in {took}"
+    found = (
+        f"{in_words(len(index.places), 'execution', 'executions')} can be read, indexed in {took}"
+    )
     future = [p for p in index.places.values() if p.written_unix_ns > time.time_ns() + 60 * 10**9]
     if index.damaged:
         return _line(
@@ -108,25 +111,26 @@ def _backlog(scene: Scene, folder_fd: int) -> Iterator[CheckLine]:
     state = load_state(folder_fd)
     is_wanted = is_delivery_wanted(scene.environ)
     for signal in SIGNALS:
-        waiting = Backlog(folder_fd, signal, state).waiting_bytes()
-        size, name = sum(waiting.values()), f"backlog of {signal}"
-        if not size or not is_wanted:
-            found = "nothing waits" if not size else f"{in_bytes(size)}, kept as history"
-            yield _line(name, State.OK, found)
-            continue
-        age = time.time() - min(map(folders.created_unix_ns, waiting)) / 1e9
-        yield _line(name, State.OK, f"{in_bytes(size)} wait, the oldest for {in_seconds(age)}")
+        waiting = waiting_of(folder_fd, signal, state, None)
+        name, found = f"backlog of {signal}", describe_waiting(waiting)
+        if waiting.records and not is_wanted:
+            found += ", not exported: no OTLP endpoint is set"
+        elif waiting.records:
+            segments = Backlog(folder_fd, signal, state).own_waiting_bytes()
+            age = time.time() - min(map(folders.created_unix_ns, segments), default=0) / 1e9
+            found += f", in segments of up to {in_seconds(age)} ago"
+        yield _line(name, State.OK, found)
 
 
 def _sender(scene: Scene, folder: str) -> CheckLine:
     pid = holder_pid(folder)
     if pid is not None:
-        return _line("sender", State.OK, f"process {pid or 'of another namespace'} ships it")
+        return _line("sender", State.OK, describe_sender(pid))
     if not is_delivery_wanted(scene.environ):
-        return _line("sender", State.OK, "nobody ships it: no endpoint is named")
+        return _line("sender", State.OK, f"{describe_sender(pid)}: no OTLP endpoint is set")
     return _line(
         "sender",
         State.OK,
-        "nobody ships it now",
+        describe_sender(pid),
         to_do="any process that has called configure() will, or `otel-codomon journal send`",
     )
