@@ -9,6 +9,7 @@ from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 
 from otel_codomon import names
+from otel_codomon.emit.own import with_own
 from otel_codomon.values.execution import STATUS_WORDS, Kind, Outcome
 from otel_codomon.version import __version__
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer, TracerProvider
     from opentelemetry.util.types import AttributeValue
 
+    from otel_codomon.emit.own import OwnFacts
     from otel_codomon.values.execution import Labels
     from otel_codomon.values.usage import Usage
 
@@ -62,17 +64,26 @@ class Telemetry:
     def start_span(
         self,
         labels: Labels,
-        attributes: Mapping[str, AttributeValue],
+        own: OwnFacts,
         *,
         start_unix_ns: int,
+        attributes: Mapping[str, AttributeValue] | None = None,
         parent: Context | None = None,
     ) -> tuple[Span, Context]:
-        """Start the span of an execution; the context with it in is not yet attached."""
+        """Start the span of an execution; the context with it in is not yet attached.
+
+        Args:
+            labels: What its metrics are summed by.
+            own: Its attributes that are ours.
+            start_unix_ns: Start, nanoseconds since the epoch.
+            attributes: More attributes, of the observed program.
+            parent: Where its parent is; None for the current context.
+        """
         span = self.tracer.start_span(
             labels.name,
-            parent,
+            with_own(parent, own),
             SpanKind.CLIENT if labels.kind in _CHILD_PROCESS else SpanKind.INTERNAL,
-            attributes,
+            {**(attributes or {}), **own.attributes},
             None,
             start_unix_ns,
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from otel_codomon import names
+from otel_codomon.emit.own import without_reserved
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.executions.arguments import code_facts, session_facts, timeout_facts
 from otel_codomon.executions.running import Execution
@@ -33,7 +34,8 @@ class Plan:
 
     Attributes:
         labels: What their metrics are summed by.
-        attributes: What their spans start with, next to the labels.
+        attributes: What their spans start with, labels included.
+        more_attributes: What the developer adds to that.
         limits: What they may use.
         thresholds: Marks whose crossing is told.
         result: The caller's own reading of what the code returned.
@@ -44,6 +46,7 @@ class Plan:
     limits: Limits | None = None
     thresholds: Thresholds | None = None
     result: Callable[[object], object] | None = None
+    more_attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
 
     def for_function(self, function: Callable[..., object], *, rename: bool) -> Plan:
         """The plan for the calls of *function*: where it is, and by default its name."""
@@ -82,6 +85,7 @@ class Plan:
             thresholds=self.thresholds,
             thread=thread,
             result=self.result,
+            more_attributes=self.more_attributes,
         )
 
 
@@ -122,13 +126,13 @@ def make_plan(
         )
     said = {
         **labels.attributes(),
-        **clean_attributes(attributes or {}),
         **(limits.attributes() if limits is not None else {}),
         **code_facts(code),
         **timeout_facts(timeout),
         **session_facts(session_id),
     }
-    return Plan(labels, said, limits, thresholds, result)
+    more = without_reserved(clean_attributes(attributes or {}))
+    return Plan(labels, said, limits, thresholds, result, more)
 
 
 def _text(argument: str, value: object) -> str:

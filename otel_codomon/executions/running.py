@@ -16,6 +16,7 @@ from opentelemetry.trace import INVALID_SPAN, format_span_id, format_trace_id
 
 from otel_codomon import names
 from otel_codomon.emit.guard import harmless
+from otel_codomon.emit.own import OwnEvent, OwnFacts, is_refused, without_reserved
 from otel_codomon.emit.telemetry import STATUS
 from otel_codomon.executions import registry
 from otel_codomon.executions.telling import (
@@ -79,6 +80,7 @@ class Execution:
         "_exceeded",
         "_extra",
         "_outer",
+        "_own",
         "_read_result",
         "_recorded",
         "_span",
@@ -102,6 +104,7 @@ class Execution:
         thresholds: Thresholds | None = None,
         thread: bool = True,
         result: Callable[[object], object] | None = None,
+        more_attributes: Mapping[str, AttributeValue] | None = None,
         execution_id: str | None = None,
     ) -> None:
         self.labels: Final = labels
@@ -117,10 +120,12 @@ class Execution:
         self._exceeded: str | None = None
         self._token: Token[Context] | None = None
         self._outer: Token[Execution | None] | None = None
+        self._own = OwnFacts({names.EXECUTION_ID: self.execution_id, **attributes})
         self._span, self._context = telemetry.start_span(
             labels,
-            {names.EXECUTION_ID: self.execution_id, **attributes},
+            self._own,
             start_unix_ns=self.started_unix_ns,
+            attributes=more_attributes,
         )
         self._watch = Watch.start(
             labels=labels,
@@ -267,19 +272,40 @@ class Execution:
 
     @harmless("attribute of an execution", default=None)
     def set_attribute(self, key: str, value: object) -> None:
-        """Put an attribute on its span; the value is cleaned and bounded first."""
+        """Put an attribute on its span; the value is cleaned and bounded first.
+
+        Names that begin with ``codomon.`` are this package's own and refused.
+        """
+        name = clean_name(key, default="unnamed")
+        if value is not None and not is_refused(name):
+            self._span.set_attribute(name, clean_attribute(value))
+
+    @harmless("attribute of an execution", default=None)
+    def note(self, key: str, value: object) -> None:
+        """Keep an attribute of our own, one of `otel_codomon.names`, for its end."""
         if value is not None:
-            self._span.set_attribute(clean_name(key, default="unnamed"), clean_attribute(value))
+            self._extra[key] = clean_attribute(value)
 
     @harmless("event of an execution", default=None)
     def add_event(self, name: str, attributes: Mapping[str, object] | None = None) -> None:
-        """Put an event on its span; name and attributes are cleaned and bounded first."""
-        self._span.add_event(clean_name(name, default="event"), clean_attributes(attributes or {}))
+        """Put an event on its span; name and attributes are cleaned and bounded first.
+
+        Names that begin with ``codomon.`` are this package's own and refused.
+        """
+        cleaned = clean_name(name, default="event")
+        if not is_refused(cleaned):
+            self._span.add_event(cleaned, without_reserved(clean_attributes(attributes or {})))
+
+    @harmless("event of an execution", default=None)
+    def _add_own_event(self, name: str, attributes: Mapping[str, object]) -> None:
+        self._own.add_event(
+            self._span, OwnEvent(name, clean_attributes(attributes), time.time_ns())
+        )
 
     def reach_limit(self, limit_type: str, *, limit: float, seen: float | None) -> None:
         """Note that it ran into the limit *limit_type*: an event and a count."""
         facts = {names.LIMIT_TYPE: limit_type, names.LIMIT_VALUE: limit, names.LIMIT_SEEN: seen}
-        self.add_event(names.EVENT_LIMIT_REACHED, facts)
+        self._add_own_event(names.EVENT_LIMIT_REACHED, facts)
         self._telemetry.count_limit(self.labels, limit_type)
 
     @harmless("threshold of an execution", default=None)
@@ -293,7 +319,7 @@ class Execution:
                 names.LIMIT_VALUE: crossing.threshold,
                 names.LIMIT_SEEN: crossing.seen,
             }
-            self.add_event(names.EVENT_THRESHOLD_CROSSED, facts)
+            self._add_own_event(names.EVENT_THRESHOLD_CROSSED, facts)
 
     # --- its life -------------------------------------------------------------
 
@@ -340,7 +366,7 @@ class Execution:
         try:
             self._tell(seen, error, seconds=elapsed_ns / 1e9)
         except BaseException:  # of a signal that arrived just here
-            self._span.set_attribute(names.EXECUTION_OUTCOME, self._settle(seen)[1].value)
+            self._own.tell(self._span, {names.EXECUTION_OUTCOME: self._settle(seen)[1].value})
             raise
         finally:
             # Not the wall clock again: it may have been set back while we ran.
@@ -382,9 +408,9 @@ class Execution:
             **usage.attributes(),
         }
         attributes.update(verdict_facts(verdict))
-        self._span.set_attributes(attributes)
+        self._own.tell(self._span, attributes)
         if error is not None and outcome is not Outcome.SUCCESS:
-            self._span.add_event(names.EVENT_EXCEPTION, exception_facts(error))
+            self._add_own_event(names.EVENT_EXCEPTION, exception_facts(error))
         if outcome is not Outcome.SUCCESS:
             self._span.set_status(STATUS[outcome])
 
@@ -400,6 +426,7 @@ class _Inert(Execution):
         self.labels = Labels("inert", Kind.FUNCTION)  # type: ignore[misc] # as above
         self.started_unix_ns = self.started_ns = 0  # type: ignore[misc] # as above
         self._span, self._context = INVALID_SPAN, Context()
+        self._own = OwnFacts({})
         self._watch = Watch(self.labels, 0, thread=False)
         self._usage = None
         self._ended = True
@@ -411,6 +438,9 @@ class _Inert(Execution):
         """Do nothing."""
 
     def set_attribute(self, key: str, value: object) -> None:
+        """Do nothing."""
+
+    def note(self, key: str, value: object) -> None:
         """Do nothing."""
 
     def add_event(self, name: str, attributes: Mapping[str, object] | None = None) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.util.types import AttributeValue
 
+    from otel_codomon.emit.own import OwnFacts
+
     _Envelope = tuple[Resource, InstrumentationScope | None, bytes, bytes, bytes, bytes]
 
 _encode_span: Callable[[ReadableSpan], Any] | None
@@ -119,6 +121,31 @@ def _url_field(url: str) -> bytes:
     """Field 3 of both messages."""
     encoded = url.encode()
     return b"\x1a" + _varint(len(encoded)) + encoded if encoded else b""
+
+
+def restored(span: ReadableSpan, own: OwnFacts) -> ReadableSpan:
+    """*span* with everything that is ours, whatever limits and processors left of it."""
+    attributes, kept = (
+        span.attributes or {},
+        {(event.name, event.timestamp) for event in span.events},
+    )
+    lost = [event for event in own.events if (event.name, event.unix_ns) not in kept]
+    if not lost and not own.differs(attributes):
+        return span
+    return ReadableSpan(
+        name=span.name,
+        context=span.get_span_context(),
+        parent=span.parent,
+        resource=span.resource,
+        attributes=own.restored(attributes),
+        events=[*span.events, *(Event(e.name, e.attributes, e.unix_ns) for e in lost)],
+        links=span.links,
+        kind=span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
 
 
 def cleaned(span: ReadableSpan) -> ReadableSpan:

@@ -16,8 +16,9 @@ from opentelemetry.trace import (
 
 from otel_codomon import names
 from otel_codomon.emit.guard import harmless
+from otel_codomon.emit.own import own_of
 from otel_codomon.journal import light, segments
-from otel_codomon.journal.encoding import SpanEncoder
+from otel_codomon.journal.encoding import SpanEncoder, restored
 from otel_codomon.journal.flusher import Flusher
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
+    from otel_codomon.emit.own import OwnFacts
     from otel_codomon.journal.writer import Writer
 
 _MAX_PENDING: Final = 512
@@ -68,6 +70,7 @@ class JournalSpanProcessor(SpanProcessor):
         self._resource_keys: dict[int, tuple[Resource, str]] = {}
         self._flusher = Flusher(self._write_pending, writer)
         self._pending: list[ReadableSpan] = []
+        self._own: dict[int, OwnFacts] = {}
         self._make_locks()
         self._flusher.on_fork_in_child(self._after_fork)
 
@@ -78,28 +81,33 @@ class JournalSpanProcessor(SpanProcessor):
 
     def _after_fork(self) -> None:
         self._make_locks()
-        self._pending = []  # the parent writes them
+        self._pending, self._own = [], {}  # the parent writes them
 
     @harmless("journal: start of a span", default=None)
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Write the start of an execution."""
-        del parent_context
-        if self.is_on and is_execution(span):
-            key, payload = self._started(span)
+        own = own_of(parent_context) if _is_in_scope(span) else None
+        if self.is_on and (own is not None or is_execution(span)):
+            if own is not None:
+                self._own[_context(span).span_id] = own
+            key, payload = self._started(span, own)
             self._writer.append(segments.STARTED, payload, key=key)
             self._flusher.watch_life()
 
-    def _started(self, span: Span) -> tuple[bytes, bytes]:
+    def _started(self, span: Span, own: OwnFacts | None) -> tuple[bytes, bytes]:
         context = span.get_span_context()
-        payload = {
+        attributes = span.attributes or {}
+        payload: dict[str, object] = {
             "trace_id": format_trace_id(context.trace_id),
             "parent_span_id": None if span.parent is None else format_span_id(span.parent.span_id),
             "name": span.name,
             "kind": _KINDS[span.kind],
             "started": span.start_time,
-            "attributes": dict(span.attributes or {}),
+            "attributes": dict(attributes) if own is None else own.restored(attributes),
             "resource": self._resource_key(span.resource),
         }
+        if not context.trace_flags.sampled:
+            payload["sampled"] = False
         return context.span_id.to_bytes(8, "big"), light.to_json(payload)
 
     def _resource_key(self, resource: Resource) -> str:
@@ -114,10 +122,11 @@ class JournalSpanProcessor(SpanProcessor):
     @harmless("journal: end of a span", default=None)
     def on_end(self, span: ReadableSpan) -> None:
         """Write the span of an execution; take any other into the next batch."""
+        own = self._own.pop(_context(span).span_id, None)
         if not self.is_on:
             return
-        if is_execution(span):
-            self._write_execution(span)
+        if own is not None or is_execution(span):
+            self._write_execution(span if own is None else restored(span, own))
         elif self.deliver and _is_sampled(span):
             with self._lock:
                 self._pending.append(span)
@@ -173,13 +182,14 @@ class JournalSpanProcessor(SpanProcessor):
 
 def is_execution(span: ReadableSpan) -> bool:
     """Whether *span* is the span of one of our executions."""
-    scope = span.instrumentation_scope
     return (
-        scope is not None
-        and scope.name == names.SCOPE
-        and span.attributes is not None
-        and names.EXECUTION_ID in span.attributes
+        _is_in_scope(span) and span.attributes is not None and names.EXECUTION_ID in span.attributes
     )
+
+
+def _is_in_scope(span: ReadableSpan) -> bool:
+    scope = span.instrumentation_scope
+    return scope is not None and scope.name == names.SCOPE
 
 
 def _is_sampled(span: ReadableSpan) -> bool:

@@ -198,11 +198,11 @@ def _tell(current: Execution, request: Request, ending: Ending, verdict: Verdict
 
 def _tell_texts(current: Execution, request: Request, ending: Ending) -> None:
     """What leaves only when the user asked for it."""
-    current.set_attribute(names.STDOUT_TEXT, captured("output", ending.output.kept))
-    current.set_attribute(names.STDERR_TEXT, captured("output", ending.errors.kept))
+    current.note(names.STDOUT_TEXT, captured("output", ending.output.kept))
+    current.note(names.STDERR_TEXT, captured("output", ending.errors.kept))
     if request.source is None:
         arguments = [captured("arguments", word) for word in request.argv]
-        current.set_attribute(names.PROCESS_COMMAND_ARGS, None if None in arguments else arguments)
+        current.note(names.PROCESS_COMMAND_ARGS, None if None in arguments else arguments)
 
 
 def _result(current: Execution, ending: Ending, verdict: Verdict) -> ExecutionResult:
