@@ -8,13 +8,16 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from support.journal import Journal
 from support.sending import PATIENCE_SECONDS, sending
 
 from otel_codomon import execution
 from otel_codomon.journal import folder as folders, index, segments
+from otel_codomon.journal.reader import JournalReader
 from otel_codomon.journal.retention import Caps, Evicted, evict
 from otel_codomon.journal.state import State, load_state, save_state
 from otel_codomon.journal.writer import Writer
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
     import pytest
     from support.collector import Collector
+
+    from otel_codomon.values.execution import ExecutionRecord
 
 _WITNESS = """
 import os, sys
@@ -169,6 +174,87 @@ def test_readers_and_recovery_agree(tmp_path: Path, collector: Collector) -> Non
         after = {r.labels.name: (r.outcome, r.ended_unix_ns) for r in journal.executions()}
     assert before == after
     assert before["unfinished"][0] is Outcome.HOST_DIED
+
+
+def test_it_ended_at_its_last_sign_of_life_also_after_a_restart(
+    tmp_path: Path, collector: Collector
+) -> None:
+    folder = tmp_path / "journal"
+    with witness(folder) as child:
+        child.kill()
+        child.wait()
+    (segment,) = folder.glob("t-*.seg")
+    os.utime(segment)  # as its process does each second
+    last_sign_ns = segment.stat().st_mtime_ns
+
+    (before,) = died(folder)
+    with Journal(folder), execution("another"):
+        during = died(folder)
+    with sending(str(folder), collector.environment()) as sender:
+        sender.finish(PATIENCE_SECONDS)
+
+    assert [path.name for path in folder.glob("t-*.seg")] == [segment.name]  # it was taken over
+    assert before.ended_unix_ns == last_sign_ns
+    assert [*during, *died(folder)] == [before] * 2
+    (sent,) = (span for span in collector.spans() if span.name == "unfinished")
+    assert (sent.started_unix_ns, sent.ended_unix_ns) == (
+        before.started_unix_ns,
+        before.ended_unix_ns,
+    )
+
+
+def died(folder: Path) -> list[ExecutionRecord]:
+    """The executions of the dead, without what differs between a start and a span."""
+    return [
+        replace(found, attributes={}, host_pid=None)
+        for found in JournalReader(str(folder)).executions()
+        if found.outcome is Outcome.HOST_DIED
+    ]
+
+
+def test_no_sign_of_life_is_from_the_future(tmp_path: Path) -> None:
+    folder = tmp_path / "journal"
+    with witness(folder) as child:
+        child.kill()
+        child.wait()
+    (segment,) = folder.glob("t-*.seg")
+    os.utime(segment, ns=(0, time.time_ns() + 10**15))  # by a clock that was wrong
+
+    (before,) = died(folder)
+    with Journal(folder), execution("another"):
+        (after,) = died(folder)
+
+    for found in (before, after):
+        assert found.ended_unix_ns is not None
+        assert found.started_unix_ns <= found.ended_unix_ns <= time.time_ns()
+
+
+class Unsampled(Sampler):
+    """Has every span recorded, and none delivered."""
+
+    def should_sample(self, *_args: object, **_kwargs: object) -> SamplingResult:
+        return SamplingResult(Decision.RECORD_ONLY)
+
+    def get_description(self) -> str:
+        return "record only"
+
+
+def test_an_unsampled_execution_that_dies_stays_unsampled(
+    tmp_path: Path, collector: Collector
+) -> None:
+    folder = tmp_path / "journal"
+    child = os.fork()
+    if not child:
+        with Journal(folder, sampler=Unsampled()), execution("unfinished"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+
+    for _ in range(2):
+        with sending(str(folder), collector.environment()) as sender:
+            sender.finish(PATIENCE_SECONDS)
+
+    assert [found.labels.name for found in died(folder)] == ["unfinished"]
+    assert collector.spans() == []
 
 
 def opened(folder: Path) -> int:

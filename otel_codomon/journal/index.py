@@ -189,7 +189,7 @@ class _Builder:
                     found.last_unix_ns = max(found.last_unix_ns, written_unix_ns)
         if session != _NOBODY:
             found = self.index.sessions[session]
-            found.last_unix_ns = max(found.last_unix_ns, touched_ns)
+            found.last_unix_ns = max(found.last_unix_ns, self._by_now(touched_ns))
             found.is_alive |= name in self.index.written
 
     def _note(self, segment: bytes, head: tuple[int, bytes, int, int, int], session: int) -> int:
@@ -199,13 +199,21 @@ class _Builder:
         if not isinstance(record, Record):
             self.index.damaged += 1
         elif signal == SESSION:
-            return self._session(record)
+            return self._session(record, session)
         else:
             self.index.resources[key] = record.payload
         return session
 
-    def _session(self, record: Record) -> int:
+    def _by_now(self, unix_ns: int) -> int:
+        """A sign of life, or the start of the reading: a clock that was wrong shows the future."""
+        return min(unix_ns, self.index.read_unix_ns)
+
+    def _session(self, record: Record, before: int) -> int:
+        """Begin or continue a session; it has taken over the segment from that of *before*."""
         number = self._session_numbers.get(record.key)
+        if before != _NOBODY:
+            found = self.index.sessions[before]
+            found.last_unix_ns = max(found.last_unix_ns, self._by_now(touched_in(record.payload)))
         if number is None:
             number = self._session_numbers[record.key] = len(self.index.sessions)
             self.index.sessions.append(Session(record.key, pid_in(record.payload)))
@@ -285,8 +293,20 @@ def read_from(descriptor: int, start: int, length: int) -> bytes:
 
 def pid_in(payload: bytes) -> int | None:
     """The process id that the payload of a SESSION record tells; None where it does not."""
+    return _whole_number(payload, "pid")
+
+
+def touched_in(payload: bytes) -> int:
+    """When the segment was last touched before this session took it over; 0 where it did not.
+
+    Nanoseconds since the epoch.
+    """
+    return _whole_number(payload, "touched") or 0
+
+
+def _whole_number(payload: bytes, field: str) -> int | None:
     try:
-        pid = json.loads(payload)["pid"]
-    except (ValueError, KeyError, TypeError):  # a record of somebody's fantasy
+        number = json.loads(payload)[field]
+    except (ValueError, KeyError, TypeError, RecursionError):  # not written by us
         return None
-    return pid if isinstance(pid, int) else None
+    return number if isinstance(number, int) else None

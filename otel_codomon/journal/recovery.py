@@ -69,7 +69,9 @@ class Recovery:
             return False
         died = facts.as_died(index.last_sign_unix_ns(place))
         resource = resource_attributes(index.resources.get(facts.resource_key or b""))
-        return self._writer.append(segments.TRACES, span_request(died, resource), key=key)
+        flags = 0 if facts.is_sampled else segments.HISTORY
+        request = span_request(died, resource)
+        return self._writer.append(segments.TRACES, request, key=key, flags=flags)
 
     def _settle(self, index: Index) -> None:
         """Note the segments that need not be read again.

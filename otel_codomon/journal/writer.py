@@ -87,6 +87,7 @@ class Writer:
         self._fd = -1
         self._name = ""
         self._created_ns = 0
+        self._touched_ns = 0
         self.must_sync = False
         self.session = os.urandom(8)
         self._declared: set[bytes] = set()
@@ -203,8 +204,13 @@ class Writer:
             return b""
         parts = []
         if self.session not in self._declared:
-            who = json.dumps({"pid": os.getpid(), "segment": self._name}).encode()
-            parts.append(segments.encode(segments.SESSION, who, key=self.session, time_unix_ns=now))
+            who: dict[str, object] = {"pid": os.getpid(), "segment": self._name}
+            if self._touched_ns:
+                who["touched"] = self._touched_ns
+            payload = json.dumps(who).encode()
+            parts.append(
+                segments.encode(segments.SESSION, payload, key=self.session, time_unix_ns=now)
+            )
             parts += self._open.values()
         parts += [
             segments.encode(segments.RESOURCE, resource, key=key, time_unix_ns=now)
@@ -252,7 +258,10 @@ class Writer:
             descriptor = _lock_segment(folder_fd, name, os.O_WRONLY | os.O_APPEND)
             if descriptor is None:
                 continue
-            if os.fstat(descriptor).st_size < self._max_segment_bytes // 2:
+            found = os.fstat(descriptor)
+            if found.st_size < self._max_segment_bytes // 2:
+                # The last sign of life of its writer, which our first write overwrites.
+                self._touched_ns = found.st_mtime_ns
                 return descriptor, name
             os.close(descriptor)
         return None

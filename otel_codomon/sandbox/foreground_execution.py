@@ -100,6 +100,7 @@ class ForegroundExecution:
             execution_id=self._told.identity.execution_id,
             targets=targets,
             set_up=set_up,
+            touch=self._told.touch,
         )
 
     def end(self, foreground: Foreground, cgroup: Cgroup | None) -> ExecutionResult:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # A command that ends while the imports are under way does not wait for them.
 _PATIENCE_SECONDS: Final = 0.1
+# How exactly the end is known should this process be killed, as for any process.
+_SIGN_OF_LIFE_SECONDS: Final = 1.0
 
 
 class LiveLook:
@@ -30,6 +32,7 @@ class LiveLook:
         execution_id: Identifies it.
         targets: What to look at: its pid, its cgroup.
         set_up: Makes the providers that live gauges go to.
+        touch: Leaves a sign of life in the journal.
     """
 
     def __init__(
@@ -40,12 +43,15 @@ class LiveLook:
         execution_id: str,
         targets: tuple[object, ...],
         set_up: Callable[[], None],
+        touch: Callable[[], None],
     ) -> None:
         self._labels = labels
         self._limits = limits
         self._execution_id = execution_id
         self._targets = targets
         self._set_up = set_up
+        self._touch = touch
+        self._ended = threading.Event()
         self._execution: Execution | None = None
         self._ready = threading.Event()
         threading.Thread(target=self._begin, name="otel_codomon-look", daemon=True).start()
@@ -57,6 +63,8 @@ class LiveLook:
         except Exception:  # noqa: BLE001 - whatever is wrong, the command goes on unseen
             self._execution = None
         self._ready.set()
+        while not self._ended.wait(_SIGN_OF_LIFE_SECONDS):
+            self._touch()
 
     def _watched(self) -> Execution:
         """An execution for the gauges to find; its span and totals are told by the journal."""
@@ -82,6 +90,7 @@ class LiveLook:
 
     def finish(self) -> Usage | None:
         """Stop looking; what was seen, None when nothing was."""
+        self._ended.set()
         if not self._ready.wait(_PATIENCE_SECONDS) or self._execution is None:
             return None
         self._execution.succeed()

@@ -138,6 +138,11 @@ class LightExecution:
             "links": () if identity.linked is None else (identity.linked,),
         }
 
+    def touch(self) -> None:
+        """Leave a sign of life: should this process be killed, the execution ended after it."""
+        if self._writer is not None:
+            self._writer.touch()
+
     def end(
         self, verdict: Verdict, attributes: Mapping[str, object], events: Sequence[Event] = ()
     ) -> float:

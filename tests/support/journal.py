@@ -22,6 +22,7 @@ from otel_codomon.journal.writer import MAX_SEGMENT_BYTES, Writer
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from opentelemetry.sdk.trace.sampling import Sampler
     from typing_extensions import Self
 
     from otel_codomon.values.execution import ExecutionRecord
@@ -39,13 +40,14 @@ class Journal:
         deliver: bool = True,
         durability: str = "process",
         max_segment_bytes: int = MAX_SEGMENT_BYTES,
+        sampler: Sampler | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.path = str(folder)
         self._wrote = threading.Condition()
         self.writer = Writer(self.path, durability=durability, max_segment_bytes=max_segment_bytes)
         self.processor = JournalSpanProcessor(self.writer, deliver=deliver, on_write=self._note)
-        self.provider = TracerProvider(shutdown_on_exit=False)
+        self.provider = TracerProvider(sampler, shutdown_on_exit=False)
         self.provider.add_span_processor(self.processor)
         self.tracer = self.provider.get_tracer("test")
         self._entered = ExitStack()
