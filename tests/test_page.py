@@ -11,10 +11,10 @@ from support.browser import look_like, open_browser
 from support.history import MIB, Past, write_history
 
 from otel_codomon import names
-from otel_codomon.cli.output import plain
 from otel_codomon.cli.page import render
 from otel_codomon.operations.report import Report, make_report
 from otel_codomon.values.execution import Outcome
+from otel_codomon.values.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -34,6 +34,11 @@ plain elsewhere; `NO_COLOR` takes the colours out. The exit code is 0 when all w
 a failure that the message explains, 2 for wrong usage, and what a command says of its own
 below. `run` has the exit code of what it ran.
 
+Names, reasons and attributes were chosen by other programs. Whatever of them is not simply
+visible - control characters, escape sequences, bidirectional overrides, invisible characters - is
+printed as its escape, such as `\\x1b`, in every format; a cell of CSV that a spreadsheet would
+take for a formula begins with an apostrophe.
+
 Everything is read from the journal on this machine (`OTEL_PYTHON_CODOMON_JOURNAL`, or
 `$XDG_STATE_HOME/otel-codomon`); no collector is needed. What of it is damaged is left out and
 counted.

@@ -157,7 +157,9 @@ def _code_of(stop: SystemExit) -> int:
 
 
 def _one_line(error: CodomonError) -> str:
-    return " ".join(str(error).split())
+    from otel_codomon.values.printable import printable  # noqa: PLC0415 - only for a message
+
+    return printable(" ".join(str(error).split()))
 
 
 def _say_what_cannot_be_encoded() -> None:

@@ -16,6 +16,7 @@ from otel_codomon.operations.cache_report import (
     empty_caches,
     report_caches,
 )
+from otel_codomon.values.plain import plain
 from otel_codomon.values.quantities import in_bytes, in_number, in_percent, in_words
 
 if TYPE_CHECKING:
@@ -93,8 +94,7 @@ def _print_text(report: CacheReport, *, with_stats: bool) -> None:
     output.print_table(columns, rows)
     for line in report.caches if with_stats else ():
         for found in line.findings:
-            name = output.printable(line.name)
-            sys.stdout.write(f"cache {name} {found.message}; {found.advice}\n")
+            output.say(f"cache {line.name} {found.message}; {found.advice}")
 
 
 _COLUMNS = (
@@ -120,7 +120,7 @@ _NAMES = ("name", "kind", "pid", "service")
 
 
 def _print_json(report: CacheReport, *, with_stats: bool) -> None:
-    told = output.plain(report)
+    told = plain(report)
     if not with_stats:
         told["caches"] = [{key: line[key] for key in _NAMES} for line in told["caches"]]
     output.write_json(told)
@@ -128,7 +128,7 @@ def _print_json(report: CacheReport, *, with_stats: bool) -> None:
 
 def _print_lines(report: CacheReport, *, with_stats: bool) -> None:
     for line in report.caches:
-        told = output.plain(line)
+        told = plain(line)
         output.write_json_line(told if with_stats else {key: told[key] for key in _NAMES})
 
 
@@ -166,7 +166,7 @@ def _clear(args: argparse.Namespace) -> int:
     if args.format == "text":
         for line in cleared.caches:
             done = line.failure or f"emptied by process {line.pid}{_freed(line)}"
-            sys.stdout.write(f"{output.printable(line.name)}: {output.printable(done)}\n")
+            output.say(f"{line.name}: {done}")
     else:
         output.write_json(cleared)
     return int(any(line.failure for line in cleared.caches))
@@ -195,7 +195,7 @@ def _agrees(chosen: tuple[CacheLine, ...]) -> bool:
             "this is no terminal; say --yes",
         )
     for line in chosen:
-        sys.stderr.write(f"  {output.printable(line.name)} of process {line.pid}\n")
+        output.complain(f"  {line.name} of process {line.pid}")
     sys.stderr.write(f"empty {in_words(len(chosen), 'cache', 'caches')}? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

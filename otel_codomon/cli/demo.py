@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.cli.output import is_terminal, make_console, print_table, speaks_unicode
+from otel_codomon.cli.output import is_terminal, make_console, print_table, say, speaks_unicode
 from otel_codomon.cli.run_summary import format_bytes
 from otel_codomon.configuration import configure
 from otel_codomon.operations.demo import TITLES, Seen, demonstrate
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace, /) -> int:
     seen = _watch_all()
     _draw(seen)
     for line in _where_next(seen, configuration):
-        sys.stdout.write(line + "\n")
+        say(line)
     sys.stdout.flush()
     configuration.shutdown()
     return 0 if all(each.as_expected for each in seen) else 1

@@ -51,11 +51,10 @@ def _print_text(lines: Iterable[CheckLine]) -> Iterator[CheckLine]:
     for line in lines:
         if line.about != about:
             about = line.about
-            sys.stdout.write(f"{about}\n")
-        found = f"{line.name}: {output.printable(line.found)}"
-        sys.stdout.write(f"  {line.state.value:<7} {found}\n")
+            output.say(about)
+        output.say(f"  {line.state.value:<7} {line.name}: {line.found}")
         if line.to_do is not None:
-            sys.stdout.write(f"          to do: {line.to_do}\n")
+            output.say(f"          to do: {line.to_do}")
         sys.stdout.flush()
         yield line
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -69,7 +68,7 @@ def _send(args: argparse.Namespace) -> int:
     if sent.is_complete:
         return 0
     for signal, reason in sent.trouble.items():
-        sys.stderr.write(f"{signal} are not taken: {reason}\n")
+        output.complain(f"{signal} are not taken: {reason}")
     return 1
 
 
@@ -77,9 +76,9 @@ def _purge(args: argparse.Namespace) -> int:
     status = journal_status(journal=args.journal)
     waiting = sum(one.records for one in status.waiting.values())
     if waiting and not args.yes:
-        sys.stderr.write(
-            f"cannot purge {output.printable(status.journal)}: {waiting:,} records in it are not "
-            "delivered; send them with `otel-codomon journal send`, or say --yes\n"
+        output.complain(
+            f"cannot purge {status.journal}: {waiting:,} records in it are not "
+            "delivered; send them with `otel-codomon journal send`, or say --yes"
         )
         return 1
     _print(args.format, purge_journal(journal=args.journal), _purged_lines)
@@ -94,11 +93,11 @@ def _print(form: str, result: T, lines: Callable[[T], Iterator[str]]) -> None:
         output.write_json(result)
         return
     for line in lines(result):
-        sys.stdout.write(f"{line}\n")
+        output.say(line)
 
 
 def _status_lines(status: JournalStatus) -> Iterator[str]:
-    yield f"journal   {output.printable(status.journal)}"
+    yield f"journal   {status.journal}"
     if not status.exists:
         yield "          there is none yet; `otel-codomon run -- true` makes one"
     segments = in_words(status.segments, "segment", "segments")
@@ -109,7 +108,7 @@ def _status_lines(status: JournalStatus) -> Iterator[str]:
     for signal, waiting in status.waiting.items():
         where = "not exported: no OTLP endpoint is set"
         if waiting.endpoint is not None:
-            where = f"waiting for {output.printable(waiting.endpoint)}"
+            where = f"waiting for {waiting.endpoint}"
         yield f"{signal:<9} {describe_waiting(waiting)}, {where}"
     if status.set_aside:
         yield f"aside     {status.set_aside:,} records that no collector took"

@@ -16,6 +16,7 @@ from otel_codomon.operations.executions import Wanted, iterate_executions
 from otel_codomon.operations.places import find_journal
 from otel_codomon.operations.report import ExecutionLine
 from otel_codomon.values.execution import Outcome
+from otel_codomon.values.printable import printable
 from otel_codomon.values.quantities import in_bytes, in_seconds
 
 if TYPE_CHECKING:
@@ -91,9 +92,8 @@ def _lines(reader: JournalReader, wanted: Wanted, progress: Progress) -> Iterato
 def _print_text(lines: Iterator[ExecutionLine], reader: JournalReader) -> None:
     rows = [_row(line) for line in lines]
     if not rows:
-        sys.stdout.write(
-            f"nothing ran that is in {output.printable(reader.folder)}; "
-            "`otel-codomon run -- true` is a way to begin\n"
+        output.say(
+            f"no executions recorded in {reader.folder} yet; `otel-codomon run -- true` records one"
         )
         return
     output.print_table(_COLUMNS, rows)
@@ -136,7 +136,8 @@ def _print_jsonl(lines: Iterator[ExecutionLine], reader: JournalReader) -> None:
 
 
 def _plain(line: ExecutionLine) -> dict[str, object]:
-    return {name: getattr(line, name) for name in _FIELDS}
+    values = ((name, getattr(line, name)) for name in _FIELDS)
+    return {name: printable(x) if isinstance(x, str) else x for name, x in values}
 
 
 def _print_csv(lines: Iterator[ExecutionLine], reader: JournalReader) -> None:

@@ -16,6 +16,7 @@ from otel_codomon.errors import CodomonError
 from otel_codomon.operations.history import make_history
 from otel_codomon.operations.host_stats import WHAT
 from otel_codomon.operations.stats import FIGURES, Monitor, Threshold
+from otel_codomon.values.plain import plain
 from otel_codomon.values.quantities import in_seconds
 
 if TYPE_CHECKING:
@@ -161,8 +162,7 @@ def _history(args: argparse.Namespace, monitor: Monitor) -> History | None:
     if (args.format or _usual_form()) == "jsonl":  # at once: reading a long journal takes seconds
         output.write_json_line(monitor.look())
     else:
-        journal = output.printable(monitor.journal)
-        sys.stdout.write(f"{journal}: the last {in_seconds(args.since)}\n")
+        output.say(f"{monitor.journal}: the last {in_seconds(args.since)}")
         sys.stdout.flush()
     with Progress("executions read") as progress:
         return make_history(
@@ -188,6 +188,6 @@ def _file_writer(path: str | None, stack: ExitStack) -> Callable[[Stats], None]:
     stack.callback(os.close, descriptor)
 
     def write(stats: Stats) -> None:
-        os.write(descriptor, json.dumps(output.plain(stats)).encode() + b"\n")
+        os.write(descriptor, json.dumps(plain(stats)).encode() + b"\n")
 
     return write

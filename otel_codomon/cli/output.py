@@ -1,23 +1,22 @@
 """How commands print data: for people on a terminal, for programs elsewhere.
 
-Whatever a name, a path or an attribute holds was chosen by somebody else: in
-text no control character of it reaches the terminal.
+Names, paths and attributes were chosen by other programs: all that a command
+prints passes through `printable`, `plain` or `csv_cell`.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet
-from dataclasses import fields, is_dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_codomon.values.plain import plain
+from otel_codomon.values.printable import csv_cell, printable
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.console import Console
 
@@ -26,28 +25,6 @@ _ASCII_BLOCKS: Final = "_.-=+*#@"
 
 
 # --- for programs ---
-
-
-def plain(value: object) -> Any:  # noqa: ANN401 - JSON
-    """*value* as JSON has it: a dataclass becomes an object, a number that is not finite null."""
-    for types, convert in _PLAIN:
-        if isinstance(value, types):
-            return convert(value)
-    return _plain_fields(value) if is_dataclass(value) else str(value)
-
-
-def _plain_fields(value: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
-    return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-
-
-# The first row that fits: an Enum may be a str too.
-_PLAIN: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
-    (Enum, lambda value: value.value),
-    (float, lambda value: value if math.isfinite(value) else None),
-    ((str, int, type(None)), lambda value: value),
-    (Mapping, lambda value: {str(key): plain(each) for key, each in value.items()}),
-    ((Sequence, AbstractSet), lambda value: [plain(each) for each in value]),
-)
 
 
 def write_json(value: object) -> None:
@@ -71,7 +48,9 @@ def write_csv(rows: Iterable[object], columns: Sequence[str]) -> None:
 
 
 def _cell(value: object) -> object:
-    return json.dumps(value) if isinstance(value, (dict, list)) else value
+    if isinstance(value, (dict, list)):
+        return json.dumps(value)
+    return csv_cell(value) if isinstance(value, str) else value
 
 
 # --- for people ---
@@ -82,9 +61,14 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def printable(text: str) -> str:
-    """*text* on one line, with no character that a terminal would act upon."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+def say(line: str) -> None:
+    """Print one line of text on stdout."""
+    sys.stdout.write(printable(line) + "\n")
+
+
+def complain(line: str) -> None:
+    """Print one line of text on stderr."""
+    sys.stderr.write(printable(line) + "\n")
 
 
 def speaks_unicode(environ: Mapping[str, str] | None = None) -> bool:
@@ -128,7 +112,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title:
     if title:
         sys.stdout.write(f"{title}\n")
     for line in _aligned([tuple(columns), *rows]):
-        sys.stdout.write(line + "\n")
+        say(line)
 
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> Any:  # noqa: ANN401 - of rich, imported late

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, /) -> int:
     folder = find_journal(args.journal)
     seconds = args.since or DAY_SECONDS
     if args.format == "text":  # at once: reading a long journal takes seconds
-        sys.stdout.write(f"{output.printable(folder)}: the last {in_seconds(seconds)}\n")
+        output.say(f"{folder}: the last {in_seconds(seconds)}")
         sys.stdout.flush()
     with Progress("executions read") as progress:
         report = make_report(
@@ -79,7 +79,7 @@ def _write_page(report: Report, path: Path) -> None:
         raise CodomonError(
             f"cannot write the page to {path}: {error.strerror}; name a file that can be written"
         ) from error
-    sys.stderr.write(f"the page is in {output.printable(os.fspath(path))}\n")
+    output.complain(f"the page is in {os.fspath(path)}")
 
 
 def _print_json(report: Report, *, verbose: bool) -> None:
@@ -96,7 +96,7 @@ def _print_html(report: Report, *, verbose: bool) -> None:
 
 def _print_text(report: Report, *, verbose: bool) -> None:
     for line in _summary(report):
-        sys.stdout.write(line + "\n")
+        output.say(line)
     if not report.groups and not report.caches:
         return
     shown = report.groups if verbose else report.groups[:_SHOWN_GROUPS]
@@ -105,7 +105,7 @@ def _print_text(report: Report, *, verbose: bool) -> None:
         sys.stdout.write(f"and {len(report.groups) - len(shown)} more names: see them with -v\n")
     sys.stdout.write("\nfindings\n")
     for line in _findings(report, verbose=verbose):
-        sys.stdout.write(line + "\n")
+        output.say(line)
     if verbose:
         _print_largest(report)
 
@@ -145,13 +145,13 @@ def _findings(report: Report, *, verbose: bool) -> Iterator[str]:
     if not report.findings and not report.caches:
         yield "  nothing that is worth a change"
     for finding in report.findings:
-        yield f"  {finding.severity.value}: {output.printable(finding.name)}, {_rule(finding)}"
-        yield f"    {output.printable(finding.message)}"
+        yield f"  {finding.severity.value}: {finding.name}, {_rule(finding)}"
+        yield f"    {finding.message}"
         yield f"    to do: {finding.advice}{_recommended(finding)}"
         if verbose and finding.executions:
-            yield f"    see: {' '.join(map(output.printable, finding.executions))}"
+            yield f"    see: {' '.join(finding.executions)}"
     for cache in report.caches:
-        yield f"  cache {output.printable(cache.name)} of process {cache.pid} {cache.message}"
+        yield f"  cache {cache.name} of process {cache.pid} {cache.message}"
         yield f"    to do: {cache.advice}"
 
 

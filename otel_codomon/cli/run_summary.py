@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from otel_codomon.values.execution import Outcome
+from otel_codomon.values.printable import printable
 
 if TYPE_CHECKING:
     from otel_codomon.values.result import ExecutionResult
@@ -29,7 +30,7 @@ def write_summary(
         where: A file, the number of a descriptor, or None for stderr.
     """
     text = as_json(result) if form == "json" else as_text(result)
-    said = f"otel-codomon: {problem}\n" if problem else ""
+    said = f"otel-codomon: {printable(problem)}\n" if problem else ""
     try:
         _write(text + "\n", where)
         if said:
@@ -37,7 +38,8 @@ def write_summary(
     except OSError as error:
         # The exit code stays the command's: this is our trouble, not its.
         sys.stderr.write(
-            f"otel-codomon: cannot write the summary to {where}: {os.strerror(error.errno or 0)}\n"
+            f"otel-codomon: cannot write the summary to {printable(str(where))}: "
+            f"{os.strerror(error.errno or 0)}\n"
         )
 
 
@@ -53,27 +55,26 @@ def _write(text: str, where: str | None) -> None:
 def as_json(result: ExecutionResult) -> str:
     """One object on one line; what is not known is null."""
     usage = result.usage
-    return json.dumps(
-        {
-            "execution_id": result.execution_id,
-            "outcome": result.outcome.value,
-            "exit_code": result.exit_code,
-            "signal": result.signal,
-            "reason": result.reason,
-            "duration_seconds": result.duration_seconds,
-            "cpu_seconds": usage.cpu_seconds,
-            "cpu_user_seconds": usage.cpu_user_seconds,
-            "cpu_system_seconds": usage.cpu_system_seconds,
-            "peak_memory_bytes": usage.peak_memory_bytes,
-            "disk_read_bytes": usage.disk_read_bytes,
-            "disk_write_bytes": usage.disk_write_bytes,
-            "processes": usage.processes,
-            "usage_source": usage.source,
-            "pid": result.pid,
-            "trace_id": result.trace_id,
-            "span_id": result.span_id,
-        }
-    )
+    told = {
+        "execution_id": result.execution_id,
+        "outcome": result.outcome.value,
+        "exit_code": result.exit_code,
+        "signal": result.signal,
+        "reason": result.reason,
+        "duration_seconds": result.duration_seconds,
+        "cpu_seconds": usage.cpu_seconds,
+        "cpu_user_seconds": usage.cpu_user_seconds,
+        "cpu_system_seconds": usage.cpu_system_seconds,
+        "peak_memory_bytes": usage.peak_memory_bytes,
+        "disk_read_bytes": usage.disk_read_bytes,
+        "disk_write_bytes": usage.disk_write_bytes,
+        "processes": usage.processes,
+        "usage_source": usage.source,
+        "pid": result.pid,
+        "trace_id": result.trace_id,
+        "span_id": result.span_id,
+    }
+    return json.dumps({k: printable(v) if isinstance(v, str) else v for k, v in told.items()})
 
 
 def as_text(result: ExecutionResult) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from otel_codomon import names
@@ -10,6 +9,7 @@ from otel_codomon.cli import options, output
 from otel_codomon.cli.drawing import draw_curve
 from otel_codomon.cli.list_executions import local_time
 from otel_codomon.operations.executions import show_execution
+from otel_codomon.values.printable import printable
 from otel_codomon.values.quantities import in_bytes, in_number, in_seconds, write_quantity
 
 if TYPE_CHECKING:
@@ -56,13 +56,13 @@ def run(args: argparse.Namespace, /) -> int:
         output.write_json(found)
         return 0
     for line in _lines(found, verbose=args.verbose):
-        sys.stdout.write(f"{line}\n")
+        output.say(line)
     return 0
 
 
 def _lines(found: ExecutionDetail, *, verbose: bool) -> Iterator[str]:
     line = found.line
-    yield f"{output.printable(line.name)} ({line.kind}): {line.outcome or 'running'}"
+    yield f"{line.name} ({line.kind}): {line.outcome or 'running'}"
     rows = [
         ("execution", line.execution_id),
         ("trace", f"{line.trace_id} span {line.span_id}"),
@@ -81,7 +81,8 @@ def _lines(found: ExecutionDetail, *, verbose: bool) -> Iterator[str]:
         if key not in _SHOWN_ABOVE and (verbose or not key.startswith("codomon.usage."))
     }
     if shown:
-        yield "\nattributes"
+        yield ""
+        yield "attributes"
         yield from _aligned([(key, str(value)) for key, value in shown.items()])
 
 
@@ -90,9 +91,10 @@ def _quantity(name: str, value: float | str) -> str:
 
 
 def _aligned(rows: list[tuple[str, str]]) -> Iterator[str]:
-    width = max(len(key) for key, _ in rows)
-    for key, value in rows:
-        yield f"  {output.printable(key).ljust(width)}  {output.printable(value)}"
+    shown = [(printable(key), value) for key, value in rows]
+    width = max(len(key) for key, _ in shown)
+    for key, value in shown:
+        yield f"  {key.ljust(width)}  {value}"
 
 
 def _pictures(curve: Curve, end_seconds: float | None) -> Iterator[str]:
@@ -101,7 +103,8 @@ def _pictures(curve: Curve, end_seconds: float | None) -> Iterator[str]:
         ("cores in use", curve.cores, in_number),
         ("memory in use", curve.memory_bytes, in_bytes),
     ):
-        yield f"\n{title}"
+        yield ""
+        yield title
         yield from draw_curve(
             curve.seconds, values, write=write, end_seconds=end_seconds, is_unicode=is_unicode
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_codomon.cli import output
 from otel_codomon.operations.stats import FIGURES, REMEMBERED
+from otel_codomon.values.printable import printable
 from otel_codomon.values.quantities import in_bytes, in_number, in_percent, in_seconds
 
 if TYPE_CHECKING:
@@ -54,15 +55,15 @@ def text(history: History | None, *, verbose: bool) -> AbstractContextManager[Sh
 def _plain_text(history: History | None, *, verbose: bool) -> Iterator[Show]:
     """The figures of each look one below the other."""
     for line in _history_lines(history):
-        sys.stdout.write(line + "\n")
+        output.say(line)
 
     def show(stats: Stats) -> None:
         for name, value, more in rows(stats.host, verbose=verbose):
-            sys.stdout.write(f"{name}: {value} {more}".rstrip() + "\n")
+            output.say(f"{name}: {value} {more}".rstrip())
         for cells in _execution_rows(stats, verbose=verbose):
-            sys.stdout.write("  ".join(map(output.printable, cells)) + "\n")
+            output.say("  ".join(cells))
         for alert in alert_lines(stats):
-            sys.stderr.write(alert + "\n")
+            output.complain(alert)
         sys.stdout.flush()
 
     yield show
@@ -153,7 +154,7 @@ def _disk_rows(disk: DiskStats) -> _Rows:
     flow = _flow(disk.total, "read", "written")
     more = f"of {in_bytes(disk.space_bytes)}, {flow}"
     parts = [
-        (f" {output.printable(name)}", "", _flow(each, "read", "written"))
+        (f" {printable(name)}", "", _flow(each, "read", "written"))
         for name, each in disk.per_disk.items()
     ]
     return [("disk", in_percent(disk.space_used_share), more)], parts
@@ -161,7 +162,7 @@ def _disk_rows(disk: DiskStats) -> _Rows:
 
 def _network_rows(network: NetworkStats) -> _Rows:
     parts = [
-        (f" {output.printable(name)}", "", _flow(each, "received", "sent"))
+        (f" {printable(name)}", "", _flow(each, "received", "sent"))
         for name, each in network.per_interface.items()
     ]
     return [("network", "", _flow(network.total, "received", "sent"))], parts

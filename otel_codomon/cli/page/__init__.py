@@ -14,7 +14,7 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.cli.output import plain
+from otel_codomon.values.plain import plain
 
 if TYPE_CHECKING:
     from otel_codomon.operations.report import Report
