@@ -70,7 +70,7 @@ def test_what_ran_is_counted_by_name_and_outcome(tmp_path: Path) -> None:
 
 def test_what_a_tally_looks_at_is_decoded(tmp_path: Path) -> None:
     told = {**dict.fromkeys(names.ATTRIBUTES.keys() - IDENTITY, 7), names.ERROR_TYPE: "odd"}
-    write_history(tmp_path, [Past(outcome=Outcome.ERROR, attributes=told)]).forget()
+    write_history(tmp_path, [Past(outcome=Outcome.ERROR, seconds=9, attributes=told)]).forget()
     reader = JournalReader(str(tmp_path))
     [whole], [part] = reader.executions(), reader.executions(keys=TALLIED)
 
@@ -175,6 +175,23 @@ def test_each_rule_finds_what_it_is_about_and_says_what_to_do(rule: str, tmp_pat
     assert finding.evidence
 
 
+def test_the_timeout_that_is_shown_is_the_one_that_was_reached(tmp_path: Path) -> None:
+    def past(timeout: float, seconds: float, outcome: Outcome, count: int) -> list[Past]:
+        told = {names.EXECUTION_TIMEOUT: timeout}
+        return [Past(ago_seconds=900, seconds=seconds, outcome=outcome, attributes=told)] * count
+
+    report = report_on(
+        tmp_path,
+        past(600.0, 2.0, Outcome.SUCCESS, 5)
+        + past(5.0, 5.1, Outcome.TIMEOUT, 2)
+        + past(60.0, 60.1, Outcome.TIMEOUT, 1)
+        + past(600.0, 3.0, Outcome.TIMEOUT, 4),  # of a request within them, say
+    )
+
+    evidence = found(report, "timeout").evidence
+    assert (evidence["count"], evidence["timeout_seconds"]) == (7, 5.0)
+
+
 @pytest.mark.parametrize("rule", CASES)
 def test_a_healthy_execution_is_no_finding(rule: str, tmp_path: Path) -> None:
     del rule
@@ -199,7 +216,9 @@ def test_after_a_kill_the_recommended_limit_is_above_the_one_that_was_not_enough
     finding = found(report_on(tmp_path, CASES["out_of_memory"]), "out_of_memory")
 
     assert finding.recommended == {"memory_bytes": 150 * MIB}
-    assert finding.message == ("1 of 2 ran out of memory (limit 100.0 MiB, median peak 70.0 MiB)")
+    assert finding.message == (
+        "1 of 2 ran out of memory (limit 100.0 MiB, their median peak 100.0 MiB)"
+    )
 
 
 def test_the_first_execution_in_each_process_that_is_slow_is_a_slow_start(tmp_path: Path) -> None:

@@ -48,15 +48,28 @@ def _usual(tally: Tally, figure: str, *, least: int) -> Distribution | None:
     return found if found is not None and found.count >= least else None
 
 
-def ended(outcome: Outcome, **figures: str) -> Look:
-    """Some ended like this; with the median of *figures*, as far as they are known."""
+def ended(outcome: Outcome, *, limit: tuple[str, str] | None = None, **medians: str) -> Look:
+    """Some ended like this.
+
+    Args:
+        outcome: How they ended.
+        limit: Name of the limit that they reached and its figure: the most
+            common one of theirs, as a median may be nobody's limit.
+        medians: Names and figures of medians of those that ended like this.
+    """
 
     def look(now: Tally, _before: Tally) -> Evidence | None:
         count = now.outcomes[outcome]
         if not count:
             return None
-        medians = {name: _median(now, figure) for name, figure in figures.items()}
-        return {"count": count, "executions": now.count, **medians}
+        evidence: Evidence = {"count": count, "executions": now.count}
+        figures = now.of_outcome(outcome)
+        if limit is not None:
+            evidence[limit[0]] = figures.most_common(limit[1])
+        for name, figure in medians.items():
+            found = figures.distribution(figure)
+            evidence[name] = None if found is None else found.p50
+        return evidence
 
     return look
 

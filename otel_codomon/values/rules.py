@@ -101,11 +101,11 @@ RULES: Final = (
         severity=Severity.HIGH,
         look=ended(
             Outcome.OOM_KILLED,
-            memory_limit_bytes="memory_limit_bytes",
+            limit=("memory_limit_bytes", "memory_limit_bytes"),
             p50_bytes="peak_memory_bytes",
         ),
         message="{count} of {executions} ran out of memory (limit {memory_limit_bytes}, "
-        "median peak {p50_bytes})",
+        "their median peak {p50_bytes})",
         advice="raise the memory limit, or make it hold less at once",
         recommend=_fitting_memory,
         examples=_ids(Outcome.OOM_KILLED),
@@ -114,10 +114,12 @@ RULES: Final = (
         name="timeout",
         severity=Severity.HIGH,
         look=ended(
-            Outcome.TIMEOUT, timeout_seconds="timeout_limit_seconds", p50_seconds="duration_seconds"
+            Outcome.TIMEOUT,
+            limit=("timeout_seconds", "timeout_reached_seconds"),
+            p50_seconds="duration_seconds",
         ),
         message="{count} of {executions} ran out of time (timeout {timeout_seconds}, "
-        "median {p50_seconds})",
+        "their median {p50_seconds})",
         advice="look whether they hang or are slow: see the curves of the examples; "
         "raise the timeout only for the slow ones",
         recommend=_longer_timeout,

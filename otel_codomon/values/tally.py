@@ -28,7 +28,7 @@ def _number(value: object) -> float | None:
 FIGURES: Final = (
     *("duration_seconds", "cpu_seconds", "peak_memory_bytes", "disk_bytes", "processes"),
     *("cores", "throttled_share", "processes_per_second"),
-    *("memory_limit_bytes", "timeout_limit_seconds"),
+    *("memory_limit_bytes", "timeout_limit_seconds", "timeout_reached_seconds"),
     *("memory_limit_share", "cpu_limit_share", "timeout_limit_share"),
 )
 """Names of the figures, in the order of `figures_of`; the end of a name is the unit."""
@@ -71,6 +71,8 @@ def figures_of(record: ExecutionRecord) -> tuple[float | None, ...]:
         _ratio(usage.processes, seconds),
         memory_limit,
         timeout,
+        # A timeout of a part of it, such as a request's, leaves its own unreached.
+        timeout if timeout is not None and seconds is not None and seconds >= timeout else None,
         _ratio(usage.peak_memory_bytes, memory_limit),
         _ratio(usage.cpu_seconds, get(names.LIMIT_CPU)),
         _ratio(seconds, timeout),
@@ -79,11 +81,44 @@ def figures_of(record: ExecutionRecord) -> tuple[float | None, ...]:
 
 # Of these the executions with the largest are remembered, as examples.
 RANKED: Final = ("duration_seconds", "cpu_seconds", "peak_memory_bytes", "processes")
+_RANKED_AT: Final = tuple((name, FIGURES.index(name)) for name in RANKED)
 EXAMPLES: Final = 3
+# Outcomes of which a report says which limit was reached.
+_APART: Final = frozenset({Outcome.OOM_KILLED, Outcome.TIMEOUT})
 # A process that begins has something to load; a command is always a first one.
 _LASTING_HOSTS: Final = frozenset({Kind.FUNCTION, Kind.SNIPPET, Kind.CELL, Kind.TASK})
 # Chosen by untrusted code: an error type may be anything.
 _MAX_ERROR_TYPES: Final = 100
+
+
+class Figures:
+    """The figures of executions, each by itself: all known values, in no order."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, array[float]] = {name: array("d") for name in FIGURES}
+        self._distributions: dict[str, Distribution | None] = {}
+
+    def add(self, values: tuple[float | None, ...]) -> None:
+        """Add the figures of one execution, in the order of `FIGURES`."""
+        self._distributions.clear()
+        for numbers, value in zip(self._numbers.values(), values, strict=True):
+            if value is not None:
+                numbers.append(value)
+
+    def numbers(self, figure: str) -> array[float]:
+        """All known values of a figure, in no order."""
+        return self._numbers[figure]
+
+    def distribution(self, figure: str) -> Distribution | None:
+        """The distribution of a figure; None where no execution tells it."""
+        if figure not in self._distributions:
+            self._distributions[figure] = Distribution.of(self._numbers[figure])
+        return self._distributions[figure]
+
+    def most_common(self, figure: str) -> float | None:
+        """The most frequent value of a figure; None where no execution tells it."""
+        counts = Counter(self._numbers[figure]).most_common(1)
+        return counts[0][0] if counts else None
 
 
 class Tally:
@@ -98,23 +133,25 @@ class Tally:
         self.count = 0
         self.outcomes: Counter[Outcome] = Counter()
         self.error_types: Counter[str] = Counter()
-        self._figures: dict[str, array[float]] = {name: array("d") for name in FIGURES}
+        self._figures = Figures()
+        self._apart: dict[Outcome, Figures] = {}
         self._ranked: dict[str, list[tuple[float, str]]] = {name: [] for name in RANKED}
         self._ids: dict[Outcome, list[str]] = {}
         self._firsts: dict[int, tuple[int, float]] = {}
-        self._distributions: dict[str, Distribution | None] = {}
 
     def add(self, record: ExecutionRecord) -> None:
         """Count one finished execution."""
         self.count += 1
-        self._distributions.clear()
+        values = figures_of(record)
+        self._figures.add(values)
         if record.outcome is not None:
             self._add_outcome(record, record.outcome)
-        for name, value in zip(FIGURES, figures_of(record), strict=True):
+        if record.outcome in _APART:
+            self._apart.setdefault(record.outcome, Figures()).add(values)
+        for name, at in _RANKED_AT:
+            value = values[at]
             if value is not None:
-                self._figures[name].append(value)
-                if name in self._ranked:
-                    self._rank(self._ranked[name], value, record.execution_id)
+                self._rank(self._ranked[name], value, record.execution_id)
         if record.labels.kind in _LASTING_HOSTS and record.host_pid is not None:
             self._add_first(record.host_pid, record)
 
@@ -149,18 +186,20 @@ class Tally:
 
     def numbers(self, figure: str) -> array[float]:
         """All known values of a figure, in no order."""
-        return self._figures[figure]
+        return self._figures.numbers(figure)
 
     def distribution(self, figure: str) -> Distribution | None:
         """The distribution of a figure; None where no execution tells it."""
-        if figure not in self._distributions:
-            self._distributions[figure] = Distribution.of(self._figures[figure])
-        return self._distributions[figure]
+        return self._figures.distribution(figure)
+
+    def of_outcome(self, outcome: Outcome) -> Figures:
+        """The figures of those alone that ran out of memory, or of time."""
+        return self._apart.get(outcome) or Figures()
 
     def histogram(self, figure: str, boundaries: tuple[float, ...]) -> tuple[int, ...]:
         """How many values lie in each bucket, as a histogram of these boundaries would count."""
         counts = [0] * (len(boundaries) + 1)
-        for value in self._figures[figure]:
+        for value in self.numbers(figure):
             counts[bisect_left(boundaries, value)] += 1
         return tuple(counts)
 

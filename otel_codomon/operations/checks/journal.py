@@ -69,7 +69,8 @@ def _folder(folder: str, folder_fd: int) -> CheckLine:
     size = sum(_size(folder_fd, name) for name in names)
     space = os.fstatvfs(folder_fd)
     free = space.f_bavail * space.f_frsize
-    found = f"{folder} has {in_bytes(size)} in {in_words(len(names), 'segment', 'segments')}, {in_bytes(free)} are free"
+    held = in_words(len(names), "segment", "segments")
+    found = f"{folder} has {in_bytes(size)} in {held}, {in_bytes(free)} are free"
     if free < _SCARCE_BYTES:
         return _line("folder", State.WARNING, found, to_do="make room: a full disk takes no record")
     return _line("folder", State.OK, found)
