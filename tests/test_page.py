@@ -12,7 +12,7 @@ from support.history import MIB, Past, write_history
 
 from otel_codomon import names
 from otel_codomon.cli.page import render
-from otel_codomon.operations.report import Report, make_report
+from otel_codomon.operations.report import CacheProblem, Report, make_report
 from otel_codomon.values.execution import Outcome
 from otel_codomon.values.plain import plain
 
@@ -126,6 +126,22 @@ def test_what_a_name_holds_is_text_and_nothing_of_it_runs(page: Chrome) -> None:
     assert page.title == "Executions - otel-codomon report"
     assert page.execute_script("return document.images.length") == 0
     assert page.get_log("browser") == []  # type: ignore[no-untyped-call] # selenium's
+
+
+def test_counts_are_written_in_full_and_a_pid_is_no_quantity(
+    chrome: Chrome, tmp_path: Path
+) -> None:
+    problem = CacheProblem(
+        name="parse", pid=1234567, rule="r", message="is never hit", advice="a", evidence={}
+    )
+    page = tmp_path / "report.html"
+    page.write_text(render(replace(EMPTY, executions=123456, caches=(problem,))), encoding="utf-8")
+
+    chrome.get(page.as_uri())
+
+    text = chrome.execute_script("return document.body.textContent")
+    assert "123,456" in text
+    assert "of process 1234567 is never hit" in text
 
 
 def test_the_policy_lets_no_other_script_run(page: Chrome) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
 from otel_codomon.cli import options, output
@@ -14,7 +14,7 @@ from otel_codomon.values.quantities import in_bytes, in_number, in_seconds, writ
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from otel_codomon.operations.executions import ExecutionDetail
     from otel_codomon.values.usage import Curve
@@ -70,7 +70,7 @@ def _lines(found: ExecutionDetail, *, verbose: bool) -> Iterator[str]:
         ("started", local_time(line.started_unix_ns)),
         ("took", in_seconds(line.duration_seconds)),
         ("observed by", f"process {found.host_pid}" if found.host_pid else "-"),
-        *((name.replace("_", " "), _quantity(name, value)) for name, value in found.usage.items()),
+        *_used(found.usage),
     ]
     yield from _aligned(rows)
     if line.curve is not None:
@@ -86,8 +86,31 @@ def _lines(found: ExecutionDetail, *, verbose: bool) -> Iterator[str]:
         yield from _aligned([(key, str(value)) for key, value in shown.items()])
 
 
-def _quantity(name: str, value: float | str) -> str:
-    return value if isinstance(value, str) else write_quantity(name, value)
+# Figures whose names do not say all that a reader needs: the label, and the words
+# around the value by the source of the figures (None: any other).
+_IN_WORDS: Final[Mapping[str, tuple[str, Mapping[str | None, str]]]] = {
+    "source": ("measured by", {None: "{}"}),
+    "processes": ("processes", {None: "at least {}"}),
+    "peak_memory_bytes": (
+        "peak memory",
+        {"cgroup": "{}, page cache not counted", None: "{}, resident in memory"},
+    ),
+    "peak_memory_upper_bytes": (
+        "peak memory below",
+        {"cgroup": "{}, page cache counted", None: "{}, the sum of peaks of its processes"},
+    ),
+    "peak_cache_bytes": ("peak page cache", {None: "{}"}),
+}
+_UNITS = ("_bytes", "_seconds")
+
+
+def _used(usage: Mapping[str, float | str]) -> Iterator[tuple[str, str]]:
+    """Label and value of each figure; the value has the unit, so the label needs none."""
+    for name, value in usage.items():
+        plain = next((name.removesuffix(unit) for unit in _UNITS if name.endswith(unit)), name)
+        label, words = _IN_WORDS.get(name, (plain.replace("_", " "), {None: "{}"}))
+        text = words.get(str(usage.get("source")), words[None])
+        yield label.replace("cpu", "CPU"), text.format(write_quantity(name, value))
 
 
 def _aligned(rows: list[tuple[str, str]]) -> Iterator[str]:

@@ -195,7 +195,7 @@ def trend_text(trend: Trend | None, write: Callable[[float], str]) -> str:
 
 # --- executions, alerts, history ---
 
-_EXECUTION_COLUMNS: Final = ("name", "id", "for", "cores", "memory", "processes")
+_EXECUTION_COLUMNS: Final = ("name", "id", "for", "cores", "resident", "processes")
 
 
 def _execution_rows(stats: Stats, *, verbose: bool) -> Iterator[tuple[str, ...]]:

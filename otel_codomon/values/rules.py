@@ -213,7 +213,8 @@ RULES: Final = (
         name="many_short_children",
         severity=Severity.MEDIUM,
         look=many_children,
-        message="each starts {p50_processes} processes at the median, {per_second} per second",
+        message="each starts at least {p50_processes} processes at the median, "
+        "{per_second} per second",
         advice="starting a process costs milliseconds: do the work of many in one, "
         "or keep a pool of them",
         examples=_largest("processes"),

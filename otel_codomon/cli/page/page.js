@@ -43,7 +43,12 @@ function seconds(value) {
 }
 
 const share = (value) => `${number.format(value * 100)} %`;
-const plain = (value) => (value === null ? UNKNOWN : typeof value === "number" ? number.format(value) : String(value));
+const counts = new Intl.NumberFormat("en"); // a count is written in full
+function plain(value) {
+  if (value === null || value === undefined) return UNKNOWN;
+  if (typeof value !== "number") return String(value);
+  return (Number.isInteger(value) ? counts : number).format(value);
+}
 
 function quantity(name, value) {
   if (typeof value !== "number") return plain(value);
@@ -61,12 +66,12 @@ at("period").textContent =
   `${instant(report.since_unix_ns)} to ${instant(report.until_unix_ns)}, from ${report.journal}`;
 const succeeded = report.outcomes.success || 0;
 for (const [name, value] of [
-  ["executions", number.format(report.executions)],
+  ["executions", plain(report.executions)],
   ["succeeded", report.executions ? share(succeeded / report.executions) : UNKNOWN],
-  ["running", number.format(report.running)],
-  ["in the period before", number.format(report.before)],
-  ["findings", number.format(report.findings.length + report.caches.length)],
-  ["records not readable", number.format(report.unreadable)],
+  ["running", plain(report.running)],
+  ["in the period before", plain(report.before)],
+  ["findings", plain(report.findings.length + report.caches.length)],
+  ["records not readable", plain(report.unreadable)],
 ]) at("tiles").append(make("div", {}, make("dt", {}, name), make("dd", {}, value)));
 
 // --- findings ---
@@ -95,7 +100,7 @@ function finding(one) {
 function cache(one) {
   return make("details", { class: "low" },
     make("summary", {}, make("span", { class: "tag" }, "cache"),
-      make("strong", {}, one.name), ` of process ${plain(one.pid)} ${one.message}`),
+      make("strong", {}, one.name), ` of process ${one.pid ?? UNKNOWN} ${one.message}`),
     make("p", {}, `What to do: ${one.advice}.`),
     make("div", { class: "detail" }, list(Object.entries(one.evidence).map(([k, v]) => [words(k), quantity(k, v)]))));
 }
