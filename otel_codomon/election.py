@@ -1,8 +1,9 @@
 """Which one process has a job: the one that holds a record lock on a file of that name.
 
 A `lockf` lock is not inherited by a forked child, which a `flock` would be,
-silently. But it goes when its process closes *any* descriptor of the file:
-here the file is opened once in a process and stays open.
+silently. But it goes when its process closes *any* descriptor of the file,
+and other code may: so what is opened here stays open, and a process that has
+the job asks for the lock again at each step.
 
 Imports next to nothing, as `private_folder`.
 """
@@ -14,7 +15,12 @@ import os
 import struct
 import sys
 
-from otel_codomon.private_folder import open_file, open_folder
+from otel_codomon.kept_descriptor import KeptDescriptor
+from otel_codomon.private_folder import find_folder, open_file, open_folder
+
+TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
+if TYPE_CHECKING:
+    Kept = dict[str, KeptDescriptor]
 
 # struct flock of 64-bit Linux: type, whence, start, length, pid.
 _FLOCK = struct.Struct("hhqqi4x")
@@ -25,13 +31,14 @@ class Election:
     """One job, which in each folder at most one process has. Make one for each lock file.
 
     Args:
-        lock_file: Name of the file in the folder. Its descriptor must be the
-            only one in this process.
+        lock_file: Name of the file in the folder. Nothing else in this process
+            may open it.
     """
 
     def __init__(self, lock_file: str) -> None:
         self.lock_file = lock_file
-        self._descriptors: dict[str, int] = {}
+        self._standing: Kept = {}
+        self._asking: Kept = {}
         self._holder: dict[str, int] = {}
 
     def stand(self, folder: str) -> bool:
@@ -42,55 +49,95 @@ class Election:
         Raises:
             OSError: The folder cannot be used.
         """
-        descriptor = self._descriptor(folder)
+        kept = self._to_stand(folder)
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(kept.checked(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, by POSIX: it is held
+            self._holder.pop(folder, None)
             return False
         self._holder[folder] = os.getpid()
         return True
 
     def step_down(self, folder: str) -> None:
         """Let others have the job in *folder*."""
-        if self._holder.pop(folder, None) == os.getpid():
-            fcntl.lockf(self._descriptors[folder], fcntl.LOCK_UN)
+        kept = self._standing.get(folder)
+        if self._holder.pop(folder, None) == os.getpid() and kept is not None and kept.is_ours:
+            fcntl.lockf(kept.number, fcntl.LOCK_UN)
 
     def is_ours(self, folder: str) -> bool:
         """Whether this process has the job in *folder*."""
-        return self._holder.get(folder) == os.getpid()
+        kept = self._standing.get(folder)
+        return self._holder.get(folder) == os.getpid() and kept is not None and kept.is_ours
 
     def holder_pid(self, folder: str) -> int | None:
         """Process that has the job in *folder* now; None when nobody does.
 
         0 for one whose id cannot be told, such as one in another PID namespace.
+        Nothing is made or changed to find out.
 
         Raises:
             OSError: The folder cannot be used.
         """
         if self.is_ours(folder):
             return os.getpid()
-        descriptor = self._descriptor(folder)
+        kept = self._to_ask(folder)
+        if kept is None:
+            return None
         if not _CAN_ASK:
             if not self.stand(folder):
                 return 0
             self.step_down(folder)
             return None
         question = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        answer = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, question))
+        answer = _FLOCK.unpack(fcntl.fcntl(kept.checked(), fcntl.F_GETLK, question))
         return None if answer[0] == fcntl.F_UNLCK else max(0, answer[4])
 
-    def _descriptor(self, folder: str) -> int:
-        """The one descriptor of the lock file; another one when the file was removed."""
-        descriptor = self._descriptors.get(folder)
-        if descriptor is not None and os.fstat(descriptor).st_nlink:
-            return descriptor
+    def _to_stand(self, folder: str) -> KeptDescriptor:
+        """The descriptor that is locked; another one when the file is not there any more."""
+        kept = self._still_there(self._standing, folder)
+        if kept is not None:
+            return kept
+        self._holder.pop(folder, None)
         folder_fd = open_folder(folder)
         try:
-            fresh = open_file(folder_fd, self.lock_file, os.O_RDWR | os.O_CREAT)
+            number = open_file(folder_fd, self.lock_file, os.O_RDWR | os.O_CREAT)
         finally:
             os.close(folder_fd)
-        if descriptor is not None:
-            os.close(descriptor)
-            self._holder.pop(folder, None)
-        self._descriptors[folder] = fresh
+        return self._keep(self._standing, folder, number)
+
+    def _to_ask(self, folder: str) -> KeptDescriptor | None:
+        """A descriptor that can be asked who holds the lock; None where there is no file.
+
+        Not the one that is locked, and never closed: to close it would let go
+        of a lock that another thread has taken since.
+        """
+        kept = self._still_there(self._asking, folder)
+        if kept is not None:
+            return kept
+        folder_fd = find_folder(folder)
+        if folder_fd is None:
+            return None
+        try:
+            number = open_file(folder_fd, self.lock_file, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        finally:
+            os.close(folder_fd)
+        return self._keep(self._asking, folder, number)
+
+    def _still_there(self, kept: Kept, folder: str) -> KeptDescriptor | None:
+        """What is kept for *folder*, if its file is still the one of that name."""
+        found = kept.get(folder)
+        is_there = (
+            found is not None
+            and found.is_ours
+            and found.is_at(os.path.join(folder, self.lock_file))
+        )
+        return found if is_there else None
+
+    def _keep(self, kept: Kept, folder: str, number: int) -> KeptDescriptor:
+        before, fresh = kept.get(folder), KeptDescriptor(number)
+        kept[folder] = fresh
+        if before is not None and not before.is_same(fresh):
+            before.close()
         return fresh

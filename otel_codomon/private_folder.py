@@ -15,8 +15,6 @@ TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
-
 
 def state_folder(environ: Mapping[str, str]) -> str:
     """Where the journal is by default: in the user's own folder for state.
@@ -34,32 +32,53 @@ def open_folder(path: str) -> int:
     """Make the folder where it is missing, check it, and open it.
 
     Everything in it is then opened relative to the descriptor, so that what
-    was checked is what is used.
+    was checked is what is used. A directory that exists keeps its mode: it may
+    be shared with other programs, and the files that we put there are 0600.
 
     Returns:
         A descriptor of the folder.
 
     Raises:
-        JournalUnavailableError: It cannot be made, is a symbolic link or no
-            folder, or belongs to somebody else; or there is no home to have it in.
+        JournalUnavailableError: It cannot be made, is a symbolic link or not a
+            directory, or belongs to another user; or there is no home to have it in.
     """
     if path.startswith("~"):
         raise JournalUnavailableError(path, "this user has no home")
-    descriptor = -1
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        found = os.fstat(descriptor)
-        if found.st_uid != os.geteuid():
-            raise JournalUnavailableError(path, f"it belongs to user {found.st_uid}")
-        if found.st_mode & _OTHERS:
-            os.fchmod(descriptor, 0o700)
+        return _open_checked(path, os.O_NOFOLLOW)
+    except JournalUnavailableError:
+        raise
     except OSError as error:
-        if descriptor >= 0:
-            os.close(descriptor)
-        if isinstance(error, JournalUnavailableError):
-            raise
         raise JournalUnavailableError(path, _found(path, error)) from error
+
+
+def find_folder(path: str) -> int | None:
+    """Open the folder to read it; nothing is made, and nothing is changed.
+
+    Returns:
+        A descriptor of the folder; None where there is none.
+
+    Raises:
+        JournalUnavailableError: It cannot be read, is not a directory, or
+            belongs to another user.
+    """
+    try:
+        return _open_checked(path)
+    except JournalUnavailableError:
+        raise
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise JournalUnavailableError(path, _found(path, error)) from error
+
+
+def _open_checked(path: str, flags: int = 0) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | flags)
+    owner = os.fstat(descriptor).st_uid
+    if owner != os.geteuid():
+        os.close(descriptor)
+        raise JournalUnavailableError(path, f"it belongs to user {owner}")
     return descriptor
 
 
@@ -70,16 +89,20 @@ def _found(path: str, error: OSError) -> str:
 
 
 def open_file(folder_fd: int, name: str, flags: int) -> int:
-    """Open *name* in the folder, 0600, never through a link, never somebody else's.
+    """Open *name* in the folder, 0600, never through a link, never another user's.
 
     Raises:
-        OSError: It cannot be opened, or is not a plain file of this user.
+        OSError: It cannot be opened, or is not a regular file of this user.
     """
     descriptor = os.open(
         name, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600, dir_fd=folder_fd
     )
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+    if not is_own_file(os.fstat(descriptor)):
         os.close(descriptor)
-        raise PermissionError(f"{name} is not a plain file of this user")
+        raise PermissionError(f"{name} is not a regular file of this user")
     return descriptor
+
+
+def is_own_file(found: os.stat_result) -> bool:
+    """Whether it is a regular file of this user: all else in the folder is foreign."""
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()

@@ -289,13 +289,15 @@ def test_a_request_to_another_process_is_left_alone(tmp_path: Path, writer: Writ
     assert len(list((tmp_path / "control").iterdir())) == 1
 
 
-def test_a_folder_that_others_could_reach_is_closed_to_them(tmp_path: Path) -> None:
-    (tmp_path / "control").mkdir(mode=0o777)
-    (tmp_path / "control").chmod(0o777)
+def test_requests_are_private_in_a_folder_that_others_can_reach(tmp_path: Path) -> None:
+    control = tmp_path / "control"
+    control.mkdir()
+    control.chmod(0o777)
 
     requests.post(str(tmp_path), bytes(8), {})
 
-    assert (tmp_path / "control").stat().st_mode & 0o777 == 0o700
+    assert control.stat().st_mode & 0o777 == 0o777
+    assert [path.stat().st_mode & 0o777 for path in control.iterdir()] == [0o600]
 
 
 def test_what_nobody_fetched_is_swept_away(tmp_path: Path) -> None:

@@ -63,16 +63,25 @@ def test_what_is_appended_is_on_disk(writer: Writer, folder: Path) -> None:
     assert (writer.written, writer.unwritten) == (1, 0)
 
 
-def test_nobody_else_can_look_into_it(folder: Path) -> None:
-    folder.mkdir(mode=0o777)
-    folder.chmod(0o777)
+@pytest.mark.parametrize("mode", [0o755, 0o777])
+def test_a_directory_that_exists_keeps_its_mode_and_the_files_in_it_are_private(
+    folder: Path, mode: int
+) -> None:
+    folder.mkdir()
+    folder.chmod(mode)
 
     writer = Writer(str(folder))
     writer.append(segments.TRACES, b"one")
     writer.forget()
 
-    assert folder.stat().st_mode & 0o777 == 0o700
+    assert folder.stat().st_mode & 0o777 == mode
     assert [path.stat().st_mode & 0o777 for path in segment_files(folder)] == [0o600]
+
+
+def test_a_directory_that_is_made_is_private(folder: Path, writer: Writer) -> None:
+    writer.append(segments.TRACES, b"one")
+
+    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_folder_behind_a_link_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from otel_codomon.journal.state import State
+    from otel_codomon.kept_descriptor import KeptDescriptor
 
 MAX_BATCH_BYTES: Final = 2 * 1024 * 1024 - 64 * 1024
 """Of one request: collectors take 4 MiB over gRPC and 20 MiB over HTTP; with room to spare."""
@@ -52,16 +53,16 @@ class Backlog:
     """What of one signal waits in a journal.
 
     Args:
-        folder_fd: The journal's folder.
+        kept: The journal's folder.
         signal: `TRACES` or `METRICS`.
         state: How far it was delivered; moved on by `done`.
     """
 
-    def __init__(self, folder_fd: int, signal: str, state: State) -> None:
+    def __init__(self, kept: KeptDescriptor, signal: str, state: State) -> None:
         self.signal = signal
         self.damaged = 0
         self.outdated = 0
-        self._folder_fd = folder_fd
+        self._kept = kept
         self._offsets = state.sent[signal]
         self._resources: dict[bytes, bytes] = {}
 
@@ -81,8 +82,8 @@ class Backlog:
         """Where each segment ends that was not delivered up to there, oldest first."""
         found = {}
         for stream in _STREAMS[self.signal]:
-            for name in folders.segment_names(self._folder_fd, stream):
-                end = segment_size(self._folder_fd, name)
+            for name in folders.segment_names(self._kept.checked(), stream):
+                end = segment_size(self._kept.checked(), name)
                 if end > self._offsets.get(name, 0):
                     found[name] = end
         return found
@@ -96,7 +97,7 @@ class Backlog:
             return 0
         wanted = (_REQUESTS[self.signal], segments.ENDED)
         start = self._offsets.get(name, 0)
-        return count_records(self._folder_fd, name, signals=wanted, start=start)
+        return count_records(self._kept.checked(), name, signals=wanted, start=start)
 
     def next_batch(self, max_bytes: int = MAX_BATCH_BYTES) -> list[Item]:
         """The next items in order; their payloads together no longer than *max_bytes*.
@@ -123,7 +124,7 @@ class Backlog:
 
     def _items(self, name: str, window: int) -> Iterator[Item]:
         try:
-            descriptor = folders.open_file(self._folder_fd, name, os.O_RDONLY)
+            descriptor = folders.open_file(self._kept.checked(), name, os.O_RDONLY)
         except OSError:  # evicted since it was listed
             return
         try:
@@ -197,7 +198,7 @@ class Backlog:
     def _tail(self, name: str, start: int, end: int) -> Iterator[Item]:
         """Pass over, and count, a record that a process left torn when it died."""
         # One that is being written now is none of that: its writer has the lock.
-        if start < end and not is_locked(self._folder_fd, name):
+        if start < end and not is_locked(self._kept.checked(), name):
             self.damaged += 1
             yield Item(name, end, None, 0)
 

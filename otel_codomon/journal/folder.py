@@ -10,6 +10,8 @@ import os
 from otel_codomon.environment_variables import OTEL_PYTHON_CODOMON_JOURNAL
 from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.private_folder import (  # what the journal opens, it opens through here
+    find_folder as find_folder,  # noqa: PLC0414 - handed on
+    is_own_file as is_own_file,  # noqa: PLC0414 - handed on
     open_file as open_file,  # noqa: PLC0414 - handed on
     open_folder as open_folder,  # noqa: PLC0414 - handed on
     state_folder,

@@ -26,6 +26,7 @@ from otel_codomon.journal.answers import (
     is_page,
     retry_after_seconds,
 )
+from otel_codomon.kept_descriptor import KeptDescriptor
 from otel_codomon.version import __version__
 
 if TYPE_CHECKING:
@@ -52,11 +53,20 @@ _REJECTED: Final = {
 
 
 class _DeadlineMixin:
-    """Each wait of a socket ends at one deadline, however many there are."""
+    """Each wait of a socket ends at one deadline, however many there are.
+
+    And nothing is done with its descriptor once other code has closed it: the
+    number may be a file of the program's.
+    """
 
     deadline = float("inf")
+    _kept: KeptDescriptor | None = None
 
     def _arm(self) -> None:
+        if self._kept is None:  # just connected
+            self._kept = KeptDescriptor(self.fileno())  # type: ignore[attr-defined] # of the socket beside us
+        elif not self._kept.is_ours:
+            raise ConnectionAbortedError("other code closed the descriptor of the connection")
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline of the request has passed")
@@ -76,6 +86,13 @@ class _DeadlineMixin:
         """Send everything before the deadline."""
         self._arm()
         super().sendall(data, flags)  # type: ignore[misc] # as above
+
+    def _real_close(self, *args: Any, **kwargs: Any) -> None:
+        """Close the descriptor, if it is still the connection's: the hook `socket` has for this."""
+        if self._kept is None or self._kept.is_ours:
+            super()._real_close(*args, **kwargs)  # type: ignore[misc] # as above
+        else:
+            self.detach()  # type: ignore[attr-defined] # as above
 
 
 class _PlainSocket(_DeadlineMixin, socket.socket):

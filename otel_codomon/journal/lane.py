@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from otel_codomon.journal.endpoints import Endpoint
     from otel_codomon.journal.office import Counts
     from otel_codomon.journal.state import State
+    from otel_codomon.kept_descriptor import KeptDescriptor
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Lane:
     """Delivers the records of one signal.
 
     Args:
-        folder_fd: The journal's folder.
+        kept: The journal's folder.
         endpoint: Where to.
         state: How far it was delivered.
         pace: How fast, and how patiently.
@@ -63,7 +64,7 @@ class Lane:
 
     def __init__(
         self,
-        folder_fd: int,
+        kept: KeptDescriptor,
         endpoint: Endpoint,
         state: State,
         *,
@@ -76,7 +77,7 @@ class Lane:
         self.trouble = ""  # why the last request was not taken
         self._pace = pace
         self._moved = moved
-        self._backlog = Backlog(folder_fd, endpoint.signal, state)
+        self._backlog = Backlog(kept, endpoint.signal, state)
         self._transport = make_transport(endpoint)
         self._courier = Courier(
             endpoint.signal,

@@ -7,7 +7,6 @@ elections or the end of the program.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from otel_codomon.journal.recovery import Recovery
 from otel_codomon.journal.retention import evict
 from otel_codomon.journal.state import load_state, save_state
 from otel_codomon.journal.writer import Writer
+from otel_codomon.kept_descriptor import KeptDescriptor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,15 +72,15 @@ class Office:
         counts: Counts,
     ) -> None:
         self._folder = folder
-        self._folder_fd = folders.open_folder(folder)
+        self._kept = KeptDescriptor(folders.open_folder(folder))
         self._counts = counts
         self._caps = caps
         self._aside: Writer | None = None
-        self._state = load_state(self._folder_fd)
-        self._recovery = Recovery(self._folder_fd, self._state, writer)
+        self._state = load_state(self._kept.number)
+        self._recovery = Recovery(self._kept, self._state, writer)
         self._lanes = [
             Lane(
-                self._folder_fd,
+                self._kept,
                 endpoint,
                 self._state,
                 pace=pace,
@@ -98,8 +98,8 @@ class Office:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the folder was removed."""
-        return not os.fstat(self._folder_fd).st_nlink
+        """Whether the folder was removed, renamed or unmounted, or our descriptor was closed."""
+        return not (self._kept.is_ours and self._kept.is_at(self._folder))
 
     @property
     def uses_grpc(self) -> bool:
@@ -159,7 +159,7 @@ class Office:
 
     def abandon(self) -> None:
         """Let go of the folder only: in a forked child the connections are the parent's."""
-        os.close(self._folder_fd)
+        self._kept.close()
 
     def _save(self) -> None:
         """Note how far we are; after each answer, before anything else may happen.
@@ -169,7 +169,7 @@ class Office:
         for lane in self._lanes:
             lane.hand_over(self._counts)
         with suppress(OSError):  # a full disk: sent again should we be started again
-            save_state(self._folder_fd, self._state)
+            save_state(self._kept.checked(), self._state)
 
     def _recover(self) -> None:
         self._recover_at = time.monotonic() + _RECOVERY_SECONDS
@@ -184,8 +184,8 @@ class Office:
 
     def _evict(self) -> None:
         self._evict_at = time.monotonic() + _RETENTION_SECONDS
-        evicted = evict(self._folder_fd, self._state, caps=self._caps)
-        self._state.forget_all_but(folders.segment_names(self._folder_fd))
+        evicted = evict(self._kept.checked(), self._state, caps=self._caps)
+        self._state.forget_all_but(folders.segment_names(self._kept.checked()))
         self._counts.evicted += evicted.undelivered
         if evicted.undelivered:
             _log.warning(

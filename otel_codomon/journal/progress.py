@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from otel_codomon.journal import folder as folders
 from otel_codomon.journal.backlog import Backlog
 from otel_codomon.journal.state import load_state
+from otel_codomon.kept_descriptor import KeptDescriptor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,17 +28,21 @@ class Progress:
         self._folder = folder
         self._signals = tuple(signals)
 
+    def _opened(self) -> int | None:
+        try:
+            return folders.find_folder(self._folder)
+        except OSError:  # reported by the writer of this process
+            return None
+
     def waiting(self) -> Goal:
         """Where each segment ends that was not delivered up to there, for each signal."""
-        try:
-            folder_fd = folders.open_folder(self._folder)
-        except OSError:  # no folder, nothing in it
+        folder_fd = self._opened()
+        if folder_fd is None:
             return {}
         try:
             state = load_state(folder_fd)
-            return {
-                signal: Backlog(folder_fd, signal, state).waiting_ends() for signal in self._signals
-            }
+            kept = KeptDescriptor(folder_fd)
+            return {signal: Backlog(kept, signal, state).waiting_ends() for signal in self._signals}
         finally:
             os.close(folder_fd)
 
@@ -61,9 +66,8 @@ class Progress:
 
     def _sent(self, signal: str, name: str) -> int:
         """How far a segment was delivered, bytes."""
-        try:
-            folder_fd = folders.open_folder(self._folder)
-        except OSError:
+        folder_fd = self._opened()
+        if folder_fd is None:
             return 0
         try:
             return load_state(folder_fd).sent[signal].get(name, 0)

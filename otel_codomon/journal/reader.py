@@ -15,6 +15,7 @@ from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.facts import IDENTITY, facts_of
 from otel_codomon.journal.index import build_index
 from otel_codomon.journal.segments import Record, decode
+from otel_codomon.kept_descriptor import KeptDescriptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,12 +66,15 @@ class JournalReader:
                 execution it is; None for all. Of most executions nobody looks
                 at the rest, which takes half of the time. `complete` fetches
                 those of one.
+
+        Raises:
+            JournalUnavailableError: There is a folder, and it cannot be read.
         """
         wanted = None if keys is None else keys | IDENTITY
-        with _opened(self.folder) as folder_fd:
-            if folder_fd is None:
+        with _opened(self.folder) as kept:
+            if kept is None:
                 return
-            with _Payloads(folder_fd, since_unix_ns, missed=self._miss) as payloads:
+            with _Payloads(kept, since_unix_ns, missed=self._miss) as payloads:
                 self._payloads = payloads
                 for key in payloads.newest(since_unix_ns, until_unix_ns, limit):
                     found = payloads.execution(key, wanted)
@@ -107,21 +111,22 @@ class _Payloads:
     payload that is not what its head says has all of them looked at.
 
     Args:
-        folder_fd: The journal's folder.
+        kept: The journal's folder; the caller may go through the executions for
+            hours, and close every descriptor meanwhile.
         since_unix_ns: Segments that were last written before are left out.
         missed: Told how many more records cannot be read.
     """
 
     def __init__(
-        self, folder_fd: int, since_unix_ns: int, *, missed: Callable[[int], None]
+        self, kept: KeptDescriptor, since_unix_ns: int, *, missed: Callable[[int], None]
     ) -> None:
-        self._folder_fd = folder_fd
+        self._kept = kept
         self._since_unix_ns = since_unix_ns
         self._missed = missed
         self._windows: dict[int, tuple[int, bytes]] = {}
-        self._descriptors: dict[int, int | None] = {}
+        self._opened: dict[int, KeptDescriptor | None] = {}
         self._is_checked = False
-        self._index = build_index(folder_fd, since_unix_ns=since_unix_ns, check_payloads=False)
+        self._index = build_index(kept.checked(), since_unix_ns=since_unix_ns, check_payloads=False)
         missed(self._index.damaged)
 
     def __enter__(self) -> Self:
@@ -157,7 +162,7 @@ class _Payloads:
         """Find out what is damaged, and what else tells of the same executions."""
         before, self._is_checked = self._index.damaged, True
         self._close()
-        self._index = build_index(self._folder_fd, since_unix_ns=self._since_unix_ns)
+        self._index = build_index(self._kept.checked(), since_unix_ns=self._since_unix_ns)
         self._missed(self._index.damaged - before)
 
     def _read(self, key: bytes, keys: frozenset[str] | None) -> ExecutionRecord | None:
@@ -181,41 +186,44 @@ class _Payloads:
         """Bytes of a record; what was written never changes, so its neighbours are kept too."""
         start, window = self._windows.get(place.segment, (0, b""))
         if not start <= place.start <= place.end <= start + len(window):
-            descriptor = self._open(place.segment)
-            if descriptor is None:
+            opened = self._open(place.segment)
+            if opened is None:
                 return b""
             start = max(0, min(place.start, place.end - _WINDOW_BYTES))  # the older ones are next
-            window = os.pread(descriptor, place.end - start, start)
+            window = os.pread(opened.number, place.end - start, start)
             self._windows[place.segment] = (start, window)
         return window[place.start - start : place.end - start]
 
-    def _open(self, segment: int) -> int | None:
-        if segment not in self._descriptors:
-            try:
-                self._descriptors[segment] = folders.open_file(
-                    self._folder_fd, self._index.names[segment], os.O_RDONLY
-                )
-            except OSError:  # evicted since it was indexed
-                self._descriptors[segment] = None
-        return self._descriptors[segment]
+    def _open(self, segment: int) -> KeptDescriptor | None:
+        if segment in self._opened:
+            opened = self._opened[segment]
+            if opened is None or opened.is_ours:
+                return opened
+        try:
+            self._opened[segment] = KeptDescriptor(
+                folders.open_file(self._kept.checked(), self._index.names[segment], os.O_RDONLY)
+            )
+        except OSError:  # evicted since it was indexed; or the folder's descriptor was closed
+            self._opened[segment] = None
+        return self._opened[segment]
 
     def _close(self) -> None:
-        for descriptor in self._descriptors.values():
-            if descriptor is not None:
-                os.close(descriptor)
-        self._descriptors.clear()
+        for opened in self._opened.values():
+            if opened is not None:
+                opened.close()
+        self._opened.clear()
         self._windows.clear()
 
 
 @contextmanager
-def _opened(folder: str) -> Iterator[int | None]:
-    """A descriptor of *folder*, which is not made where it is missing."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
+def _opened(folder: str) -> Iterator[KeptDescriptor | None]:
+    """A descriptor of *folder*; None where there is none."""
+    folder_fd = folders.find_folder(folder)
+    if folder_fd is None:
         yield None
         return
+    kept = KeptDescriptor(folder_fd)
     try:
-        yield descriptor
+        yield kept
     finally:
-        os.close(descriptor)
+        kept.close()

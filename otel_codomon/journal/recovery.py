@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from otel_codomon.journal.index import Index, Place
     from otel_codomon.journal.state import State
     from otel_codomon.journal.writer import Writer
+    from otel_codomon.kept_descriptor import KeptDescriptor
 
 _Sight = tuple[tuple[str, int], ...]
 _NOTHING: Final[_Sight] = ()
@@ -27,13 +28,13 @@ class Recovery:
     evicted as such, and tells the next search that this one was found.
 
     Args:
-        folder_fd: The journal's folder.
+        kept: The journal's folder.
         state: Which segments are settled; more are noted there.
         writer: Where the spans go.
     """
 
-    def __init__(self, folder_fd: int, state: State, writer: Writer) -> None:
-        self._folder_fd = folder_fd
+    def __init__(self, kept: KeptDescriptor, state: State, writer: Writer) -> None:
+        self._kept = kept
         self._state = state
         self._writer = writer
         self._seen: _Sight = _NOTHING
@@ -46,7 +47,7 @@ class Recovery:
         sight = self._look()
         if sight == self._seen:
             return 0
-        index = build_index(self._folder_fd, settled=self._state.settled)
+        index = build_index(self._kept.checked(), settled=self._state.settled)
         found = 0
         for key, place in index.died():
             found += self._bury(index, key, place)
@@ -57,13 +58,13 @@ class Recovery:
     def _look(self) -> _Sight:
         """The unsettled segments of processes that died or moved on, and how long they are."""
         return tuple(
-            (name, segment_size(self._folder_fd, name))
-            for name in folders.segment_names(self._folder_fd, folders.TRACES)
-            if name not in self._state.settled and not is_locked(self._folder_fd, name)
+            (name, segment_size(self._kept.checked(), name))
+            for name in folders.segment_names(self._kept.checked(), folders.TRACES)
+            if name not in self._state.settled and not is_locked(self._kept.checked(), name)
         )
 
     def _bury(self, index: Index, key: bytes, place: Place) -> bool:
-        record = read_record(self._folder_fd, index.names[place.segment], place)
+        record = read_record(self._kept.checked(), index.names[place.segment], place)
         facts = None if record is None else facts_of(record)
         if facts is None:
             return False

@@ -2,7 +2,7 @@
 
 One `write` call a record: what it has taken survives the death of the process
 by any signal, without `fsync`. Never raises into the program after it is
-opened; what could not be written is counted.
+opened; what could not be written is counted, and its reason reported once.
 
 While a segment is written its writer holds a `flock` on it. That is how others
 know that the writer lives: the lock goes with the process, also when the
@@ -24,6 +24,13 @@ import time
 from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.segments import NO_KEY
+from otel_codomon.journal.trouble import reason_of
+from otel_codomon.kept_descriptor import KeptDescriptor, identity_of
+
+TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
+if TYPE_CHECKING:
+    from otel_codomon.journal.trouble import TroubleReport
+    from otel_codomon.kept_descriptor import Identity
 
 PROCESS = "process"
 POWER = "power"
@@ -38,6 +45,9 @@ MAX_SEGMENT_AGE_NS = 3600 * 10**9
 TAKE_OVER_AGE_NS = MAX_SEGMENT_AGE_NS // 2
 # How many segments of others are tried before a new one is made.
 _TAKE_OVER_TRIES = 4
+# How often it is checked that the folder is still the one of that name.
+_FOLDER_CHECK_NS = 10**9
+_AS_EFFECTIVE_USER = os.access in os.supports_effective_ids
 
 
 class Writer:
@@ -52,6 +62,11 @@ class Writer:
         max_segment_bytes: When to begin another segment, bytes.
         max_journal_bytes: How much all segments together may have, bytes: where
             nobody ships the journal, who begins a segment makes room for it.
+        report: Reports why nothing can be written; None for a process that
+            looks at `trouble` itself.
+
+    Attributes:
+        trouble: Why the last record could not be written; empty where it was.
 
     Raises:
         JournalUnavailableError: The folder cannot be used.
@@ -65,8 +80,11 @@ class Writer:
         durability: str = PROCESS,
         max_segment_bytes: int = MAX_SEGMENT_BYTES,
         max_journal_bytes: int = folders.MAX_JOURNAL_BYTES,
+        report: TroubleReport | None = None,
     ) -> None:
         self.folder = folder
+        self.trouble = ""
+        self._report = report
         self.stream = stream
         self.durability = durability
         self.written = 0
@@ -76,7 +94,7 @@ class Writer:
         self._max_journal_bytes = max_journal_bytes
         self._reset()
         os.close(folders.open_folder(folder))
-        if not os.access(folder, os.W_OK | os.X_OK):
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=_AS_EFFECTIVE_USER):
             raise JournalUnavailableError(folder, "nothing can be written there")
         _writers[id(self)] = self
 
@@ -84,7 +102,9 @@ class Writer:
         """Begin a session of this process, with no segment open."""
         # Reentrant: a signal handler may end an execution while this thread appends.
         self._lock = threading.RLock()
-        self._fd = -1
+        self._kept: KeptDescriptor | None = None
+        self._kept_folder: Identity | None = None
+        self._checked_ns = 0
         self._name = ""
         self._created_ns = 0
         self._touched_ns = 0
@@ -121,11 +141,25 @@ class Writer:
                 self._write(encoded, now)
                 if key != NO_KEY:
                     self._note(signal, key, encoded)
-        except (OSError, ValueError):  # a full disk, a lost folder, a payload too long
+        except (OSError, ValueError) as error:  # a full disk, a lost folder, a payload too long
             self.unwritten += 1
+            if isinstance(error, OSError):
+                self._is_wrong(reason_of(error))
             return False
         self.written += 1
+        if self.trouble:
+            self._is_right()
         return True
+
+    def _is_wrong(self, reason: str) -> None:
+        self.trouble = reason
+        if self._report is not None:
+            self._report.wrong(reason)
+
+    def _is_right(self) -> None:
+        self.trouble = ""
+        if self._report is not None:
+            self._report.right()
 
     def _note(self, signal: int, key: bytes, encoded: bytes) -> None:
         """Keep the starts of what runs: the next segment repeats them."""
@@ -144,19 +178,31 @@ class Writer:
         if not self.must_sync:
             return
         self.must_sync = False
+        kept = self._kept
+        if kept is None:
+            return
         try:
-            os.fdatasync(self._fd)
+            os.fdatasync(kept.checked())
         except OSError:  # closed by another thread, which synced; or a disk that fails
             return
 
     def touch(self) -> None:
-        """Leave a sign of life: should the process die, its executions ended after this."""
+        """Leave a sign of life: should the process die, its executions ended after this.
+
+        A segment that was lost, and its lock with it, is replaced at once: to
+        others this process would look dead.
+        """
+        now = time.time_ns()
         try:
             with self._lock:
-                if self._fd >= 0:
-                    os.utime(self._fd)
-        except OSError:  # the sign is a nicety; the lock is what tells that we live
-            return
+                if self._kept is None:
+                    return
+                if self._usable_size(now) is None:
+                    self._write(b"", now)
+                else:
+                    os.utime(self._kept.number)
+        except OSError as error:  # the sign is a nicety; the lock is what tells that we live
+            self._is_wrong(reason_of(error))
 
     def close(self) -> None:
         """Let go of the segment. The next append takes up one again."""
@@ -187,15 +233,16 @@ class Writer:
         """Write all of *encoded* or leave the segment as it was."""
         count = 0
         try:
-            count = os.write(self._fd, encoded)
+            count = os.write(self._number, encoded)
             if count == len(encoded):
                 return
             # A short write is a disk that filled up meanwhile, or a limit on file sizes.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301 - as write would
         except OSError:
             # Not undone where a signal handler has appended since: readers pass over a torn record.
-            if count and os.fstat(self._fd).st_size == size + count:
-                os.ftruncate(self._fd, size)
+            found = None if self._kept is None else self._kept.status()
+            if count and found is not None and found.st_size == size + count:
+                os.ftruncate(self._number, size)
             raise
 
     def _preface(self, now: int) -> bytes:
@@ -221,12 +268,38 @@ class Writer:
 
     def _ready_segment(self, now: int, needed: int) -> int:
         """Have a segment open that takes *needed* bytes more; its size now, bytes."""
-        if self._fd >= 0:
-            found = os.fstat(self._fd)
-            if found.st_nlink and not self._is_full(found.st_size + needed, now):
-                return found.st_size
+        size = self._usable_size(now)
+        if size is not None and not self._is_full(size + needed, now):
+            return size
         self._begin_segment(now)
-        return os.fstat(self._fd).st_size
+        return os.fstat(self._number).st_size
+
+    @property
+    def _number(self) -> int:
+        """The segment's descriptor, which was verified by `_usable_size` just before."""
+        return -1 if self._kept is None else self._kept.number
+
+    def _usable_size(self, now: int) -> int | None:
+        """Size of the segment, bytes; None where there is none that may be written to.
+
+        That is one that other code has closed or put another file in the place
+        of, that was removed, or that is not in the folder of that name any more.
+        """
+        found = None if self._kept is None else self._kept.status()
+        if found is None or not found.st_nlink or self._has_moved(now):
+            return None
+        return found.st_size
+
+    def _has_moved(self, now: int) -> bool:
+        if 0 <= now - self._checked_ns < _FOLDER_CHECK_NS:
+            return False
+        try:
+            found = identity_of(os.stat(self.folder))
+        except OSError:  # removed, or not there while a disk is away
+            return True
+        if found == self._kept_folder:
+            self._checked_ns = now
+        return found != self._kept_folder
 
     def _is_full(self, size: int, now: int) -> bool:
         return size > self._max_segment_bytes or not (
@@ -239,14 +312,18 @@ class Writer:
         try:
             # Only a first segment may be another's: who looks for the dead
             # trusts that one who moves on moves to a new file.
-            taken = None if self._fd >= 0 else self._take_over(folder_fd, now)
+            taken = None if self._kept is not None else self._take_over(folder_fd, now)
             descriptor, name = taken or self._make(folder_fd, now)
             if taken is None:
                 self._make_room(folder_fd, now)
+            folder = identity_of(os.fstat(folder_fd))
         finally:
             os.close(folder_fd)
         self._let_go()
-        self._fd, self._name = descriptor, name
+        if self._kept_folder not in (None, folder) and self._report is not None:
+            self._report.moved()
+        self._kept, self._name = KeptDescriptor(descriptor), name
+        self._kept_folder, self._checked_ns = folder, now
         self._created_ns = folders.created_unix_ns(name)
 
     def _take_over(self, folder_fd: int, now: int) -> tuple[int, str] | None:
@@ -255,7 +332,10 @@ class Writer:
         for name in names[: -_TAKE_OVER_TRIES - 1 : -1]:
             if not 0 <= now - folders.created_unix_ns(name) < TAKE_OVER_AGE_NS:
                 break
-            descriptor = _lock_segment(folder_fd, name, os.O_WRONLY | os.O_APPEND)
+            try:
+                descriptor = _lock_segment(folder_fd, name, os.O_WRONLY | os.O_APPEND)
+            except OSError:  # a directory, a fifo, a link, another user's: none of ours
+                continue
             if descriptor is None:
                 continue
             found = os.fstat(descriptor)
@@ -292,12 +372,12 @@ class Writer:
             return
 
     def _let_go(self) -> None:
-        if self._fd < 0:
+        if self._kept is None:
             return
         self.sync()
-        descriptor, self._fd = self._fd, -1
+        kept, self._kept = self._kept, None
         self._declared.clear()
-        os.close(descriptor)
+        kept.close()
 
 
 def _lock_segment(folder_fd: int, name: str, flags: int) -> int | None:
@@ -345,11 +425,11 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     for writer in tuple(_writers.values()):
-        descriptor = writer._fd  # noqa: SLF001 - same module
+        kept = writer._kept  # noqa: SLF001 - same module
         writer._reset()  # noqa: SLF001 - same module
         writer.written = writer.unwritten = 0
-        if descriptor >= 0:
-            os.close(descriptor)  # the parent's lock stays: the parent has it open
+        if kept is not None:
+            kept.close()  # the parent's lock stays: the parent has it open
 
 
 if hasattr(os, "register_at_fork"):

@@ -17,6 +17,7 @@ from otel_codomon.journal.retention import Caps, Evicted, evict
 from otel_codomon.journal.sender import Sender
 from otel_codomon.journal.state import State, load_state
 from otel_codomon.journal.writer import Writer
+from otel_codomon.kept_descriptor import KeptDescriptor
 from otel_codomon.operations.places import find_journal
 from otel_codomon.values.quantities import in_bytes, in_words
 
@@ -160,7 +161,7 @@ def waiting_of(folder_fd: int, signal: str, state: State, endpoint: str | None) 
         state: How far each signal was delivered.
         endpoint: Where it goes; None where nobody said.
     """
-    backlog = Backlog(folder_fd, signal, state)
+    backlog = Backlog(KeptDescriptor(folder_fd), signal, state)
     records = backlog.waiting_records()
     size = sum(backlog.own_waiting_bytes().values()) if records else 0
     return Waiting(endpoint=endpoint, records=records, bytes=size)
@@ -248,11 +249,9 @@ def purge_journal(*, journal: str | None = None) -> Purged:
 @contextmanager
 def _opened(folder: str) -> Iterator[int | None]:
     """A descriptor of *folder*; None where there is none: to look does not make one."""
-    if not os.path.isdir(folder):  # noqa: PTH112 - as `journal_folder`
-        yield None
-        return
-    folder_fd = folders.open_folder(folder)
+    folder_fd = folders.find_folder(folder)
     try:
         yield folder_fd
     finally:
-        os.close(folder_fd)
+        if folder_fd is not None:
+            os.close(folder_fd)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import time
 
+from otel_codomon.kept_descriptor import KeptDescriptor
 from otel_codomon.sources.cgroup_files import FILES, LIVE_FILES, UNIFIED, CgroupTotals
 from otel_codomon.sources.cgroup_folders import (
     REMOVE_ATTEMPTS,
@@ -60,7 +61,7 @@ class Cgroup:
     def __init__(self, folders: Mapping[str, str], *, is_ours: bool) -> None:
         self.folders = dict(folders)
         self.is_ours = is_ours
-        self._open: dict[str, int] = {}
+        self._open: dict[str, KeptDescriptor] = {}
 
     @property
     def procs(self) -> tuple[str, ...]:
@@ -172,18 +173,19 @@ class Cgroup:
     def close(self) -> None:
         """Close its files; a later look opens them again."""
         files, self._open = self._open, {}
-        for descriptor in files.values():
-            os.close(descriptor)
+        for kept in files.values():
+            kept.close()
 
     def _read(self, folder: str, file: str) -> bytes | None:
         if folder not in self.folders:
             return None
         path = f"{self.folders[folder]}/{file}"
         try:
-            descriptor = self._open.get(path)
-            if descriptor is None:
-                descriptor = self._open[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            return os.pread(descriptor, 1 << 16, 0)
+            kept = self._open.get(path)
+            if kept is None or not kept.is_ours:
+                opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                kept = self._open[path] = KeptDescriptor(opened)
+            return os.pread(kept.number, 1 << 16, 0)
         except OSError:  # not told by this kernel, or removed meanwhile
             return None
 

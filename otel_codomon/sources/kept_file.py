@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from otel_codomon.kept_descriptor import KeptDescriptor
+
 _CHUNK_BYTES = 32768
 
 
@@ -11,18 +13,19 @@ class KeptFile:
     """One file of the kernel, kept open: a read then costs half of what opening it each time does.
 
     A descriptor of ``/proc/self/…`` goes on looking at the process that opened
-    it. So a file that another process reads, after a fork, is opened again.
-    Not for two threads at the same time.
+    it. So a file that another process reads, after a fork, is opened again, as
+    is one whose descriptor other code has closed. Not for two threads at the
+    same time.
 
     Args:
         path: Of the file; it is opened when first read.
     """
 
-    __slots__ = ("_descriptor", "_pid", "path")
+    __slots__ = ("_kept", "_pid", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._descriptor: int | None = None
+        self._kept: KeptDescriptor | None = None
         self._pid = 0
 
     def read(self) -> bytes:
@@ -45,14 +48,14 @@ class KeptFile:
 
     def _opened(self) -> int:
         pid = os.getpid()
-        if self._descriptor is None or self._pid != pid:
+        if self._kept is None or self._pid != pid or not self._kept.is_ours:
             self.close()
-            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            self._kept = KeptDescriptor(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
             self._pid = pid
-        return self._descriptor
+        return self._kept.number
 
     def close(self) -> None:
         """Give the descriptor back; reading opens the file again."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()

@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from otel_codomon.kept_descriptor import KeptDescriptor
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -69,24 +71,23 @@ class OpenFiles:
     __slots__ = ("_kept", "_most")
 
     def __init__(self) -> None:
-        self._kept: set[int] = set()  # not a count, which two threads could get wrong
+        self._kept: set[ProcessFile] = set()  # not a count, which two threads could get wrong
         self._most = _most_open()
 
     def file(self, path: str) -> ProcessFile:
         """The file at *path*, opened when it is first read."""
         return ProcessFile(path, self)
 
-    def keep(self, descriptor: int) -> bool:
-        """Whether *descriptor* may stay open, which then is told by `close`."""
+    def keep(self, file: ProcessFile) -> bool:
+        """Whether *file* may stay open, until it is given back by `give_back`."""
         if len(self._kept) >= self._most:
             return False
-        self._kept.add(descriptor)
+        self._kept.add(file)
         return True
 
-    def close(self, descriptor: int) -> None:
-        """Close one that was kept."""
-        self._kept.discard(descriptor)
-        os.close(descriptor)
+    def give_back(self, file: ProcessFile) -> None:
+        """One that was kept is closed."""
+        self._kept.discard(file)
 
 
 class ProcessFile:
@@ -97,20 +98,22 @@ class ProcessFile:
         files: Who says whether it may be kept open.
     """
 
-    __slots__ = ("_descriptor", "_files", "_path")
+    __slots__ = ("_files", "_kept", "_path")
 
     def __init__(self, path: str, files: OpenFiles) -> None:
         self._path = path
         self._files = files
-        self._descriptor: int | None = None
+        self._kept: KeptDescriptor | None = None
 
     def read(self) -> bytes | None:
         """What it says; None if the process is gone, or it is not for us to see."""
+        kept = self._kept
         try:
-            if self._descriptor is None:
+            if kept is None or not kept.is_ours:
+                self.close()
                 return self._open()
-            text = os.pread(self._descriptor, _PAGE, 0)
-            return text if len(text) < _MAY_GO_ON else _whole(self._descriptor, text)
+            text = os.pread(kept.number, _PAGE, 0)
+            return text if len(text) < _MAY_GO_ON else _whole(kept.number, text)
         except OSError:
             return None
 
@@ -119,19 +122,20 @@ class ProcessFile:
         is_kept = False
         try:
             text = _whole(descriptor, os.pread(descriptor, _PAGE, 0))
-            is_kept = self._files.keep(descriptor)
+            is_kept = self._files.keep(self)
         finally:
             if not is_kept:
                 os.close(descriptor)
         if is_kept:
-            self._descriptor = descriptor
+            self._kept = KeptDescriptor(descriptor)
         return text
 
     def close(self) -> None:
         """Close it; reading opens it again."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            self._files.close(descriptor)
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            self._files.give_back(self)
+            kept.close()
 
 
 def _whole(descriptor: int, text: bytes) -> bytes:

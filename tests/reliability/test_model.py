@@ -17,6 +17,7 @@ from otel_codomon.journal.delivery import Courier
 from otel_codomon.journal.retention import Caps, evict
 from otel_codomon.journal.state import State, load_state, save_state
 from otel_codomon.journal.writer import Writer
+from otel_codomon.kept_descriptor import KeptDescriptor
 
 POISON = b"poison"
 
@@ -108,7 +109,7 @@ class JournalMachine(RuleBasedStateMachine):
     def restart_sender(self) -> None:
         """The sender dies, and the next one knows what was saved."""
         self.state = load_state(self.folder_fd)
-        self.backlog = Backlog(self.folder_fd, "traces", self.state)
+        self.backlog = Backlog(KeptDescriptor(self.folder_fd), "traces", self.state)
         self.courier = Courier(
             "traces",
             self.inbox,

@@ -13,6 +13,7 @@ from otel_codomon.journal.endpoints import SIGNALS
 from otel_codomon.journal.index import build_index
 from otel_codomon.journal.light import is_delivery_wanted
 from otel_codomon.journal.state import load_state
+from otel_codomon.kept_descriptor import KeptDescriptor
 from otel_codomon.operations.checks.line import CheckLine, State
 from otel_codomon.operations.journal import describe_sender, describe_waiting, waiting_of
 from otel_codomon.values.quantities import in_bytes, in_seconds, in_words
@@ -43,9 +44,12 @@ def check(scene: Scene) -> Iterator[CheckLine]:
         )
         return
     try:
-        folder_fd = folders.open_folder(scene.journal)
+        folder_fd = folders.find_folder(scene.journal)
     except OSError as error:  # JournalUnavailableError says what to do itself
         yield _line("folder", State.FAILURE, str(error))
+        return
+    if folder_fd is None:  # a link that leads nowhere, or removed in this instant
+        yield _line("folder", State.FAILURE, f"{scene.journal} leads nowhere")
         return
     try:
         yield from _look(scene, scene.journal, folder_fd)
@@ -117,7 +121,7 @@ def _backlog(scene: Scene, folder_fd: int) -> Iterator[CheckLine]:
         if waiting.records and not is_wanted:
             found += ", not exported: no OTLP endpoint is set"
         elif waiting.records:
-            segments = Backlog(folder_fd, signal, state).own_waiting_bytes()
+            segments = Backlog(KeptDescriptor(folder_fd), signal, state).own_waiting_bytes()
             age = time.time() - min(map(folders.created_unix_ns, segments), default=0) / 1e9
             found += f", in segments of up to {in_seconds(age)} ago"
         yield _line(name, State.OK, found)
