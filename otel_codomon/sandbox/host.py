@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from otel_codomon.sandbox.cancellation import current_cancellation
+from otel_codomon.sandbox.interpreter import interpreter
 from otel_codomon.sandbox.isolation import unwrap
 from otel_codomon.sandbox.toolchains import UnavailableError
 
@@ -56,8 +56,6 @@ def _run(command: Command, deadline: float | None, on_start: Callable[[int], Non
 def has_supervisor() -> bool:
     """Whether a process can be put between us and a command.
 
-    It needs Linux for the adoption of orphans, and an interpreter to run in:
-    a frozen program has none, nor has one that embeds Python.
+    It needs Linux for the adoption of orphans, and an interpreter to run in.
     """
-    has_interpreter = bool(sys.executable) and not getattr(sys, "frozen", False)
-    return sys.platform == "linux" and has_interpreter and hasattr(os, "pidfd_open")
+    return sys.platform == "linux" and interpreter() is not None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from otel_codomon.sandbox.capture import Capture
 from otel_codomon.sandbox.command import encode_command
 from otel_codomon.sandbox.ending import Ending, LimitSeen, since
+from otel_codomon.sandbox.interpreter import interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -249,7 +250,7 @@ def _start_supervisor(*, has_input: bool) -> tuple[subprocess.Popen[bytes], sock
     try:
         with theirs:
             process = subprocess.Popen(  # noqa: S603 - our own file
-                [sys.executable, "-I", "-S", _SUPERVISOR, str(theirs.fileno())],
+                [interpreter() or sys.executable, "-I", "-S", _SUPERVISOR, str(theirs.fileno())],
                 stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

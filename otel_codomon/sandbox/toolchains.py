@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon.sandbox.interpreter import interpreter
+from otel_codomon.values.cleaning import clean_name
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from otel_codomon.sandbox.ending import Ending
 
 
 class UnavailableError(Exception):
@@ -16,6 +21,22 @@ class UnavailableError(Exception):
 
     Never leaves the package: it becomes outcome ``setup_error`` with a reason.
     """
+
+
+@contextmanager
+def refused_by_the_kernel(doing: str, way_out: str) -> Iterator[None]:
+    """Make what the kernel refuses in here an `UnavailableError`.
+
+    An `OSError` without a number is none of the kernel's: a signal handler of the
+    host raised it, such as the `TimeoutError` of an alarm, and it passes.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        found = (error.strerror or type(error).__name__).lower()
+        raise UnavailableError(f"cannot {doing}: {found}; {way_out}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +52,10 @@ class Toolchain:
         tools: Programs that can do it; the first on the PATH does.
         compile: The command that makes the binary; empty when there is none.
         run: The command that runs it.
+        version: The command by which the tool says its version.
         way_out: What to do when none of the tools is here.
         homes: Folders below the home folder that the tools need to find themselves.
+        is_ours: Whether the interpreter we run in can do it as well.
     """
 
     language: str
@@ -40,8 +63,10 @@ class Toolchain:
     tools: tuple[str, ...]
     compile: tuple[str, ...] = ()
     run: tuple[str, ...] = ("{binary}",)
+    version: tuple[str, ...] = ("{tool}", "--version")
     way_out: str
     homes: tuple[str, ...] = ()
+    is_ours: bool = False
 
     def find_tool(self, search_path: str | None) -> str:
         """Return the path of the first of its tools on *search_path*.
@@ -49,12 +74,34 @@ class Toolchain:
         Raises:
             UnavailableError: None of them is there.
         """
-        for tool in self.tools:
+        for tool in self._tools():
             found = shutil.which(tool, path=search_path)
             if found is not None:
                 return found
         raise UnavailableError(
             f"cannot run {self.language}: no {' or '.join(self.tools)} on the PATH; {self.way_out}"
+        )
+
+    def _tools(self) -> Iterator[str]:
+        if self.is_ours and (ours := interpreter()) is not None:
+            yield ours
+        yield from self.tools
+
+    def check_version(self, tool: str, ending: Ending) -> None:
+        """Check that *tool*, which was asked for its version and ended so, is one.
+
+        A version manager puts stand-ins on the PATH that start the tool chosen for
+        this user; where none is chosen they refuse everything, this question too.
+
+        Raises:
+            UnavailableError: It is none; its own words are in the text.
+        """
+        if ending.returncode is None or ending.returncode <= 0:
+            return
+        said = clean_name(ending.errors.kept or ending.output.kept, default="nothing")
+        raise UnavailableError(
+            f"cannot run {self.language}: {tool} does not work here, and says {said!r}; "
+            f"{self.way_out}"
         )
 
 
@@ -69,8 +116,8 @@ TOOLCHAINS: Final = (
     Toolchain(
         language="python",
         source_name="main.py",
-        # The interpreter we run in is here for certain; a frozen program has none.
-        tools=(*([sys.executable] if sys.executable else []), "python3", "python"),
+        tools=("python3", "python"),
+        is_ours=True,
         run=_INTERPRETED,
         way_out="install Python 3 from https://www.python.org",
     ),
@@ -107,6 +154,7 @@ TOOLCHAINS: Final = (
         source_name="main.go",
         tools=("go",),
         compile=("{tool}", "build", "-o", "{binary}", "{source}"),
+        version=("{tool}", "version"),
         way_out="install Go from https://go.dev/dl",
     ),
     Toolchain(
