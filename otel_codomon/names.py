@@ -133,6 +133,12 @@ ERROR_REASON: Final = _attribute(
     None,
     "Why an execution ended as it did, in words of this package.",
 )
+CLEANUP_LEFT: Final = _attribute(
+    "codomon.cleanup.left",
+    "string",
+    None,
+    "What remains of the private directory of an execution, and why; absent when nothing does.",
+)
 
 # --- what it used ------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.bubblewrap import MISSING
 from support.escapees import ESCAPEE
+from support.needs import needs_toolchain
 from support.patience import lines, run_out_of_time
 from support.sources import SOURCES
 
@@ -25,8 +26,7 @@ pytestmark = pytest.mark.skipif(MISSING is not None, reason=MISSING or "")
 
 @pytest.mark.parametrize("toolchain", TOOLCHAINS, ids=lambda toolchain: toolchain.language)
 def test_source_text_of_each_language_runs_inside(toolchain: Toolchain) -> None:
-    if not any(map(shutil.which, toolchain.tools)):
-        pytest.skip(f"no {toolchain.language} here; {toolchain.way_out}")
+    needs_toolchain(toolchain)
 
     result = run(SOURCES[toolchain.language], language=toolchain.language, isolation="bubblewrap")
 

@@ -17,6 +17,7 @@ from support.escapees import (
     stubborn_telling,
     wait_until_dead,
 )
+from support.needs import needs_cgroup, needs_toolchain
 from support.patience import lines, run_out_of_time
 from support.sources import SOURCES
 
@@ -64,8 +65,7 @@ def test_output_that_is_no_text_is_kept_as_it_is() -> None:
 
 @pytest.mark.parametrize("toolchain", TOOLCHAINS, ids=lambda toolchain: toolchain.language)
 def test_source_text_runs_in_each_language(toolchain: Toolchain) -> None:
-    if not any(map(shutil.which, toolchain.tools)):
-        pytest.skip(f"no {toolchain.language} here; {toolchain.way_out}")
+    needs_toolchain(toolchain)
 
     result = run(SOURCES[toolchain.language], language=toolchain.language)
 
@@ -249,6 +249,33 @@ def test_the_tree_goes_with_its_host(number: signal.Signals, tmp_path: Path) -> 
     assert host.returncode == -number
 
 
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_host_that_leaves_from_a_signal_handler_cancels_its_command(
+    code: int, recorder: Recorder, tmp_path: Path
+) -> None:
+    def leave(*_: object) -> None:
+        sys.exit(code)
+
+    told = tmp_path / "told"
+    before = signal.signal(signal.SIGUSR1, leave)
+    try:
+        with NamedPipe(told) as reader:
+            program = "import os, sys, time; open(sys.argv[1], 'w').write(f'{os.getpid()}\\n');"
+            alarm = f"os.kill({os.getpid()}, {int(signal.SIGUSR1)}); time.sleep(1000)"
+            with pytest.raises(SystemExit) as caught:
+                run([sys.executable, "-c", f"{program} {alarm}", str(told)])
+            pid = reader.number()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert caught.value.code == code
+    assert not is_alive(pid)
+    [execution] = recorder.executions()
+    assert execution.outcome is Outcome.CANCELLED
+    assert execution.attributes[names.ERROR_REASON] == "its caller ended it: SystemExit"
+    assert names.PROCESS_EXIT_CODE not in execution.attributes
+
+
 def test_a_command_that_kills_its_supervisor_dies_with_it() -> None:
     result = run(["sh", "-c", "kill -KILL $PPID; sleep 1000"])
 
@@ -312,12 +339,6 @@ def test_a_memory_limit_holds() -> None:
 
     assert not result.succeeded
     assert "got it" not in result.stdout
-
-
-needs_cgroup = pytest.mark.skipif(
-    (own := cgroups.create()) is None or not own.remove(),
-    reason="no cgroup can be made here: run the tests as root, or with a delegated cgroup",
-)
 
 
 @needs_cgroup

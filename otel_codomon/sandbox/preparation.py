@@ -2,90 +2,71 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from otel_codomon import names
 from otel_codomon.executions.block import execution
 from otel_codomon.sandbox.command import Command
+from otel_codomon.sandbox.compilation import CompilationError, limits_of_compiler, version_command
+from otel_codomon.sandbox.confined import run_confined
 from otel_codomon.sandbox.ending import judge
 from otel_codomon.sandbox.host import run_to_end
 from otel_codomon.sandbox.isolation import ISOLATION, isolate
-from otel_codomon.sandbox.toolchains import fill
+from otel_codomon.sandbox.own_cgroup import own_cgroup
+from otel_codomon.sandbox.private_directory import PrivateDirectory
+from otel_codomon.sandbox.telling import tell, tell_limit, told_if_interrupted
+from otel_codomon.sandbox.toolchains import fill, refused_by_the_kernel
 from otel_codomon.values.execution import Kind, Outcome
-from otel_codomon.values.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_codomon.sandbox.ending import Ending
     from otel_codomon.sandbox.request import Request
     from otel_codomon.sandbox.toolchains import Toolchain
-    from otel_codomon.values.verdict import Verdict
-
-# Compilers write little, and what they write is for people.
-_COMPILER_LIMITS: Final = Limits(output_bytes=256 * 1024)
-
-
-class DoesNotCompileError(Exception):
-    """The compiler refused the source text, or was ended over it.
-
-    Never leaves the package: it becomes the outcome of the execution.
-
-    Attributes:
-        ending: How the compiler ended; its messages are in it.
-        verdict: What that means.
-    """
-
-    def __init__(self, ending: Ending, verdict: Verdict) -> None:
-        self.ending = ending
-        self.verdict = verdict
-        refused = verdict.outcome is Outcome.ERROR
-        reason = "it does not compile" if refused else f"its compiler: {verdict.reason}"
-        super().__init__(reason)
 
 
 @contextmanager
-def prepared(request: Request, deadline: float | None) -> Iterator[Command]:
-    """Yield the command that *request* comes down to; its private files go at the end.
+def private_directory(request: Request, facts: dict[str, object]) -> Iterator[str | None]:
+    """Yield a directory of the execution's own where it needs one, and remove it.
+
+    Args:
+        request: What needs it.
+        facts: Where what remains of it is noted, as a span attribute.
 
     Raises:
-        UnavailableError: Something on this machine is missing.
-        DoesNotCompileError: The compiler refused the source text.
+        UnavailableError: It cannot be made.
     """
-    with private_folder(request) as private:
-        if request.toolchain is None:
-            command = _plain(request, private)
-        else:
-            command = _built(request, request.toolchain, private, deadline)
-        yield _isolated(request, command, private)
-
-
-@contextmanager
-def private_folder(request: Request) -> Iterator[str | None]:
-    """Yield a folder of the execution's own where it needs one, and remove it."""
     if request.source is None and (request.cwd is not None or request.isolation == "none"):
         yield None
         return
-    folder = tempfile.mkdtemp(prefix="otel-codomon-")
+    private = PrivateDirectory()
     try:
-        yield os.path.realpath(folder)
+        yield private.path
     finally:
-        _remove(folder)
+        left = private.remove()
+        if left is not None:
+            facts[names.CLEANUP_LEFT] = left
 
 
-def _remove(folder: str) -> None:
-    """Remove *folder*, also where the command took the permissions from parts of it."""
-    try:
-        shutil.rmtree(folder)
-    except OSError:
-        for inner, _, _ in os.walk(folder):
-            with suppress(OSError):  # another user's by now: it stays
-                os.chmod(inner, 0o700)  # noqa: PTH101 - as os.walk gives it
-        shutil.rmtree(folder, ignore_errors=True)
+def prepare(request: Request, private: str | None, deadline: float | None) -> Command:
+    """Return the command that *request* comes down to.
+
+    Args:
+        request: What is to be run.
+        private: The directory that `private_directory` has made for it.
+        deadline: `time.monotonic` at which a compiler is ended; None for never.
+
+    Raises:
+        UnavailableError: Something on this machine is missing.
+        CompilationError: There is a compiler, and no program came of it.
+    """
+    if request.toolchain is None:
+        command = _plain(request, private)
+    else:
+        command = _built(request, request.toolchain, private, deadline)
+    return _isolated(request, command, private)
 
 
 def _plain(request: Request, private: str | None) -> Command:
@@ -103,17 +84,19 @@ def _plain(request: Request, private: str | None) -> Command:
 def _built(
     request: Request, toolchain: Toolchain, private: str | None, deadline: float | None
 ) -> Command:
-    assert private is not None  # noqa: S101 - a source text gets a folder
+    assert private is not None  # noqa: S101 - a source text gets a directory
     assert request.source is not None  # noqa: S101 - it has a toolchain
     tool = toolchain.find_tool(request.env.get("PATH"))
     source = Path(private, toolchain.source_name)
-    source.write_text(request.source, encoding="utf-8", newline="")
+    with refused_by_the_kernel("write the source text", "set TMPDIR to a directory with room"):
+        source.write_text(request.source, encoding="utf-8", newline="")
     places = {"tool": tool, "source": str(source), "binary": str(Path(private, "main"))}
     env = {**request.env, "HOME": request.env.get("HOME", private)}
     if toolchain.compile:
         argv = fill(toolchain.compile, **places)
-        compiler = Command(path=tool, argv=argv, env=env, cwd=private, limits=_COMPILER_LIMITS)
-        _compile(request, _isolated(request, compiler, private), deadline)
+        limits = limits_of_compiler(request.limits)
+        compiler = Command(path=tool, argv=argv, env=env, cwd=private, limits=limits)
+        _compile(request, compiler, private, deadline)
     argv = fill(toolchain.run, **places)
     return Command(
         path=argv[0],
@@ -125,19 +108,52 @@ def _built(
     )
 
 
-def _compile(request: Request, command: Command, deadline: float | None) -> None:
+def _compile(request: Request, compiler: Command, private: str, deadline: float | None) -> None:
     """Run the compiler, as an execution of its own within that of the source text."""
-    with execution(
-        Path(command.path).name,
-        kind=Kind.COMMAND,
-        language=request.language,
-        sandbox_type=ISOLATION[request.isolation],
-    ) as current:
-        ending = run_to_end(command, deadline=deadline, on_start=current.attach)
-        verdict, _ = judge(ending, command.limits)
-        current.record(outcome=verdict.outcome, exit_code=ending.returncode, pid=ending.pid)
-    if verdict.outcome is not Outcome.SUCCESS:
-        raise DoesNotCompileError(ending, verdict)
+    name = Path(compiler.path).name
+    command = _isolated(request, compiler, private)
+    with (
+        own_cgroup(command.limits) as own,
+        execution(
+            name,
+            kind=Kind.COMMAND,
+            language=request.language,
+            sandbox_type=ISOLATION[request.isolation],
+            limits=command.limits,
+        ) as current,
+        told_if_interrupted(current),
+    ):
+        ending = run_confined(command, own, deadline=deadline, attach=current.attach)
+        verdict, limit = judge(ending, command.limits)
+        tell(current, ending, verdict, executable=name)
+        tell_limit(current, command.limits, limit)
+    if verdict.outcome is Outcome.SUCCESS:
+        return
+    if verdict.outcome is Outcome.ERROR:
+        check_usable(request, compiler, private, deadline)
+    raise CompilationError(name, ending, verdict, limit)
+
+
+def check_usable(
+    request: Request, command: Command, private: str | None, deadline: float | None
+) -> None:
+    """Check that the toolchain of *request* is one, and no stand-in for one that is missing.
+
+    Args:
+        request: A source text.
+        command: What its tool was started as.
+        private: As for `prepare`.
+        deadline: `time.monotonic` at which it is ended; None for never.
+
+    Raises:
+        UnavailableError: The tool cannot even say its version.
+    """
+    assert request.toolchain is not None  # noqa: S101 - a source text has one
+    asked = version_command(request.toolchain, command)
+    ending = run_to_end(
+        _isolated(request, asked, private), deadline=deadline, on_start=lambda _pid: None
+    )
+    request.toolchain.check_version(asked.path, ending)
 
 
 def _isolated(request: Request, command: Command, private: str | None) -> Command:

@@ -8,37 +8,41 @@ import functools
 import os
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Final, ParamSpec
 
 from otel_codomon import names
 from otel_codomon.emit.capture import captured
 from otel_codomon.executions.block import execution
 from otel_codomon.sandbox.cancellation import Cancellation, current_cancellation
-from otel_codomon.sandbox.ending import Ending, judge, totals_of, usage_of
-from otel_codomon.sandbox.host import run_to_end
+from otel_codomon.sandbox.compilation import CompilationError
+from otel_codomon.sandbox.confined import run_confined
+from otel_codomon.sandbox.ending import CANNOT_START, NOT_FOUND, Ending, judge, usage_of
 from otel_codomon.sandbox.isolation import ISOLATION
 from otel_codomon.sandbox.own_cgroup import own_cgroup
-from otel_codomon.sandbox.preparation import DoesNotCompileError, prepared
+from otel_codomon.sandbox.preparation import check_usable, prepare, private_directory
 from otel_codomon.sandbox.propagation import trace_environment
 from otel_codomon.sandbox.request import make_request
+from otel_codomon.sandbox.telling import cancelled_by, tell, tell_limit
 from otel_codomon.sandbox.toolchains import UnavailableError
 from otel_codomon.values.execution import Kind, Outcome
 from otel_codomon.values.result import ExecutionResult
-from otel_codomon.values.verdict import Verdict
+from otel_codomon.values.verdict import UNKNOWN, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from otel_codomon.executions.running import Execution
-    from otel_codomon.sandbox.command import Command
     from otel_codomon.sandbox.ending import LimitSeen
     from otel_codomon.sandbox.own_cgroup import OwnCgroup
     from otel_codomon.sandbox.request import Request
     from otel_codomon.values.limits import Limits
 
 P = ParamSpec("P")
+
+# By these a stand-in says that the tool it stands for is not installed.
+_NOT_RUN: Final = (CANNOT_START, NOT_FOUND)
 
 
 def run(
@@ -133,67 +137,72 @@ def run(
     )
 
 
+@dataclass(slots=True)
+class _Attempt:
+    """What is known so far of how a request went.
+
+    Attributes:
+        ending: How its command ended; its compiler, if it got no further.
+        verdict: What that means; None until it is known.
+        limit: The limit it ran into, if any.
+        facts: What else its span has.
+    """
+
+    ending: Ending = field(default_factory=Ending)
+    verdict: Verdict | None = None
+    limit: LimitSeen | None = None
+    facts: dict[str, object] = field(default_factory=dict)
+
+
 def _carry_out(
     request: Request, current: Execution, own: OwnCgroup, started: float
 ) -> ExecutionResult:
     """Run *request* within *current*, and tell it how that went."""
+    attempt = _Attempt()
     deadline = None if request.timeout is None else started + request.timeout
     try:
-        extra = trace_environment(current, request.propagate, os.environ)
-        request = replace(request, env={**request.env, **extra})
-        with prepared(request, deadline) as command:
-            ending = _run_confined(command, own, current, deadline)
-        verdict, limit = judge(ending, request.limits)
+        _try(request, current, own, deadline, attempt)
+    except BaseException as error:
+        # A signal handler of the host raised it. Its exit code is not the command's.
+        _tell(current, request, attempt, attempt.verdict or cancelled_by(error))
+        current.succeed()
+        raise
+    verdict = attempt.verdict or UNKNOWN
+    _tell(current, request, attempt, verdict)
+    return _result(current, attempt, verdict)
+
+
+def _try(
+    request: Request,
+    current: Execution,
+    own: OwnCgroup,
+    deadline: float | None,
+    attempt: _Attempt,
+) -> None:
+    """Run *request*, and note in *attempt* what becomes of it."""
+    extra = trace_environment(current, request.propagate, os.environ)
+    request = replace(request, env={**request.env, **extra})
+    try:
+        with private_directory(request, attempt.facts) as private:
+            command = prepare(request, private, deadline)
+            ending = run_confined(command, own, deadline=deadline, attach=current.attach)
+            if request.toolchain is not None and ending.returncode in _NOT_RUN:
+                check_usable(request, command, private, deadline)
+            attempt.ending = ending
+            attempt.verdict, attempt.limit = judge(ending, request.limits)
     except UnavailableError as error:
-        ending, limit = Ending(), None
-        verdict = Verdict(outcome=Outcome.SETUP_ERROR, reason=str(error))
-    except DoesNotCompileError as error:
-        ending, limit = error.ending, None
-        verdict = replace(error.verdict, reason=str(error))
-    if limit is not None:
-        _tell_limit(current, request.limits, limit)
-    _tell(current, request, ending, verdict)
-    return _result(current, ending, verdict)
+        attempt.verdict = Verdict(outcome=Outcome.SETUP_ERROR, reason=str(error))
+    except CompilationError as error:
+        attempt.ending, attempt.verdict, attempt.limit = error.ending, error.verdict, error.limit
 
 
-def _run_confined(
-    command: Command, own: OwnCgroup, current: Execution, deadline: float | None
-) -> Ending:
-    """Run *command* in its cgroup; without one if the kernel refuses it there."""
-
-    def started(pid: int) -> None:
-        if own.cgroup is not None:
-            current.attach(own.cgroup)
-        current.attach(pid)
-
-    ending = run_to_end(own.confine(command), deadline=deadline, on_start=started)
-    if ending.failure is not None and own.cgroup is not None:
-        own.cgroup.remove()
-        own.cgroup = None
-        ending = run_to_end(command, deadline=deadline, on_start=current.attach)
-    return own.complete(ending)
-
-
-def _tell_limit(current: Execution, limits: Limits, limit: LimitSeen) -> None:
-    current.reach_limit(limit.limit, limit=getattr(limits, limit.field), seen=limit.seen)
-
-
-def _tell(current: Execution, request: Request, ending: Ending, verdict: Verdict) -> None:
-    started = ending.pid is not None
-    current.record(
-        outcome=verdict.outcome,
-        signal=verdict.signal,
-        reason=verdict.reason,
-        error_type=verdict.error_type,
-        exit_code=ending.returncode if started else verdict.exit_code,
-        pid=ending.pid,
-        executable=None if request.path is None else Path(request.path).name,
-        rusage=totals_of(ending),
-        stdout_bytes=ending.output.total_bytes if started else None,
-        stderr_bytes=ending.errors.total_bytes if started else None,
-        truncated=(ending.output.is_truncated or ending.errors.is_truncated) if started else None,
-    )
-    _tell_texts(current, request, ending)
+def _tell(current: Execution, request: Request, attempt: _Attempt, verdict: Verdict) -> None:
+    executable = None if request.path is None else Path(request.path).name
+    tell_limit(current, request.limits, attempt.limit)
+    tell(current, attempt.ending, verdict, executable=executable)
+    for key, value in attempt.facts.items():
+        current.set_attribute(key, value)
+    _tell_texts(current, request, attempt.ending)
 
 
 def _tell_texts(current: Execution, request: Request, ending: Ending) -> None:
@@ -205,7 +214,8 @@ def _tell_texts(current: Execution, request: Request, ending: Ending) -> None:
         current.note(names.PROCESS_COMMAND_ARGS, None if None in arguments else arguments)
 
 
-def _result(current: Execution, ending: Ending, verdict: Verdict) -> ExecutionResult:
+def _result(current: Execution, attempt: _Attempt, verdict: Verdict) -> ExecutionResult:
+    ending = attempt.ending
     return ExecutionResult(
         execution_id=current.execution_id,
         outcome=verdict.outcome or Outcome.ERROR,
@@ -219,6 +229,7 @@ def _result(current: Execution, ending: Ending, verdict: Verdict) -> ExecutionRe
         pid=ending.pid,
         trace_id=current.trace_id,
         span_id=current.span_id,
+        attributes=attempt.facts,
     )
 
 

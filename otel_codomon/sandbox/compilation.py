@@ -1,0 +1,56 @@
+"""What compiling a source text may use, and what it means when no program came of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.sandbox.toolchains import fill
+from otel_codomon.values.execution import Outcome
+from otel_codomon.values.limits import Limits
+
+if TYPE_CHECKING:
+    from otel_codomon.sandbox.command import Command
+    from otel_codomon.sandbox.ending import Ending, LimitSeen
+    from otel_codomon.sandbox.toolchains import Toolchain
+    from otel_codomon.values.verdict import Verdict
+
+# Compilers write little, and what they write is for people.
+_OUTPUT_BYTES: Final = 256 * 1024
+
+
+class CompilationError(Exception):
+    """The compiler refused the source text, or was ended over it.
+
+    Never leaves the package: it becomes the outcome of the execution.
+
+    Attributes:
+        ending: How the compiler ended; its messages are in it.
+        verdict: What that means for the source text.
+        limit: The limit that the compiler ran into, if any.
+    """
+
+    def __init__(
+        self, compiler: str, ending: Ending, verdict: Verdict, limit: LimitSeen | None
+    ) -> None:
+        self.ending = ending
+        refused = verdict.outcome is Outcome.ERROR
+        reason = "it does not compile" if refused else f"compiler {compiler}: {verdict.reason}"
+        self.verdict = replace(verdict, reason=reason)
+        self.limit = limit
+        super().__init__(reason)
+
+
+def limits_of_compiler(limits: Limits) -> Limits:
+    """What a compiler may use of *limits*: all of it, but for the output that is kept."""
+    return replace(limits, output_bytes=_OUTPUT_BYTES)
+
+
+def version_command(toolchain: Toolchain, command: Command) -> Command:
+    """The command that asks the tool of *toolchain*, started as *command*, for its version."""
+    return replace(
+        command,
+        argv=fill(toolchain.version, tool=command.path),
+        stdin=b"",
+        limits=Limits(output_bytes=_OUTPUT_BYTES),
+    )
