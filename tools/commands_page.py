@@ -77,7 +77,12 @@ something does not work.""",
     "mcp": """\
 Needs `pip install 'otel-codomon[mcp]'`. Tools: `list_executions`, `show_execution`, `report`,
 `stats`, `cache_info`, `doctor`; `run` with `--allow-run`, `clear_caches` with `--allow-clear`.
-Resources: `codomon://executions/recent` and `codomon://executions/{execution_id}`.""",
+Resources: `codomon://executions/recent` and `codomon://executions/{execution_id}`.
+
+What `run` runs is an execution like any other: in the journal, and exported where an endpoint is
+set. The options say what a command may do at most; a request can ask for less, and is refused
+where it asks for more. Where commands cannot be isolated, `run` is not offered, and a line on
+stderr says why. See [Commands of an agent](running.md#commands-of-an-agent).""",
     "completion": "Needs `pip install 'otel-codomon[completion]'`.",
 }
 

@@ -2,39 +2,110 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import fields
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from otel_codomon.cli import options
-from otel_codomon.errors import CodomonError
+from otel_codomon.cli import options, output
+from otel_codomon.cli.run_options import Option
+from otel_codomon.cli.sizes import positive_number, positive_whole, size_bytes
+from otel_codomon.errors import CodomonError, InvalidArgumentError
+from otel_codomon.values.limits import Limits
 
 if TYPE_CHECKING:
     import argparse
 
+    from otel_codomon.operations.running import Allowance
+
 HELP: str = "serve the operations to an agent, as MCP tools on stdio"
 EXAMPLES: str = """\
 otel-codomon mcp
-otel-codomon mcp --allow-run --allow-clear
+otel-codomon mcp --allow-run --timeout 30 --limit-memory 512M --directory ./scratch
+otel-codomon mcp --allow-run --isolation none --allow-clear
 """
+
+_MIB: Final = 1024**2
+# What the agent's commands may do at most; the agent itself can only ask for less.
+OPTIONS: Final = (
+    Option(
+        "--isolation",
+        choices=("bubblewrap", "none"),
+        default="bubblewrap",
+        help="what separates a command from this machine: bubblewrap, without which there is no "
+        "tool run, or none, which is no security boundary (default: %(default)s)",
+    ),
+    Option(
+        "--directory",
+        metavar="FOLDER",
+        help="where commands work and may write (default: a private one for each in isolation, "
+        "the server's own without)",
+    ),
+    Option(
+        "--timeout",
+        convert=positive_number,
+        default=60.0,
+        metavar="SECONDS",
+        help="the longest that a command takes (default: %(default)g)",
+    ),
+    Option(
+        "--limit-cpu",
+        dest="cpu_seconds",
+        convert=positive_number,
+        metavar="SECONDS",
+        help="CPU time of its tree",
+    ),
+    Option(
+        "--limit-memory",
+        dest="memory_bytes",
+        convert=size_bytes,
+        default=1024 * _MIB,
+        metavar="SIZE",
+        help="memory of its tree (default: 1G)",
+    ),
+    Option(
+        "--limit-processes",
+        dest="processes",
+        convert=positive_whole,
+        default=64,
+        metavar="N",
+        help="processes of its tree at one time (default: %(default)s)",
+    ),
+    Option(
+        "--limit-file-size",
+        dest="file_size_bytes",
+        convert=size_bytes,
+        metavar="SIZE",
+        help="the largest file it writes",
+    ),
+    Option(
+        "--limit-open-files",
+        dest="open_files",
+        convert=positive_whole,
+        metavar="N",
+        help="files each process holds open",
+    ),
+    Option(
+        "--limit-output",
+        dest="output_bytes",
+        convert=size_bytes,
+        default=20_000,
+        metavar="SIZE",
+        help="what the agent is shown of each output stream (default: 20000)",
+    ),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:
-    """What the agent may do besides looking."""
+    """What the agent may do besides looking, and what its commands may."""
+    parser.add_argument("--allow-run", action="store_true", help="let it run commands")
     parser.add_argument(
-        "--allow-run",
-        action="append_const",
-        dest="allowed",
-        const="run",
-        help="let it run commands, with the rights of this user",
-    )
-    parser.add_argument(
-        "--allow-clear",
-        action="append_const",
-        dest="allowed",
-        const="clear",
-        help="let it empty caches of running processes",
+        "--allow-clear", action="store_true", help="let it empty caches of running processes"
     )
     options.add_journal(parser)
+    group = parser.add_argument_group("commands it runs: it can ask for less, never for more")
+    for option in OPTIONS:
+        option.add_to(group)
 
 
 def run(args: argparse.Namespace, /) -> int:
@@ -46,5 +117,54 @@ def run(args: argparse.Namespace, /) -> int:
         )
     from otel_codomon.mcp import serve  # noqa: PLC0415 - its import takes half a second
 
-    serve(journal=args.journal, allowed=args.allowed or ())
+    allowance = _allowance(args) if args.allow_run else None
+    if allowance is not None:
+        _record_in(args.journal)
+    serve(journal=args.journal, allowance=allowance, may_clear=args.allow_clear)
     return 0
+
+
+def _allowance(args: argparse.Namespace) -> Allowance | None:
+    """What commands may do; None, with the reason on stderr, where none can be run."""
+    from otel_codomon.operations.running import Allowance, why_not  # noqa: PLC0415 - only for `run`
+
+    limits = {each.name: getattr(args, each.name, None) for each in fields(Limits)}
+    allowance = Allowance(
+        isolation=args.isolation,
+        limits=Limits(**limits),
+        timeout_seconds=args.timeout,
+        directory=_directory(args.directory),
+    )
+    reason = why_not(allowance)
+    if reason is None:
+        return allowance
+    way_out = (
+        ""
+        if args.isolation == "none"
+        else ("; repair that, or say --isolation none, which is no security boundary")
+    )
+    output.complain(f"otel-codomon mcp: the tool run is not offered: {reason}{way_out}")
+    return None
+
+
+def _directory(text: str | None) -> str | None:
+    if text is None:
+        return None
+    path = os.path.realpath(text)
+    if not os.path.isdir(path):  # noqa: PTH112 - a text, as `run` takes it
+        raise InvalidArgumentError(
+            "--directory", f"{text!r:.80} is not a directory: create it, or name another"
+        )
+    return path
+
+
+def _record_in(journal: str | None) -> None:
+    """Have what the agent runs recorded like any execution."""
+    from otel_codomon.configuration import configure  # noqa: PLC0415 - only for `run`
+    from otel_codomon.journal.light import resource  # noqa: PLC0415 - as above
+    from otel_codomon.operations.places import find_journal  # noqa: PLC0415 - as above
+
+    configure(
+        service_name=str(resource(service_name="otel-codomon-mcp")["service.name"]),
+        journal=None if journal is None else find_journal(journal),
+    )
