@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+SECURITY = ROOT / "SECURITY.md"
+PAGES = (ROOT / "README.md", SECURITY, *sorted((ROOT / "docs").glob("*.md")))
 _FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)")
@@ -100,3 +101,10 @@ def test_a_page_links_only_to_what_is_there(page: Path) -> None:
     targets = _LINK.findall(page.read_text())
 
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_promise_of_the_security_page_names_tests_that_are_there() -> None:
+    named = re.findall(r"`(tests/\w+\.py)`", SECURITY.read_text())
+
+    assert len(named) > len(set(named)) > 0
+    assert [name for name in named if not (ROOT / name).exists()] == []
