@@ -120,6 +120,9 @@ LIMIT_FILE_SIZE: Final = _attribute(
 LIMIT_OPEN_FILES: Final = _attribute(
     "codomon.execution.limit.open_files", "int", "{file}", "Files it was allowed to hold open."
 )
+LIMIT_DISK: Final = _attribute(
+    "codomon.execution.limit.disk", "int", "By", "Disk the execution was allowed to add."
+)
 LIMIT_OUTPUT: Final = _attribute(
     "codomon.execution.limit.output", "int", "By", "Output that was kept of each stream."
 )

@@ -23,7 +23,7 @@ from otel_codomon import Kind, Outcome, cli, names
 from otel_codomon.cli import run_command
 from otel_codomon.cli.run_options import OPTIONS, read_plainly
 from otel_codomon.journal.reader import JournalReader
-from otel_codomon.sandbox.supervisor import LOOK_SECONDS
+from otel_codomon.sandbox.tree_limits import SAMPLE_SECONDS
 from otel_codomon.sources import cgroups
 
 if TYPE_CHECKING:
@@ -189,9 +189,9 @@ def test_time_that_passes_while_we_are_stopped_is_no_signal() -> None:
         process.stdout.readline()
         for _ in range(10):
             process.send_signal(signal.SIGSTOP)
-            time.sleep(2 * LOOK_SECONDS)  # what it waits for is over then
+            time.sleep(2 * SAMPLE_SECONDS)  # what it waits for is over then
             process.send_signal(signal.SIGCONT)
-            time.sleep(LOOK_SECONDS / 2)  # so that it waits anew
+            time.sleep(SAMPLE_SECONDS / 2)  # so that it waits anew
         process.communicate(b"go on\n")
 
     assert process.returncode == 0

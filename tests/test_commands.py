@@ -142,7 +142,7 @@ def test_a_hundred_thousand_executions_fit_in_200_mib(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from otel_codomon import cli\n"
-        "from otel_codomon.sandbox.supervisor import own_peak_kib\n"  # not its spawner's
+        "from otel_codomon.sandbox.spawning import own_peak_kib\n"  # not its spawner's
         "code = cli.main(sys.argv[1:])\n"
         "sys.stderr.write(str(own_peak_kib()))\n"
         "raise SystemExit(code)"

@@ -276,14 +276,6 @@ def test_a_host_that_leaves_from_a_signal_handler_cancels_its_command(
     assert names.PROCESS_EXIT_CODE not in execution.attributes
 
 
-def test_a_command_that_kills_its_supervisor_dies_with_it() -> None:
-    result = run(["sh", "-c", "kill -KILL $PPID; sleep 1000"])
-
-    assert result.outcome is Outcome.KILLED
-    assert result.exit_code is None
-    assert result.reason == ("the process that looked after it was killed, and with it the command")
-
-
 # --- limits -------------------------------------------------------------------
 
 

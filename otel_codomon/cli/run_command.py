@@ -15,7 +15,6 @@ from otel_codomon.sandbox import environment
 from otel_codomon.sandbox.foreground import Foreground
 from otel_codomon.sandbox.light_execution import Identity
 from otel_codomon.sandbox.rlimits import resource_limits
-from otel_codomon.sandbox.supervisor import TreeLimits
 from otel_codomon.sources import cgroups
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.cli.run_options import Options
     from otel_codomon.sandbox.foreground_execution import ForegroundExecution
+    from otel_codomon.sandbox.tree_limits import TreeMeter
     from otel_codomon.sources.cgroups import Cgroup
     from otel_codomon.values.result import ExecutionResult
 
@@ -122,6 +122,7 @@ def _run_in(cgroup: Cgroup | None, args: Options, start: Start) -> int:
     identity = Identity(os.environ.get("TRACEPARENT"))
     limits = _held(cgroup, args)
     env = _environment(identity, args)
+    meter = None if limits is None else limits.meter(cgroup)
     try:
         foreground = _start(args, start, env, limits, cgroup)
     except OSError as error:
@@ -132,7 +133,7 @@ def _run_in(cgroup: Cgroup | None, args: Options, start: Start) -> int:
     foreground.wait(
         deadline=args.timeout and identity.started_ns / 1e9 + args.timeout,
         grace_seconds=args.grace,
-        limits=None if limits is None else limits.of_tree(),
+        meter=meter or (None if cgroup else _unlimited_meter()),
         later=lambda: execution.look(targets, _set_up_gauges),
         later_seconds=_LATER_SECONDS,
     )
@@ -230,17 +231,48 @@ class _HeldLimits:
         self.cpu_seconds = args.cpu_seconds
         self.memory_bytes = memory_bytes
         self.processes = args.processes
+        self.disk_bytes = args.disk_bytes
+        is_open = args.isolation == "none"
+        self.places = [os.path.abspath(".")] if is_open else args.writable or []  # noqa: PTH100 - pathlib takes 10 ms
         self.file_size_bytes = args.file_size_bytes
         self.open_files = args.open_files
 
     def of_process(self) -> list[tuple[int, tuple[int, int]]]:
         return [(which, (soft, hard)) for which, soft, hard in resource_limits(self)]
 
-    def of_tree(self) -> TreeLimits:
-        return TreeLimits(self.cpu_seconds or 0, self.memory_bytes or 0, self.processes or 0)
+    def meter(self, cgroup: Cgroup | None) -> TreeMeter:
+        """What compares samples of the tree with them; to be made before the command starts.
+
+        Raises:
+            CodomonError: Disk cannot be limited.
+        """
+        from otel_codomon.sandbox.tree_limits import (  # noqa: PLC0415 - where there are limits
+            TooManyFilesError,
+            TreeLimits,
+            TreeMeter,
+            uncounted,
+        )
+
+        limits = TreeLimits(
+            cpu_seconds=self.cpu_seconds or 0,
+            memory_bytes=self.memory_bytes or 0,
+            processes=self.processes or 0,
+            disk_bytes=self.disk_bytes or 0,
+            places=self.places,
+            cpu_counter="" if cgroup is None else cgroup.cpu_counter,
+        )
+        try:
+            return TreeMeter(limits)
+        except TooManyFilesError:
+            from otel_codomon.errors import CodomonError  # noqa: PLC0415 - rarely
+
+            raise CodomonError(uncounted(self.places)) from None
 
 
-_LIMITS = ("cpu_seconds", "memory_bytes", "processes", "file_size_bytes", "open_files")
+_LIMITS = (
+    *("cpu_seconds", "memory_bytes", "processes", "disk_bytes"),
+    *("file_size_bytes", "open_files"),
+)
 
 
 def _held(cgroup: Cgroup | None, args: Options) -> _HeldLimits | None:
@@ -249,6 +281,13 @@ def _held(cgroup: Cgroup | None, args: Options) -> _HeldLimits | None:
         return None
     by_kernel = cgroup is not None and cgroup.limit(memory_bytes=args.memory_bytes)
     return _HeldLimits(args, memory_bytes=None if by_kernel else args.memory_bytes)
+
+
+def _unlimited_meter() -> TreeMeter:
+    """Samples that show whether the kernel's totals leave out children."""
+    from otel_codomon.sandbox.tree_limits import TreeLimits, TreeMeter  # noqa: PLC0415
+
+    return TreeMeter(TreeLimits())
 
 
 # --- telling of it ------------------------------------------------------------

@@ -168,6 +168,15 @@ OPTIONS = (
         help="processes at one time",
     ),
     Option(
+        "--limit-disk",
+        dest="disk_bytes",
+        convert=size_bytes,
+        group=TREE,
+        metavar="SIZE",
+        help="disk that it adds to the working folder, or in isolation to the writable folders "
+        "and its private tmpfs",
+    ),
+    Option(
         "--limit-file-size",
         dest="file_size_bytes",
         convert=size_bytes,
@@ -219,6 +228,7 @@ class Options:
     cpu_seconds: float | None
     memory_bytes: int | None
     processes: int | None
+    disk_bytes: int | None
     file_size_bytes: int | None
     open_files: int | None
     quiet: bool

@@ -267,7 +267,8 @@ class Watch:
         """What *attached* tells, with what else is known of the execution."""
         usage = attached.usage()
         cpu_seconds = usage.cpu_seconds or 0.0
-        if usage.source != "cgroup" and awaited_ns / 1e9 > cpu_seconds:
+        is_partial = usage.source != "cgroup" and not attached.is_whole
+        if is_partial and awaited_ns / 1e9 > cpu_seconds:
             cpu_seconds = awaited_ns / 1e9  # all that was waited for, seen or not
         if self._in_process:
             cpu_seconds += own_ns / 1e9

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.sandbox.rlimits import resource_limits
+from otel_codomon.sandbox.rlimits import RLIMIT_RSS, resource_limits
 from otel_codomon.values.limits import Limits
 
 if TYPE_CHECKING:
@@ -31,8 +31,13 @@ class Command:
         limits: What it may use.
         cgroups: The files by which it enters its cgroups.
         is_wrapped: Whether it is bubblewrap with the command inside.
-        told: File that it finds open as `supervisor.TOLD_FD`; empty for none.
+        told: File that it finds open as `spawning.TOLD_FD`; empty for none.
         held: Fields of *limits* that the kernel holds on its whole tree by itself.
+        places: Directories in which `Limits.disk_bytes` counts.
+        cpu_counter: File in which the kernel counts the CPU time of its cgroup;
+            empty for none.
+        spare_processes: Processes in its tree that are not its own, such as
+            bubblewrap's, which `Limits.processes` does not count.
     """
 
     path: str
@@ -45,6 +50,9 @@ class Command:
     is_wrapped: bool = False
     told: str = ""
     held: frozenset[str] = frozenset()
+    places: tuple[str, ...] = ()
+    cpu_counter: str = ""
+    spare_processes: int = 0
 
     @property
     def output_bytes(self) -> int:
@@ -52,13 +60,19 @@ class Command:
         return self.limits.output_bytes or DEFAULT_OUTPUT_BYTES
 
 
-def encode_command(command: Command, *, host_pid: int) -> bytes:
-    """Return *command* as the supervisor reads it: see `supervisor.Plan`."""
-    data = b"".join(field + b"\0" for field in _fields(command, host_pid))
+def encode_command(command: Command, *, host_pid: int, mark: int | None = None) -> bytes:
+    """Return *command* as the supervisor reads it: see `supervisor.Plan`.
+
+    Args:
+        command: What is to be started.
+        host_pid: The process that asks.
+        mark: What its processes are found by, see `survivors`; None for nothing.
+    """
+    data = b"".join(field + b"\0" for field in _fields(command, host_pid, mark))
     return b"%010d" % len(data) + data
 
 
-def _fields(command: Command, host_pid: int) -> Iterator[bytes]:
+def _fields(command: Command, host_pid: int, mark: int | None) -> Iterator[bytes]:
     for text in (command.path, *command.argv):
         yield b"arg=" + os.fsencode(text)
     for name, value in command.env.items():
@@ -68,10 +82,16 @@ def _fields(command: Command, host_pid: int) -> Iterator[bytes]:
     for path in command.cgroups:
         yield b"cgroup=" + os.fsencode(path)
     limits = replace(command.limits, **dict.fromkeys(command.held))
-    for which, soft, hard in resource_limits(limits):
+    marking = [] if mark is None else [(RLIMIT_RSS, mark, mark)]
+    for which, soft, hard in (*resource_limits(limits), *marking):
         yield b"rlimit=%d %d %d" % (which, soft, hard)
     yield b"cpu=%r" % (limits.cpu_seconds or 0)
     yield b"memory=%d" % (limits.memory_bytes or 0)
     yield b"processes=%d" % (limits.processes or 0)
+    yield b"disk=%d" % (limits.disk_bytes or 0)
+    for place in command.places:
+        yield b"place=" + os.fsencode(place)
+    yield b"counter=" + os.fsencode(command.cpu_counter)
+    yield b"spare=%d" % command.spare_processes
     yield b"grace=%r" % GRACE_SECONDS
     yield b"host=%d" % host_pid

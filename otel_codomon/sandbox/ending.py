@@ -33,6 +33,7 @@ _LIMIT_FIELDS: Final = {
     "memory": "memory_bytes",
     "processes": "processes",
     "file_size": "file_size_bytes",
+    "disk": "disk_bytes",
 }
 # As a shell tells it: found but not to be started, and not found.
 CANNOT_START: Final = 126
@@ -44,8 +45,9 @@ class LimitSeen:
     """A limit that was passed.
 
     Attributes:
-        limit: Which: ``cpu``, ``memory``, ``processes``, ``file_size``.
-        seen: What was seen of it, in the limit's unit; None where a signal said so.
+        limit: Which: ``cpu``, ``memory``, ``processes``, ``file_size``, ``disk``.
+        seen: What was seen of it, in the limit's unit; None where a
+            signal said so, or where it is an estimate.
     """
 
     limit: str
@@ -55,6 +57,23 @@ class LimitSeen:
     def field(self) -> str:
         """The field of `Limits` that sets it."""
         return _LIMIT_FIELDS[self.limit]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescue:
+    """What its caller had to do because the supervisor could not.
+
+    Attributes:
+        was_stopped: Whether the supervisor was kept from its work; else it was killed.
+        found: Processes that the supervisor had left, and that were found and killed.
+        left: Those of them that are still alive.
+        is_complete: Whether no other process can be left.
+    """
+
+    was_stopped: bool
+    found: int = 0
+    left: int = 0
+    is_complete: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +87,14 @@ class Ending:
         rusage: Figures of its whole tree, without what was used before the
             program began: a `resource.struct_rusage` as a tuple, its memory 0
             where that is not known. Empty when nobody could tell.
+        cgroup_cpu_seconds: CPU time that its cgroup has counted, seconds; None without one.
+        has_unwaited: Whether *rusage* may leave out processes that nobody waited for.
         timed_out: Whether it ran out of time.
         cancelled: Whether its caller ended it.
         limit: The limit for which it was ended.
         oom_kills: Processes that the kernel killed for its memory limit.
         left: Processes that could not be killed.
+        rescue: What its caller had to do in the supervisor's place; None for nothing.
         output: What it wrote to standard output.
         errors: What it wrote to standard error.
     """
@@ -81,11 +103,14 @@ class Ending:
     failure: int | None = None
     status: int | None = None
     rusage: tuple[float, ...] = ()
+    cgroup_cpu_seconds: float | None = None
+    has_unwaited: bool = False
     timed_out: bool = False
     cancelled: bool = False
     limit: LimitSeen | None = None
     oom_kills: int = 0
     left: int = 0
+    rescue: Rescue | None = None
     output: Output = field(default_factory=Output)
     errors: Output = field(default_factory=Output)
 
@@ -107,16 +132,27 @@ def since(before: Sequence[float], totals: Sequence[float]) -> tuple[float, ...]
     return tuple(spent)
 
 
-def usage_of(rusage: Sequence[float]) -> Usage:
-    """The totals of a tree that was waited for to its last process."""
+def usage_of(ending: Ending) -> Usage:
+    """The totals of a tree that was waited for to its last process.
+
+    Where processes vanished without being waited for, only a cgroup tells the
+    CPU time: without one it is absent, as what is known of it leaves them out.
+    """
+    rusage = ending.rusage
     if not rusage:
         return Usage()
-    return Usage(
+    usage = Usage(
         source="process_tree",
+        peak_memory_bytes=int(rusage[_MAX_RSS]) * 1024 or None,
+    )
+    if ending.has_unwaited:
+        counted = ending.cgroup_cpu_seconds
+        return usage if counted is None else replace(usage, source="cgroup", cpu_seconds=counted)
+    return replace(
+        usage,
         cpu_seconds=rusage[_USER] + rusage[_SYSTEM],
         cpu_user_seconds=rusage[_USER],
         cpu_system_seconds=rusage[_SYSTEM],
-        peak_memory_bytes=int(rusage[_MAX_RSS]) * 1024 or None,
         minor_page_faults=int(rusage[_MINOR_FAULTS]),
         major_page_faults=int(rusage[_MAJOR_FAULTS]),
         voluntary_context_switches=int(rusage[_VOLUNTARY]),
@@ -141,6 +177,8 @@ def totals_of(ending: Ending) -> ChildTotals | None:
         major_faults=int(rusage[_MAJOR_FAULTS]),
         minor_faults=int(rusage[_MINOR_FAULTS]),
         spawner_peak_bytes=0,  # taken off by `since`
+        has_unwaited=ending.has_unwaited,
+        is_whole=True,
     )
 
 
@@ -163,7 +201,10 @@ def judge(ending: Ending, limits: Limits) -> tuple[Verdict, LimitSeen | None]:
     for applies, outcome, reason in _MEANINGS:
         if applies(ending, limit):
             return replace(
-                seen, outcome=outcome, error_type=outcome.value, reason=reason(ending, limit)
+                seen,
+                outcome=outcome,
+                error_type=outcome.value,
+                reason=reason(ending, limit) + _leftovers(ending),
             ), reached
     if code is None:
         return _not_started(ending), None
@@ -187,7 +228,12 @@ _MEANINGS: Final[tuple[tuple[_Question, Outcome, _Answer], ...]] = (
     (
         lambda e, _: e.failure is None and e.status is None,
         Outcome.KILLED,
-        lambda *_: "the process that looked after it was killed, and with it the command",
+        lambda *_: "its supervisor died",
+    ),
+    (
+        lambda e, _: e.rescue is not None,
+        Outcome.KILLED,
+        lambda *_: "it was ended because its supervisor was kept from its work",
     ),
 )
 
@@ -225,9 +271,20 @@ def _not_started(ending: Ending) -> Verdict:
 
 
 def _plain_reason(seen: Verdict, ending: Ending) -> str | None:
-    left = f"; {ending.left} of its processes could not be killed" if ending.left else ""
+    left = _leftovers(ending)
     if seen.outcome is Outcome.SUCCESS:
         return left[2:] or None
     if seen.signal is not None:
         return f"{seen.signal} ended it{left}"
     return f"it ended with exit code {seen.exit_code}{left}"
+
+
+def _leftovers(ending: Ending) -> str:
+    """What may have outlived the command, to go after the reason of its end."""
+    left = f"; {ending.left} of its processes could not be killed" if ending.left else ""
+    rescue = ending.rescue
+    if rescue is None or rescue.is_complete:
+        return left
+    found = f"; {rescue.found} of its processes were found and ended" if rescue.found else ""
+    alive = f", {rescue.left} of them could not be killed" if rescue.left else ""
+    return f"{left}{found}{alive}; others may be left"

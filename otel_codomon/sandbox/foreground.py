@@ -15,23 +15,20 @@ import resource
 import time
 from _thread import get_ident
 
-from otel_codomon.sandbox.supervisor import (
-    LOOK_SECONDS,
+from otel_codomon.sandbox.spawning import (
     TOLD_FD,
-    Tree,
     adopt_orphans,
     apply_limits,
     join_cgroups,
-    limit_reached,
-    signal,
     spawn,
 )
+from otel_codomon.sandbox.tree import Tree, signal
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from otel_codomon.sandbox.supervisor import TreeLimits
+    from otel_codomon.sandbox.tree_limits import TreeMeter
 
 # What a shell, a terminal or a service manager sends. The rest end a process
 # or are errors of its own, and are nobody's to pass on.
@@ -92,8 +89,9 @@ class Foreground:
         Raises:
             OSError: It cannot be started.
         """
-        self.limit: tuple[str, float] | None = None
+        self.limit: tuple[str, float | None] | None = None
         self.timed_out = False
+        self._meter: TreeMeter | None = None
         self._told = os.memfd_create("told") if is_wrapped else None
         # From here on signals wait until `wait` asks for them: none is lost
         # between the start of the command and the first look.
@@ -126,7 +124,7 @@ class Foreground:
         *,
         deadline: float | None = None,
         grace_seconds: float,
-        limits: TreeLimits | None = None,
+        meter: TreeMeter | None = None,
         later: Callable[[], None] | None = None,
         later_seconds: float = 0.0,
     ) -> None:
@@ -135,21 +133,30 @@ class Foreground:
         Args:
             deadline: `time.monotonic` at which the tree is ended; None for never.
             grace_seconds: From SIGTERM to SIGKILL.
-            limits: What the tree may use, looked at as long as it runs.
+            meter: Compares samples of the tree with its limits.
             later: Called once, if the command still runs after a while.
             later_seconds: That while.
         """
         wake = None if later is None else time.monotonic() + later_seconds
+        self._meter = meter
+        if meter is not None:
+            meter.start()
         while self.tree.status is None:
-            self._serve(_pause(deadline, wake, is_looking=limits is not None))
+            self._serve(_pause(deadline, wake, meter=meter))
             now = time.monotonic()
             if wake is not None and later is not None and now >= wake:
                 later()
                 wake = None
             if deadline is not None and now >= deadline:
                 self._time_out(grace_seconds)
-            elif limits is not None:
-                self._hold(limits)
+            elif meter is not None:
+                self._hold(meter)
+
+    @property
+    def has_unwaited(self) -> bool:
+        """Whether processes vanished without being waited for: the totals leave them out."""
+        is_seen = self._meter is not None and self._meter.has_unwaited
+        return is_seen or self.tree.has_unwaited
 
     def restore(self) -> None:
         """Take signals again as before: for what is started after the command."""
@@ -205,10 +212,10 @@ class Foreground:
         self.timed_out = self.tree.status is None
         self.tree.end(grace_seconds)
 
-    def _hold(self, limits: TreeLimits) -> None:
-        reached = limit_reached(limits)
-        if reached is not None and self.tree.status is None:
-            self.limit = reached
+    def _hold(self, meter: TreeMeter) -> None:
+        passed = meter.passed() if self.tree.status is None else None
+        if passed is not None:
+            self.limit = passed
             self.tree.kill()
 
 
@@ -234,7 +241,7 @@ def _sum(earlier: Iterable[float], copied: Iterable[float]) -> tuple[float, ...]
     return tuple(max(pair) if at == _MAX_RSS else sum(pair) for at, pair in enumerate(pairs))
 
 
-def _pause(deadline: float | None, wake: float | None, *, is_looking: bool) -> float:
+def _pause(deadline: float | None, wake: float | None, *, meter: TreeMeter | None) -> float:
     now = time.monotonic()
     instants = [instant - now for instant in (deadline, wake) if instant is not None]
-    return max(0.0, min([*instants, LOOK_SECONDS if is_looking else _FOREVER]))
+    return max(0.0, min([*instants, _FOREVER if meter is None else meter.pause_seconds]))

@@ -117,11 +117,12 @@ class ForegroundExecution:
             pid=foreground.tree.pid,
             status=foreground.tree.status,
             rusage=since(foreground.before, tuple(resource.getrusage(resource.RUSAGE_CHILDREN))),
+            has_unwaited=foreground.has_unwaited,
             timed_out=foreground.timed_out,
             limit=limit,
             oom_kills=0 if totals is None else totals.oom_kills or 0,
         )
-        usage = with_cgroup(with_looks(usage_of(ending.rusage), seen), totals)
+        usage = with_cgroup(with_looks(usage_of(ending), seen), totals)
         verdict, limit = self._judge(ending, foreground)
         return self._finish(verdict, limit, usage)
 

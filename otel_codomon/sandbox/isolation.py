@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.sandbox.supervisor import TOLD_FD
+from otel_codomon.sandbox.spawning import TOLD_FD
 from otel_codomon.sandbox.toolchains import UnavailableError
 from otel_codomon.values.execution import SandboxType
 

@@ -46,13 +46,28 @@ class OwnCgroup:
         """Return *command* so that it starts in the cgroup."""
         if self.cgroup is None:
             return command
-        return replace(command, cgroups=self.cgroup.entrances, held=self.held)
+        return replace(
+            command,
+            cgroups=self.cgroup.entrances,
+            held=self.held,
+            cpu_counter=self.cgroup.cpu_counter,
+        )
 
     def complete(self, ending: Ending) -> Ending:
         """Return *ending* with what only the kernel knows of it."""
         if self.cgroup is None:
             return ending
-        return replace(ending, oom_kills=self.cgroup.totals().oom_kills or 0)
+        rescue = ending.rescue
+        if rescue is not None and not rescue.is_complete:
+            # Whatever the supervisor has left is in here, marked or not.
+            rescue = replace(rescue, is_complete=self.cgroup.kill())
+        totals = self.cgroup.totals()
+        return replace(
+            ending,
+            oom_kills=totals.oom_kills or 0,
+            cgroup_cpu_seconds=None if totals.cpu_ns is None else totals.cpu_ns / 1e9,
+            rescue=rescue,
+        )
 
     def close(self) -> None:
         """End whatever is still in the cgroup, and remove it."""

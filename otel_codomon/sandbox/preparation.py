@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -157,12 +158,10 @@ def check_usable(
 
 
 def _isolated(request: Request, command: Command, private: str | None) -> Command:
+    own = [directory for directory in (request.cwd, private) if directory is not None]
+    command = replace(command, places=tuple(own or [command.cwd]))
     if request.isolation == "none":
         return command
     homes = () if request.toolchain is None else request.toolchain.homes
     home = command.env.get("HOME", "/nonexistent")
-    return isolate(
-        command,
-        writable=[folder for folder in (request.cwd, private) if folder is not None],
-        readable=[str(Path(home, part)) for part in homes],
-    )
+    return isolate(command, writable=own, readable=[str(Path(home, part)) for part in homes])

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
             """Files it may hold open."""
 
 
+# Of Linux, for which alone it is meant; `resource` is not on every platform.
+RLIMIT_RSS = 5
+
+
 def resource_limits(limits: ProcessLimits) -> Iterator[tuple[int, int, int]]:
     """Yield ``RLIMIT`` number, soft and hard value of what one process may use.
 

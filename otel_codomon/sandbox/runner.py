@@ -225,7 +225,7 @@ def _result(current: Execution, attempt: _Attempt, verdict: Verdict) -> Executio
         duration_seconds=0.0,
         output=ending.output,
         errors=ending.errors,
-        usage=usage_of(ending.rusage),
+        usage=usage_of(ending),
         pid=ending.pid,
         trace_id=current.trace_id,
         span_id=current.span_id,

@@ -11,14 +11,18 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon.sandbox.capture import Capture
-from otel_codomon.sandbox.command import encode_command
-from otel_codomon.sandbox.ending import Ending, LimitSeen, since
+from otel_codomon.sandbox.command import GRACE_SECONDS, encode_command
+from otel_codomon.sandbox.ending import Ending, Rescue, since
 from otel_codomon.sandbox.interpreter import interpreter
+from otel_codomon.sandbox.reports import Reports
+from otel_codomon.sandbox.survivors import end_marked, new_mark
+from otel_codomon.sandbox.toolchains import UnavailableError
+from otel_codomon.sandbox.tree import GIVE_UP_SECONDS, kill_below, read_stat
+from otel_codomon.sandbox.tree_limits import uncounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,28 +30,25 @@ if TYPE_CHECKING:
     from otel_codomon.sandbox.cancellation import Cancellation
     from otel_codomon.sandbox.command import Command
 
-_SUPERVISOR: Final = str(Path(__file__).with_name("supervisor.py"))
+_ROOT: Final = str(Path(__file__).parents[2])
+# At the end of the path, so that nothing there stands in for a module of Python's.
+_PROGRAM: Final = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from otel_codomon.sandbox.supervisor import main; main()"
+)
 # One read takes what a pipe of this size can hold. The kernel's own size is
 # 64 KiB, with which draining costs the command three times as many switches.
 _PIPE_BYTES: Final = 1024 * 1024
-# A report is one line of at most forty figures.
-_MAX_REPORTS: Final = 64 * 1024
-_FIGURES: Final = 16  # in a struct_rusage
-
-
-@dataclass(slots=True)
-class _Heard:
-    """What the supervisor has said so far."""
-
-    pid: int | None = None
-    before: tuple[float, ...] = ()
-    failure: int | None = None
-    limit: LimitSeen | None = None
-    status: int | None = None
-    left: int = 0
-    totals: tuple[float, ...] = ()
-    is_over: bool = False
-    unread: bytearray = field(default_factory=bytearray)
+# A supervisor that was asked to end the command, and had the time of grace for
+# it, gets so much more before its work is taken from it.
+_SLACK_SECONDS: Final = 1.0
+# How often to see whether the supervisor itself was stopped. It is continued
+# once; if it stands still again, its work is taken from it.
+_CHECK_SECONDS: Final = 1.0
+# For each of two ways to end what is left.
+_CLEAN_UP_SECONDS: Final = 4.0
+_STOPS_BORNE: Final = 1
+_STOPPED: Final = (b"T", b"t")
 
 
 def run_supervised(
@@ -65,11 +66,15 @@ def run_supervised(
         cancellation: It is ended when this says so.
         on_start: Called with the process id when the program runs.
 
+    Raises:
+        UnavailableError: Its disk cannot be limited.
+
     Whatever is raised in here, `KeyboardInterrupt` included, ends the tree first.
     """
     with ExitStack() as opened:
         conversation = _Conversation(command, on_start, opened)
         conversation.hold(deadline, cancellation)
+        conversation.check(command)
         return conversation.ending()
 
 
@@ -80,15 +85,20 @@ class _Conversation:
         self, command: Command, on_start: Callable[[int], None], opened: ExitStack
     ) -> None:
         self._on_start = on_start
-        self._heard = _Heard()
+        self._reports = Reports()
         self._timed_out = self._cancelled = False
+        self._last_instant = float("inf")
+        self._next_check = time.monotonic() + _CHECK_SECONDS
+        self._stops = 0
+        self._rescue: Rescue | None = None
+        self._mark = new_mark()
         self._unwritten = memoryview(command.stdin)
         self._buffer = memoryview(bytearray(_PIPE_BYTES))
         self._output, self._errors = Capture(command.output_bytes), Capture(command.output_bytes)
         self._process, self._control = _start_supervisor(has_input=bool(command.stdin))
         opened.callback(self._end)
         self._selector = opened.enter_context(selectors.DefaultSelector())
-        self._control.sendall(encode_command(command, host_pid=os.getpid()))
+        self._control.sendall(encode_command(command, host_pid=os.getpid(), mark=self._mark))
         self._listen()
 
     def _listen(self) -> None:
@@ -105,34 +115,103 @@ class _Conversation:
             register(process.stdin, selectors.EVENT_WRITE, self._write)
 
     def hold(self, deadline: float | None, cancellation: Cancellation | None) -> None:
-        """Serve all streams until the supervisor says that nothing is left."""
+        """Serve all streams until the supervisor reports that nothing is left.
+
+        The supervisor is within the command's reach, so this has a clock of its own.
+        """
         if cancellation is not None:
             self._selector.register(cancellation.fd, selectors.EVENT_READ, self._cancel)
-        while not self._heard.is_over:
-            remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
-            for key, _ in self._selector.select(remaining):
-                if not key.data():
-                    self._selector.unregister(key.fileobj)
-            if remaining is not None and time.monotonic() >= (deadline or 0):
+        while not self._reports.is_over:
+            self._serve(min(deadline or self._last_instant, self._last_instant, self._next_check))
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
                 self._time_out()
                 deadline = None
+            if self._is_to_take_over(now):
+                self._take_over()
+                break
+        if self._reports.is_unfinished:
+            self._rescue = self._end_without_supervisor()
         self._drain()
+
+    def check(self, command: Command) -> None:
+        """Whether the command could be started at all as it was wanted.
+
+        Raises:
+            UnavailableError: Its disk cannot be limited.
+        """
+        if self._reports.is_uncounted:
+            raise UnavailableError(uncounted(command.places))
+
+    def _serve(self, until: float) -> None:
+        """Serve the streams that are ready, or become so before an instant."""
+        for key, _ in self._selector.select(max(0.0, until - time.monotonic())):
+            if not key.data():
+                self._selector.unregister(key.fileobj)
 
     def ending(self) -> Ending:
         """What became of the command."""
-        heard = self._heard
+        reports = self._reports
         return Ending(
-            pid=heard.pid,
-            failure=heard.failure,
-            status=heard.status,
-            rusage=since(heard.before, heard.totals) if heard.totals else (),
+            pid=reports.pid,
+            failure=reports.failure,
+            status=reports.status,
+            rusage=since(reports.before, reports.totals) if reports.totals else (),
+            has_unwaited=reports.has_unwaited,
             timed_out=self._timed_out,
             cancelled=self._cancelled,
-            limit=heard.limit,
-            left=heard.left,
+            limit=reports.limit,
+            left=reports.left,
+            rescue=self._rescue,
             output=self._output.output(),
             errors=self._errors.output(),
         )
+
+    # --- where the supervisor cannot do its work ------------------------------
+
+    def _is_to_take_over(self, now: float) -> bool:
+        """Whether the supervisor has had its time, or is being kept from its work."""
+        if self._reports.is_over:
+            return False
+        if now < self._next_check:
+            return now >= self._last_instant
+        self._next_check = now + _CHECK_SECONDS
+        if self._is_stopped():
+            self._stops += 1
+            self._process.send_signal(signal.SIGCONT)
+        return self._stops > _STOPS_BORNE or now >= self._last_instant
+
+    def _is_stopped(self) -> bool:
+        stat = read_stat(self._process.pid)
+        return stat is not None and stat.state in _STOPPED
+
+    def _take_over(self) -> None:
+        """End everything below the supervisor, which then has something to report.
+
+        It adopts orphans, stopped or not: as long as it is there, nothing gets
+        away from below it.
+        """
+        self._process.send_signal(signal.SIGSTOP)
+        kill_below(self._process.pid, _CLEAN_UP_SECONDS)
+        self._rescue = Rescue(was_stopped=True, is_complete=True)
+        self._process.send_signal(signal.SIGCONT)
+        until = time.monotonic() + _SLACK_SECONDS
+        while not self._reports.is_over and time.monotonic() < until:
+            self._serve(until)
+
+    def _end_without_supervisor(self) -> Rescue:
+        """End what a supervisor has left that was killed, or is killed now."""
+        self._process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_SLACK_SECONDS)
+        was_stopped = self._rescue is not None
+        if self._mark is None:
+            if self._reports.pid is not None:
+                with suppress(OSError):
+                    os.killpg(self._reports.pid, signal.SIGKILL)
+            return Rescue(was_stopped=was_stopped)
+        found, left = end_marked(self._mark, _CLEAN_UP_SECONDS)
+        return Rescue(was_stopped=was_stopped, found=found, left=left)
 
     # --- one stream each; True: go on listening to it -------------------------
 
@@ -164,7 +243,7 @@ class _Conversation:
         return True
 
     def _time_out(self) -> None:
-        self._timed_out = not (self._heard.is_over or self._cancelled)
+        self._timed_out = not (self._reports.is_over or self._cancelled)
         self._stop()
 
     def _cancel(self) -> bool:
@@ -173,43 +252,20 @@ class _Conversation:
         return False
 
     def _hear(self) -> bool:
+        was_started = self._reports.pid is not None
         try:
-            said = self._control.recv(4096)
+            self._reports.take(self._control.recv(4096))
         except ConnectionError:
-            said = b""
-        self._heard.unread += said
-        if not said or len(self._heard.unread) > _MAX_REPORTS:
-            self._heard.is_over = True  # the supervisor has ended, or is not itself
-        while b"\n" in self._heard.unread:
-            line, _, self._heard.unread = self._heard.unread.partition(b"\n")
-            word, *figures = line.decode("ascii").split()
-            _REPORTS[word](self, figures)
+            self._reports.take(b"")
+        if self._reports.pid is not None and not was_started:
+            self._on_start(self._reports.pid)
         return True
-
-    # --- one report each ------------------------------------------------------
-
-    def _started(self, figures: list[str]) -> None:
-        self._heard.pid = int(figures[0])
-        self._heard.before = tuple(map(float, figures[1:]))
-        self._on_start(self._heard.pid)
-
-    def _failed(self, figures: list[str]) -> None:
-        self._heard.failure = int(figures[0])
-        self._heard.is_over = True
-
-    def _limit(self, figures: list[str]) -> None:
-        self._heard.limit = LimitSeen(figures[0], float(figures[1]))
-
-    def _ended(self, figures: list[str]) -> None:
-        status = int(figures[0])
-        self._heard.status = None if status < 0 else status
-        self._heard.left = int(figures[1])
-        self._heard.totals = tuple(map(float, figures[2 + _FIGURES :]))
-        self._heard.is_over = True
 
     # --- the end --------------------------------------------------------------
 
     def _stop(self) -> None:
+        limit = time.monotonic() + GRACE_SECONDS + _SLACK_SECONDS
+        self._last_instant = min(self._last_instant, limit)
         with suppress(OSError):  # it has ended by itself in this instant
             self._control.send(b"stop")
 
@@ -225,32 +281,34 @@ class _Conversation:
     def _end(self) -> None:
         """Let go of everything: for the supervisor the host's death, which ends the tree."""
         self._control.close()
-        if self._heard.pid is not None and not self._heard.totals:
-            # No report of the end: the supervisor itself was killed. The command
-            # dies with it by its own order; this is for who shares its group.
-            with suppress(OSError):
-                os.killpg(self._heard.pid, signal.SIGKILL)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 with suppress(OSError):
                     stream.close()
-        self._process.wait()
+        until = time.monotonic() + _SLACK_SECONDS
+        if not self._reports.is_over:  # interrupted: it has a tree to end
+            until += GIVE_UP_SECONDS
+        while not self._has_ended():
+            if time.monotonic() >= until or self._is_stopped():
+                kill_below(self._process.pid, _CLEAN_UP_SECONDS)
+                self._end_without_supervisor()
+                return
 
-
-_REPORTS: Final = {
-    "started": _Conversation._started,  # noqa: SLF001 - the class's own table
-    "failed": _Conversation._failed,  # noqa: SLF001
-    "limit": _Conversation._limit,  # noqa: SLF001
-    "ended": _Conversation._ended,  # noqa: SLF001
-}
+    def _has_ended(self) -> bool:
+        try:
+            self._process.wait(_SLACK_SECONDS / 10)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
 
 def _start_supervisor(*, has_input: bool) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    python = interpreter() or sys.executable
     ours, theirs = socket.socketpair()
     try:
         with theirs:
             process = subprocess.Popen(  # noqa: S603 - our own file
-                [interpreter() or sys.executable, "-I", "-S", _SUPERVISOR, str(theirs.fileno())],
+                [python, "-I", "-S", "-B", "-c", _PROGRAM, _ROOT, str(theirs.fileno())],
                 stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -202,6 +202,11 @@ class Attached:
         """CPU time of all trees that the looks so far saw, nanoseconds."""
         return self._tree.cpu_ns
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the totals of the whole execution were told."""
+        return any(child.is_whole for child in self._told)
+
     def usage(self) -> Usage:
         """The totals so far."""
         with self._lock:

@@ -16,7 +16,6 @@ import time
 from otel_codomon.kept_descriptor import KeptDescriptor
 from otel_codomon.sources.cgroup_files import FILES, LIVE_FILES, UNIFIED, CgroupTotals
 from otel_codomon.sources.cgroup_folders import (
-    REMOVE_ATTEMPTS,
     below,
     folders_of,
     is_cgroup,
@@ -36,9 +35,11 @@ from otel_codomon.sources.cgroup_limits import cores_limit, memory_limit_bytes, 
 
 TYPE_CHECKING = False  # not from typing: its import takes as long as half a start of Python
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _PREFIX = "codomon"
+# What a killed tree of thousands takes to go; longer takes what cannot be killed.
+_KILL_SECONDS = 2.0
 # Where version 1 has these, version 2 beside it has no controllers of its own.
 _COUNTED = frozenset({"cpuacct", "memory"})
 # Folders of ours that would not go when they were to; tried again with the next.
@@ -141,19 +142,54 @@ class Cgroup:
             if value is not None and set_limit(self.folders, name, value)
         )
 
-    def kill(self) -> None:
-        """End every process in it with SIGKILL, those that it starts meanwhile included."""
+    @property
+    def cpu_counter(self) -> str:
+        """The file that tells the CPU time of all that ever were in it; empty without one."""
+        for controller, file in (("cpuacct", "cpuacct.usage"), (UNIFIED, "cpu.stat")):
+            if controller in self.folders:
+                return f"{self.folders[controller]}/{file}"
+        return ""
+
+    def kill(self) -> bool:
+        """End every process in it with SIGKILL, those that it starts in the meantime included.
+
+        Returns:
+            Whether none is left, after a few seconds at most.
+        """
+        if not self._members():
+            return True
         unified = self.folders.get(UNIFIED)
         at_once = unified is not None and try_write(f"{unified}/cgroup.kill", "1")
-        if not at_once and "pids" in self.folders:
-            try_write(f"{self.folders['pids']}/pids.max", "0")  # nobody outruns us by forking
-        for _ in range(REMOVE_ATTEMPTS):
-            pids = self.pids()
-            if not pids:
-                return
-            for pid in () if at_once else pids:
-                kill(pid)
+        if "pids" in self.folders:
+            try_write(f"{self.folders['pids']}/pids.max", "0")  # no more forks
+        until = time.monotonic() + _KILL_SECONDS
+        while pids := self._members():
+            if time.monotonic() >= until:
+                return False
+            if not at_once:
+                self._kill_frozen(pids)
             time.sleep(0.002)
+        return True
+
+    def _kill_frozen(self, pids: Iterable[int]) -> None:
+        """Kill *pids* while nothing in the cgroup can run, and so outrun us by forking."""
+        freezer = self.folders.get("freezer")
+        state = f"{freezer}/freezer.state"
+        if freezer is not None and try_write(state, "FROZEN"):
+            pids = self._members()
+        for pid in pids:
+            kill(pid)
+        if freezer is not None:
+            try_write(state, "THAWED")  # only now do they get the signal
+
+    def _members(self) -> set[int]:
+        """The processes in any of its folders, those that left one of them included."""
+        return {
+            pid
+            for top in dict.fromkeys(self.folders.values())
+            for folder in folders_of(top)
+            for pid in pids_in(folder)
+        }
 
     def remove(self) -> bool:
         """Close its files and, if it is ours, remove its folders.

@@ -23,6 +23,9 @@ class Limits:
         processes: Processes at one time.
         file_size_bytes: Size of the largest file it may write, bytes.
         open_files: Files one process may hold open.
+        disk_bytes: Disk, bytes: blocks that are added to the directories it may
+            write to, to the tmpfs of its sandbox, and to deleted files it holds
+            open there.
         output_bytes: Bytes of each output stream that are kept; the rest is
             read and dropped, so that the command never waits for us.
 
@@ -35,6 +38,7 @@ class Limits:
     processes: int | None = None
     file_size_bytes: int | None = None
     open_files: int | None = None
+    disk_bytes: int | None = None
     output_bytes: int | None = None
 
     def __post_init__(self) -> None:
@@ -68,5 +72,6 @@ LIMIT_FIELDS: Final[tuple[tuple[str, str], ...]] = (
     (names.LIMIT_PROCESSES, "processes"),
     (names.LIMIT_FILE_SIZE, "file_size_bytes"),
     (names.LIMIT_OPEN_FILES, "open_files"),
+    (names.LIMIT_DISK, "disk_bytes"),
     (names.LIMIT_OUTPUT, "output_bytes"),
 )

@@ -30,6 +30,10 @@ class ChildTotals:
         minor_faults: Page faults that needed none.
         spawner_peak_bytes: High water mark of the process that spawned it; None
             where nobody knows, and `maxrss_bytes` may then be that process's.
+        has_unwaited: Whether some of its children vanished without being waited
+            for: the CPU time leaves them out then.
+        is_whole: Whether these are the totals of the whole execution: whatever
+            else this process waits for in the meantime is none of it.
     """
 
     pid: int | None = None
@@ -43,6 +47,8 @@ class ChildTotals:
     major_faults: int
     minor_faults: int
     spawner_peak_bytes: int | None = None
+    has_unwaited: bool = False
+    is_whole: bool = False
 
     @property
     def cpu_seconds(self) -> float:
@@ -89,11 +95,12 @@ def usage_of_tree(tree: TreeTotals) -> Usage:
     """The totals of an execution that was a tree of processes."""
     told = tree.told
     peak = peak_of_tree(tree)
+    has_unwaited = any(child.has_unwaited for child in told)
     usage = Usage(
         source="process_tree",
         # Looks count whole clock ticks: nothing seen is not known to be nothing.
         cpu_seconds=(sum(child.cpu_seconds for child in told) + tree.rest_cpu_ns / 1e9)
-        if told or tree.rest_cpu_ns
+        if (told or tree.rest_cpu_ns) and not has_unwaited
         else None,
         peak_memory_bytes=peak.bytes,
         peak_memory_upper_bytes=peak.upper_bytes,
@@ -101,7 +108,7 @@ def usage_of_tree(tree: TreeTotals) -> Usage:
         disk_write_bytes=_most(tree.write_bytes, [child.write_bytes for child in told]),
         processes=tree.processes or None,
     )
-    if not told or not tree.is_complete or tree.rest_cpu_ns:
+    if not told or not tree.is_complete or tree.rest_cpu_ns or has_unwaited:
         return usage
     return replace(
         usage,

@@ -1,0 +1,73 @@
+"""Memory of a tree where no cgroup counts it: what is resident, and what is hidden.
+
+A process need not map memory to hold it: it may be in a memfd that it has open,
+or in a tmpfs that only the tree can see.
+"""
+
+from __future__ import annotations
+
+import os
+
+from otel_codomon.sandbox.held_files import HeldFiles
+from otel_codomon.sandbox.private_tmpfs import PrivateTmpfs
+from otel_codomon.sandbox.tree import descendants, read_file, read_stat
+
+TYPE_CHECKING = False  # typing alone would double the time to start
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class MemoryMeter:
+    """Measures the memory of everything below this process."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._tmpfs = PrivateTmpfs()
+        self._memfds: set[tuple[int, int]] = set()
+
+    def seen(self) -> int:
+        """Memory in use, bytes; an upper bound where that is below the limit.
+
+        The sum of resident sets counts shared pages of forked workers many
+        times over. What decides is the exact figure, which costs far more.
+        """
+        pids = descendants()
+        self._tmpfs.find(pids)
+        held = HeldFiles(pids).memfds
+        self._memfds = set(held)
+        hidden = sum(held.values()) + self._tmpfs.used_bytes()
+        pages = sum(stat.rss_pages for pid in pids if (stat := read_stat(pid)) is not None)
+        roughly = pages * _PAGE_BYTES + hidden
+        return roughly if roughly <= self._limit_bytes else hidden + self._mapped_bytes(pids)
+
+    def _mapped_bytes(self, pids: Iterable[int]) -> int:
+        """Mapped memory with each shared page divided among its users (PSS), bytes.
+
+        Without what is in memfds and tmpfs, which is counted whole.
+        """
+        if not self._memfds and not self._tmpfs.devices:
+            return sum(_pss(read_file(f"/proc/{pid}/smaps_rollup")) for pid in pids)
+        return sum(self._pss_apart(read_file(f"/proc/{pid}/smaps")) for pid in pids)
+
+    def _pss_apart(self, smaps: bytes) -> int:
+        found, counts = 0, True
+        for line in smaps.splitlines():
+            words = line.split(None, 5)
+            if words[0].endswith(b":"):
+                found += int(words[1]) * 1024 if counts and words[0] == b"Pss:" else 0
+            else:  # addresses, permissions, offset, device, inode, path
+                major, _, minor = words[3].partition(b":")
+                device = os.makedev(int(major, 16), int(minor, 16))
+                is_memfd = (device, int(words[4])) in self._memfds
+                counts = not is_memfd and device not in self._tmpfs.devices
+        return found
+
+
+def _pss(smaps_rollup: bytes) -> int:
+    return sum(
+        int(line.split()[1]) * 1024
+        for line in smaps_rollup.splitlines()
+        if line.startswith(b"Pss:")
+    )

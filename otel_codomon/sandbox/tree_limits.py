@@ -1,0 +1,188 @@
+"""Limits that no kernel holds on a tree: held by taking samples of it.
+
+CPU time and the number of processes are read each time. Memory and disk are
+measured in threads of their own: what they read is in the command's hands,
+which can make it long, or make it block.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from _thread import start_new_thread
+
+from otel_codomon.sandbox.cpu_ledger import CpuLedger
+from otel_codomon.sandbox.tree import descendants, read_file, read_stat
+
+TYPE_CHECKING = False  # typing alone would double the time to start
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from otel_codomon.sandbox.tree import ProcessStat
+
+    Passed = tuple[str, float | None]
+
+# A sample of a tree takes tens of microseconds, so that 20 a second cost 0.1 %
+# of a core, and a limit is passed by at most 50 ms of what the tree can do.
+SAMPLE_SECONDS = 0.05
+# Without limits, samples show whether the totals leave out children.
+IDLE_SECONDS = 0.25
+# A measurement of memory or disk takes a tenth of the time of a core at most.
+_REST_FACTOR = 9
+_SHORTEST_REST_SECONDS = 0.025
+# What is in the directories at the start is counted before the command begins.
+COUNTING_SECONDS = 10.0
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class TooManyFilesError(Exception):
+    """The directories hold more files than can be counted in time."""
+
+
+def uncounted(places: Iterable[str]) -> str:
+    """Why disk cannot be limited in *places*."""
+    return (
+        f"cannot limit disk in {', '.join(places)}: it holds more files than can be counted in "
+        f"{COUNTING_SECONDS:.0f} s; work in a smaller directory"
+    )
+
+
+class TreeLimits:
+    """What a whole tree may use.
+
+    Attributes:
+        cpu_seconds: CPU time, seconds; 0 for no limit.
+        memory_bytes: Memory; 0 for no limit.
+        processes: Living processes; 0 for no limit.
+        disk_bytes: Growth of *places*; 0 for no limit.
+        places: The directories in which disk counts.
+        cpu_counter: File of a cgroup in which the kernel counts the CPU time of
+            the tree; empty for none.
+        spare_processes: Processes that are not the command's own.
+    """
+
+    def __init__(
+        self,
+        *,
+        cpu_seconds: float = 0,
+        memory_bytes: int = 0,
+        processes: int = 0,
+        disk_bytes: int = 0,
+        places: Sequence[str] = (),
+        cpu_counter: str = "",
+        spare_processes: int = 0,
+    ) -> None:
+        self.cpu_seconds = cpu_seconds
+        self.memory_bytes = memory_bytes
+        self.processes = processes
+        self.disk_bytes = disk_bytes
+        self.places = places
+        self.cpu_counter = cpu_counter
+        self.spare_processes = spare_processes
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to hold."""
+        return bool(self.cpu_seconds or self.memory_bytes or self.processes or self.disk_bytes)
+
+
+class TreeMeter:
+    """Takes samples of everything below this process, and compares them with its limits.
+
+    Attributes:
+        pause_seconds: Time from one sample to the next.
+    """
+
+    def __init__(self, limits: TreeLimits) -> None:
+        """Prepare; to be called before the command starts.
+
+        Raises:
+            TooManyFilesError: Disk cannot be measured in so large a directory.
+        """
+        self._limits = limits
+        self.pause_seconds = SAMPLE_SECONDS if limits else IDLE_SECONDS
+        self._ledger = None if limits.cpu_counter else CpuLedger()
+        self._earlier = time.monotonic()
+        self._gauges: list[_Gauge] = []
+        if limits.memory_bytes:
+            from otel_codomon.sandbox.memory_meter import MemoryMeter  # noqa: PLC0415 - if limited
+
+            memory = MemoryMeter(limits.memory_bytes)
+            self._gauges.append(_Gauge("memory", limits.memory_bytes, memory.seen))
+        if limits.disk_bytes:
+            from otel_codomon.sandbox.disk_meter import DiskMeter  # noqa: PLC0415 - if limited
+
+            disk = DiskMeter(limits.places, limits.disk_bytes)
+            self._gauges.append(_Gauge("disk", limits.disk_bytes, disk.seen))
+
+    @property
+    def has_unwaited(self) -> bool:
+        """Whether processes vanish without being waited for: the kernel's totals leave them out."""
+        return self._ledger is not None and self._ledger.has_unwaited
+
+    def start(self) -> None:
+        """Begin to measure memory and disk; to be called when the command has started."""
+        for gauge in self._gauges:
+            start_new_thread(gauge.run, ())
+
+    def passed(self) -> Passed | None:
+        """Take a sample.
+
+        Returns:
+            The limit that the tree is over, and what was seen of it where that
+            is no estimate; None when it is over none.
+        """
+        limits = self._limits
+        reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
+        stats = [stat for pid in descendants() if (stat := read_stat(pid)) is not None]
+        ticks = sum(stat.own_ticks + stat.reaped_ticks for stat in stats)
+        told = reaped.ru_utime + reaped.ru_stime + ticks / _TICKS_A_SECOND
+        cpu_seconds = self._cpu_seconds(told, stats)
+        if 0 < limits.cpu_seconds < cpu_seconds:
+            return "cpu", None if self.has_unwaited else cpu_seconds
+        processes = sum(stat.is_living for stat in stats) - limits.spare_processes
+        if 0 < limits.processes < processes:
+            return "processes", processes
+        return next((gauge.passed for gauge in self._gauges if gauge.passed), None)
+
+    def _cpu_seconds(self, told: float, stats: Sequence[ProcessStat]) -> float:
+        now = time.monotonic()
+        since, self._earlier = now - self._earlier, now
+        if self._ledger is None:
+            return max(told, _counted_seconds(self._limits.cpu_counter))
+        return told + self._ledger.add(stats, since)
+
+
+class _Gauge:
+    """One limit whose measurement may take long.
+
+    Attributes:
+        passed: The limit and what was seen, once that was more.
+    """
+
+    def __init__(self, limit: str, value: float, seen: Callable[[], float]) -> None:
+        self.passed: Passed | None = None
+        self._limit = limit
+        self._value = value
+        self._seen = seen
+
+    def run(self) -> None:
+        """Measure until the limit is passed; in a thread that ends with the process."""
+        while self.passed is None:
+            started = time.monotonic()
+            try:
+                seen = self._seen()
+            except Exception:  # noqa: BLE001 - whatever the command did to it, the next one counts
+                seen = 0
+            if seen > self._value:
+                self.passed = self._limit, seen
+            rest = (time.monotonic() - started) * _REST_FACTOR
+            time.sleep(max(rest, _SHORTEST_REST_SECONDS))
+
+
+def _counted_seconds(path: str) -> float:
+    """CPU time of a cgroup: ``cpuacct.usage`` in nanoseconds, or ``cpu.stat`` of version 2."""
+    words = read_file(path).split()
+    if not words:
+        return 0.0
+    return int(words[0]) / 1e9 if len(words) == 1 else int(words[1]) / 1e6

@@ -1,0 +1,297 @@
+"""Commands that fight what limits and ends them: real programs, with and without a cgroup."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+from support.escapees import is_alive
+from support.patience import lines, run_out_of_time
+
+from otel_codomon import Limits, Outcome, run
+from otel_codomon.sources import cgroups
+
+if TYPE_CHECKING:
+    from otel_codomon.testing import Recorder
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the supervisor is Linux's")
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def no_cgroup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for an ordinary user."""
+    monkeypatch.setattr(cgroups, "create", lambda: None)
+
+
+@pytest.fixture(params=["cgroup", "no cgroup"])
+def anywhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether there is a cgroup, in both cases."""
+    if request.param == "no cgroup":
+        monkeypatch.setattr(cgroups, "create", lambda: None)
+        return False
+    if (made := cgroups.create()) is None:
+        pytest.skip("no cgroup can be made here: run the tests as root, or with a delegated one")
+    made.remove()
+    return True
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", "import os, signal, sys, time\n" + textwrap.dedent(code)]
+
+
+# --- the supervisor -------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_a_supervisor_that_was_stopped_goes_on() -> None:
+    result = run(python("os.kill(os.getppid(), signal.SIGSTOP); sys.exit(5)"))
+
+    assert (result.outcome, result.exit_code) == (Outcome.ERROR, 5)
+
+
+STOPPING = """
+    supervisor = os.getppid()
+    if os.fork():
+        print(os.getpid(), flush=True)
+        while True: time.sleep(1000)
+    os.setsid()
+    while True:
+        os.kill(supervisor, signal.SIGSTOP)
+        time.sleep(0.001)
+"""
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_a_supervisor_that_is_stopped_again_and_again_is_relieved() -> None:
+    result = run(python(STOPPING))
+
+    assert result.outcome is Outcome.KILLED
+    assert result.reason == "it was ended because its supervisor was kept from its work"
+    assert not is_alive(int(result.stdout))
+    assert result.signal == "SIGKILL"  # the supervisor could report in the end
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_no_timeout_is_missed_while_the_supervisor_is_stopped() -> None:
+    result = run_out_of_time(python(STOPPING), is_ready=lines(1))
+
+    assert result.outcome is Outcome.TIMEOUT
+    assert not is_alive(int(result.stdout))
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_a_supervisor_is_traced_by_root_alone_and_in_vain() -> None:
+    code = """
+        import ctypes
+        PTRACE_ATTACH = 16
+        if ctypes.CDLL(None).ptrace(PTRACE_ATTACH, os.getppid(), 0, 0) != 0: sys.exit(7)
+        print(os.getpid(), flush=True)
+        while True: time.sleep(1000)
+    """
+
+    result = run(python(code))
+
+    if result.exit_code == 7:
+        assert not result.stdout
+    else:
+        assert os.geteuid() == 0
+        assert result.outcome is Outcome.KILLED
+        assert not is_alive(int(result.stdout))
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_nothing_of_a_supervisor_can_be_opened_by_an_ordinary_user() -> None:
+    code = """
+        if os.geteuid() == 0:
+            os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(*[65534] * 3)
+        for name in ("mem", "fd", "environ"):
+            try: os.listdir(f"/proc/{os.getppid()}/{name}")
+            except NotADirectoryError: open(f"/proc/{os.getppid()}/{name}", "rb")
+            except PermissionError: continue
+            sys.exit(f"{name} is open")
+    """
+
+    # Its group is ours where we are no root: what is refused is then the supervisor's own doing.
+    assert "is open" not in run(python(code)).stderr
+
+
+KILLING = """
+    import ctypes
+    supervisor = os.getppid()
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.setsid()
+            ctypes.CDLL(None).prctl(1, 0)
+            os.write(writer, b"%d" % os.getpid())
+            os.closerange(0, 100)
+            os.execve(sys.executable, [sys.executable, "-c", "import time; time.sleep(1000)"], {})
+        os._exit(0)
+    print(os.read(reader, 20).decode(), flush=True)
+    os.kill(supervisor, signal.SIGKILL)
+    time.sleep(1000)
+"""
+
+
+def test_nothing_is_left_by_a_supervisor_that_was_killed(*, anywhere: bool) -> None:
+    result = run(python(KILLING))
+
+    assert result.outcome is Outcome.KILLED
+    assert result.exit_code is None
+    assert result.usage.cpu_seconds is None
+    assert not is_running(int(result.stdout))
+    assert result.reason is not None
+    assert result.reason.startswith("its supervisor died")
+    assert ("others may be left" in result.reason) is not anywhere
+
+
+def is_running(pid: int) -> bool:
+    """Whether *pid* has not ended, be it that nobody has waited for it."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:  # noqa: PTH123 - one file
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_a_supervisor_is_not_starved() -> None:
+    code = """
+        for _ in range(40):
+            if os.fork() == 0: break
+        print(os.getpid(), flush=True)
+        while True: pass
+    """
+
+    result = run_out_of_time(python(code), is_ready=lines(41))
+
+    assert result.outcome is Outcome.TIMEOUT
+    assert not any(is_alive(int(pid)) for pid in result.stdout.split())
+
+
+@pytest.mark.parametrize("how", ["signal.SIG_IGN", "signal.SIG_DFL"])
+def test_a_caller_may_ignore_its_children(how: str) -> None:
+    program = (
+        f"import signal; signal.signal(signal.SIGCHLD, {how})\n"
+        "from otel_codomon import run\n"
+        "result = run(['sh', '-c', 'exit 3'])\n"
+        "print(result.outcome.value, result.exit_code)\n"
+    )
+
+    said = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert said == "error 3\n"
+
+
+# --- CPU time that nobody waits for -----------------------------------------------
+
+IGNORING = """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+"""
+# SA_NOCLDWAIT: the same, and no file of the kernel shows it.
+NO_ZOMBIES = """
+    import ctypes
+    class Action(ctypes.Structure):
+        _fields_ = [("handler", ctypes.c_void_p), ("mask", ctypes.c_byte * 128),
+                    ("flags", ctypes.c_int), ("restorer", ctypes.c_void_p)]
+    assert ctypes.CDLL(None).sigaction(17, ctypes.byref(Action(flags=2)), None) == 0
+"""
+BURNING = """
+    def burn(seconds):
+        if os.fork() == 0:
+            while time.process_time() < seconds: pass
+            os._exit(0)
+        try: os.wait()
+        except ChildProcessError: pass
+"""
+
+
+def burning(ignoring: str, then: str) -> list[str]:
+    return python("\n".join(map(textwrap.dedent, (ignoring, BURNING, then))))
+
+
+@pytest.mark.parametrize("ignoring", [IGNORING, NO_ZOMBIES], ids=["SIG_IGN", "SA_NOCLDWAIT"])
+@pytest.mark.parametrize("seconds", [0.2, 0.03, 0.002])
+@pytest.mark.usefixtures("anywhere")
+def test_cpu_time_is_limited_also_where_nobody_waits(ignoring: str, seconds: float) -> None:
+    program = burning(ignoring, f"while True: burn({seconds})")
+
+    result = run(program, limits=Limits(cpu_seconds=0.5))
+
+    assert result.outcome is Outcome.LIMIT_EXCEEDED
+    assert result.reason == "it passed its limit: cpu"
+
+
+def test_cpu_time_is_whole_or_absent(*, anywhere: bool, recorder: Recorder) -> None:
+    result = run(burning(IGNORING, "burn(0.3)"))
+
+    [execution] = recorder.executions()
+    assert result.succeeded
+    for usage in (result.usage, execution.usage):
+        if anywhere:
+            assert usage.cpu_seconds is not None
+            assert usage.cpu_seconds >= 0.3
+        else:
+            assert usage.cpu_seconds is None
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_cpu_time_of_children_that_were_waited_for_is_told() -> None:
+    result = run(burning("", "burn(0.3)"), limits=Limits(cpu_seconds=60))
+
+    assert result.succeeded
+    assert result.usage.cpu_seconds is not None
+    assert 0.3 <= result.usage.cpu_seconds < 60
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_hundreds_of_forks_between_two_samples_do_not_hide_cpu_time() -> None:
+    result = run(burning("", "while True: burn(0)"), limits=Limits(cpu_seconds=0.5))
+
+    assert result.reason == "it passed its limit: cpu"
+
+
+# --- memory that no process has mapped ---------------------------------------------
+
+
+@pytest.mark.usefixtures("no_cgroup")
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_memory_in_a_memfd_is_limited(*, is_mapped: bool) -> None:
+    code = f"""
+        import mmap
+        hidden = os.memfd_create("hidden")
+        for _ in range(100): os.write(hidden, bytes({MIB}))
+        mapped = mmap.mmap(hidden, 0) if {is_mapped} else b''
+        for at in range(0, len(mapped), 4096): mapped[at]
+        while True: time.sleep(1000)
+    """
+
+    result = run(python(code), limits=Limits(memory_bytes=64 * MIB))
+
+    assert result.reason == "it passed its limit: memory"
+
+
+@pytest.mark.usefixtures("no_cgroup")
+def test_memory_in_a_memfd_that_is_mapped_counts_once(recorder: Recorder) -> None:
+    code = f"""
+        import mmap
+        hidden = os.memfd_create("hidden")
+        for _ in range(60): os.write(hidden, bytes({MIB}))
+        mapped = mmap.mmap(hidden, 0)
+        for at in range(0, len(mapped), 4096): mapped[at]
+        time.sleep(0.5)  # some samples
+    """
+
+    result = run(python(code), limits=Limits(memory_bytes=100 * MIB))
+
+    assert result.succeeded, result
+    assert recorder.executions()
