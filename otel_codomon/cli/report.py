@@ -130,11 +130,17 @@ def _group_row(group: Group) -> tuple[str, ...]:
     return (
         group.name,
         f"{group.executions:,}",
-        in_percent(group.outcomes.get("success", 0) / group.executions),
+        in_percent(_succeeded(group)),
         *(in_seconds(_part(duration, part)) for part in ("p50", "p90", "p99")),
         in_seconds(_part(cpu, "p50")),
         in_bytes(_part(memory, "p99")),
     )
+
+
+def _succeeded(group: Group) -> float | None:
+    """Share that succeeded of those whose outcome is known."""
+    known = group.executions - group.outcomes.get("unknown", 0)
+    return group.outcomes.get("success", 0) / known if known else None
 
 
 def _part(distribution: Distribution | None, part: str) -> float | None:

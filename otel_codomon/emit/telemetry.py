@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from otel_codomon.values.usage import Usage
 
 STATUS: Final[Mapping[Outcome, Status]] = {
-    Outcome.SUCCESS: Status(StatusCode.UNSET),
+    **{outcome: Status(StatusCode.UNSET) for outcome in Outcome if not outcome.is_failure},
     **{outcome: Status(StatusCode.ERROR, words) for outcome, words in STATUS_WORDS.items()},
 }
 _CHILD_PROCESS: Final = frozenset({Kind.COMMAND, Kind.SNIPPET})

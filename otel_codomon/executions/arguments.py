@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from otel_codomon import names
+from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.values.cleaning import MAX_NAME, clean_text
 from otel_codomon.values.languages import known_language
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from otel_codomon.values.cleaning import AttributeValue
 
 _MAX_HASHED_BYTES: Final = 16 * 1024 * 1024
@@ -62,22 +62,35 @@ READERS: Final[Mapping[str, Callable[[object], Facts]]] = {
 }
 
 
+BY_NAME: Final[Mapping[str, str]] = {name: name for name in READERS}
+"""What each understood argument is called where the developer says nothing."""
+
+
 class ArgumentReader:
     """Reads the understood arguments of one function's calls.
 
     Where each is found is worked out once: binding a signature at each call
     would cost more than the rest of an execution.
+
+    Args:
+        function: The function.
+        called: What it calls each understood argument.
+
+    Raises:
+        InvalidArgumentError: It has no argument that the developer names.
     """
 
-    def __init__(self, function: Callable[..., object]) -> None:
-        self._places = tuple(_places(function))
+    def __init__(
+        self, function: Callable[..., object], called: Mapping[str, str] = BY_NAME
+    ) -> None:
+        self._places = tuple(_places(function, called))
 
     def __call__(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> Facts:
         """The facts that the arguments of one call tell."""
         if not self._places:
             return {}
         facts: Facts = {}
-        for name, position, default in self._places:
+        for read, name, position, default in self._places:
             if name in kwargs:
                 value = kwargs[name]
             elif position is not None and position < len(args):
@@ -85,29 +98,50 @@ class ArgumentReader:
             else:
                 value = default
             if value is not None:
-                facts.update(READERS[name](value))
+                facts.update(read(value))
         return facts
 
 
-def _places(function: Callable[..., object]) -> list[tuple[str, int | None, object]]:
-    """Name, position (None for keyword-only) and default of each understood argument."""
+_Place: TypeAlias = tuple[Callable[[object], Facts], str, "int | None", object]
+_VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _places(function: Callable[..., object], called: Mapping[str, str]) -> list[_Place]:
+    """Reader, name, position (None for keyword-only) and default of each understood argument."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # some callables written in C have no signature
-        return []
-    found = [
-        (
-            parameter.name,
-            None if parameter.kind is parameter.KEYWORD_ONLY else position,
-            None if parameter.default is parameter.empty else parameter.default,
-        )
+        return [(READERS[role], name, None, None) for role, name in called.items() if role != name]
+    declared = {
+        parameter.name: (position, parameter)
         for position, parameter in enumerate(parameters)
-        if parameter.name in READERS and parameter.kind not in _VARIADIC
+        if parameter.kind not in _VARIADIC
+    }
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    _check_named(called, declared, takes_any=takes_any)
+    return [
+        (READERS[role], name, *_position_and_default(*declared[name]))
+        if name in declared
+        else (READERS[role], name, None, None)
+        for role, name in called.items()
+        if name in declared or takes_any
     ]
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        declared = {parameter.name for parameter in parameters}
-        found += [(name, None, None) for name in READERS if name not in declared]
-    return found
 
 
-_VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+def _position_and_default(position: int, parameter: inspect.Parameter) -> tuple[int | None, object]:
+    return (
+        None if parameter.kind is parameter.KEYWORD_ONLY else position,
+        None if parameter.default is parameter.empty else parameter.default,
+    )
+
+
+def _check_named(
+    called: Mapping[str, str], declared: Mapping[str, object], *, takes_any: bool
+) -> None:
+    missing = [name for role, name in called.items() if name not in (role, *declared)]
+    if missing and not takes_any:
+        raise InvalidArgumentError(
+            "arguments",
+            f"cannot read the argument {clean_text(missing[0], limit=80)!r}: the function has "
+            f"{', '.join(declared) or 'none'}; name one of its arguments",
+        )

@@ -46,7 +46,8 @@ def execution(
     limits: Limits | None = None,
     thresholds: Thresholds | None = None,
     attributes: Mapping[str, object] | None = None,
-    result: Callable[[Any], object] | None = None,
+    result: Callable[[Any], object] | str | None = None,
+    arguments: Mapping[str, str | None] | None = None,
 ) -> Block: ...
 
 
@@ -63,13 +64,14 @@ def execution(
     limits: Limits | None = None,
     thresholds: Thresholds | None = None,
     attributes: Mapping[str, object] | None = None,
-    result: Callable[[Any], object] | None = None,
+    result: Callable[[Any], object] | str | None = None,
+    arguments: Mapping[str, str | None] | None = None,
 ) -> Any:
     """Observe a callable, or a block, as executions.
 
     As a decorator, with or without brackets, it takes functions, coroutine
-    functions, generators, async generators and methods of every kind, and
-    each call is one execution::
+    functions, generators, async generators, methods of every kind and objects
+    that can be called, which keep their methods; each call is one execution::
 
         @execution(language="python")
         def run_snippet(code, timeout=30): ...
@@ -99,8 +101,14 @@ def execution(
         thresholds: Marks whose crossing is an event on its span, and, if they
             say so, the end of the processes that were attached.
         attributes: More attributes for its span.
-        result: Reads what the code returned: to an `Outcome`, or to anything
-            of a shape that is understood, such as a dict with ``status``.
+        result: Reads what the code returned: a function to an `Outcome`, or to
+            anything of a shape that is understood, such as a dict with
+            ``status``; or the name of a reader: ``exit_code`` (a number as a
+            shell or an engine reports it), ``returncode`` (a number as
+            `subprocess` does), ``status`` (a text), ``success`` (a truth
+            value), ``nothing`` (it reports no outcome).
+        arguments: What the decorated function calls the arguments that are
+            understood: ``{"code": "code_action"}``; None for one not to read.
 
     Returns:
         The decorated callable, or a block that is both decorator and context
@@ -122,6 +130,7 @@ def execution(
         thresholds=thresholds,
         attributes=attributes,
         result=result,
+        arguments=arguments,
     )
     block = Block(plan, is_named=is_named)
     return block if name is None or is_named else block(name)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from otel_codomon import names
 from otel_codomon.emit.own import without_reserved
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.executions.arguments import code_facts, session_facts, timeout_facts
+from otel_codomon.executions.arguments import BY_NAME, code_facts, session_facts, timeout_facts
 from otel_codomon.executions.running import Execution
 from otel_codomon.values.cleaning import clean_attributes, clean_name, clean_text
 from otel_codomon.values.execution import Kind, Labels, SandboxType
 from otel_codomon.values.limits import Limits
+from otel_codomon.values.results import READERS
 from otel_codomon.values.thresholds import Thresholds
 
 if TYPE_CHECKING:
@@ -35,10 +37,11 @@ class Plan:
     Attributes:
         labels: What their metrics are summed by.
         attributes: What their spans start with, labels included.
-        more_attributes: What the developer adds to that.
         limits: What they may use.
         thresholds: Marks whose crossing is told.
         result: The caller's own reading of what the code returned.
+        more_attributes: What the developer adds to the attributes.
+        arguments: What the function calls each argument that is understood.
     """
 
     labels: Labels
@@ -47,6 +50,7 @@ class Plan:
     thresholds: Thresholds | None = None
     result: Callable[[object], object] | None = None
     more_attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+    arguments: Mapping[str, str] = field(default_factory=lambda: BY_NAME)
 
     def for_function(self, function: Callable[..., object], *, rename: bool) -> Plan:
         """The plan for the calls of *function*: where it is, and by default its name."""
@@ -101,7 +105,8 @@ def make_plan(
     limits: Limits | None,
     thresholds: Thresholds | None,
     attributes: Mapping[str, object] | None,
-    result: Callable[[object], object] | None,
+    result: Callable[[object], object] | str | None,
+    arguments: Mapping[str, str | None] | None = None,
 ) -> Plan:
     """Check what the developer said; see `otel_codomon.execution`.
 
@@ -118,12 +123,6 @@ def make_plan(
     _check_type("attributes", attributes, Mapping, "pass a mapping of names and values")
     _check_type("limits", limits, Limits, "pass Limits(memory_bytes=...)")
     _check_type("thresholds", thresholds, Thresholds, "pass Thresholds(memory_bytes=...)")
-    if result is not None and not callable(result):
-        raise InvalidArgumentError(
-            "result",
-            f"cannot read results with {result!r:.80}: it is not callable; "
-            "pass a function from a result to an Outcome or to a dict with status and exit_code",
-        )
     said = {
         **labels.attributes(),
         **(limits.attributes() if limits is not None else {}),
@@ -132,7 +131,37 @@ def make_plan(
         **session_facts(session_id),
     }
     more = without_reserved(clean_attributes(attributes or {}))
-    return Plan(labels, said, limits, thresholds, result, more)
+    return Plan(labels, said, limits, thresholds, _result_reader(result), more, _called(arguments))
+
+
+def _result_reader(result: object) -> Callable[[object], object] | None:
+    if result is None or callable(result):
+        return result
+    found = READERS.get(result) if isinstance(result, str) else None
+    if found is None:
+        raise InvalidArgumentError(
+            "result",
+            f"cannot read results with {result!r:.80}: it is neither callable nor one of "
+            f"{', '.join(READERS)}; pass one of these, or a function from a result to an Outcome "
+            "or to a dict with status and exit_code",
+        )
+    return found
+
+
+def _called(arguments: object) -> Mapping[str, str]:
+    """What each understood argument is called; one that is called None is not read."""
+    way_out = 'pass a mapping such as {"code": "source"}'
+    _check_type("arguments", arguments, Mapping, way_out)
+    if not isinstance(arguments, Mapping):
+        return BY_NAME
+    for role, name in arguments.items():
+        if role not in BY_NAME or not (name is None or isinstance(name, str)):
+            raise InvalidArgumentError(
+                "arguments",
+                f"cannot read {role!r:.80} from the argument {name!r:.80}: the arguments that are "
+                f"understood are {', '.join(BY_NAME)}, each by the name of a parameter; {way_out}",
+            )
+    return {role: name for role, name in {**BY_NAME, **arguments}.items() if name is not None}
 
 
 def _text(argument: str, value: object) -> str:
@@ -179,9 +208,18 @@ def _check_timeout(timeout: object) -> None:
     )
 
 
+def _innermost(function: Callable[..., object]) -> object:
+    """The function that runs: below wrappers and partials, or the ``__call__`` of an object."""
+    inner: Any = inspect.unwrap(function)
+    while isinstance(inner, functools.partial):
+        inner = inspect.unwrap(inner.func)
+    own_call = getattr(type(inner), "__call__", None)  # noqa: B004 - not whether it is callable
+    return own_call if inspect.isfunction(own_call) else inner
+
+
 def _code_attributes(function: Callable[..., object]) -> dict[str, AttributeValue]:
     """Where *function* is: its name in its module, its file and its line."""
-    inner = inspect.unwrap(function)
+    inner = _innermost(function)
     found: dict[str, AttributeValue] = {}
     name = getattr(inner, "__qualname__", None)
     if name is not None:

@@ -30,12 +30,12 @@ from otel_codomon.executions.telling import (
 from otel_codomon.executions.watch import Watch
 from otel_codomon.values.cleaning import clean_attribute, clean_attributes, clean_name
 from otel_codomon.values.execution import ExecutionRecord, Kind, Labels, Outcome
+from otel_codomon.values.results import read_result
 from otel_codomon.values.usage import NOTHING_KNOWN, complete
 from otel_codomon.values.verdict import (
     UNKNOWN,
     Verdict,
     read_exit_code,
-    read_result,
 )
 
 if TYPE_CHECKING:
@@ -386,7 +386,7 @@ class Execution:
             outcome,
             seconds=seconds,
             usage=usage,
-            error_type=None if outcome is Outcome.SUCCESS else verdict.error_type,
+            error_type=verdict.error_type if outcome.is_failure else None,
             context=self._context,
         )
 
@@ -409,9 +409,9 @@ class Execution:
         }
         attributes.update(verdict_facts(verdict))
         self._own.tell(self._span, attributes)
-        if error is not None and outcome is not Outcome.SUCCESS:
+        if error is not None and outcome.is_failure:
             self._add_own_event(names.EVENT_EXCEPTION, exception_facts(error))
-        if outcome is not Outcome.SUCCESS:
+        if outcome.is_failure:
             self._span.set_status(STATUS[outcome])
 
 

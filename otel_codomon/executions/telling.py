@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from traceback import format_exception
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
 from otel_codomon.emit.capture import captured
 from otel_codomon.emit.guard import harmless
+from otel_codomon.executions.interruption import INTERRUPTED, is_interruption
 from otel_codomon.values.cleaning import clean_attribute
 from otel_codomon.values.execution import Outcome
-from otel_codomon.values.verdict import UNKNOWN, Verdict, error_type, read_exception, read_result
+from otel_codomon.values.results import read_result, status_outcome
+from otel_codomon.values.verdict import UNKNOWN, Verdict, error_type, read_exception
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,11 +20,22 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
 
-@harmless("reading of a result", default=UNKNOWN)
+_UNREADABLE: Final = Verdict(outcome=Outcome.UNKNOWN)
+
+
+@harmless("reading of a result", default=_UNREADABLE)
 def read_with(own: Callable[[object], object], result: object) -> Verdict:
-    """Read *result* by the caller's own function."""
+    """Read *result* by a reader that was asked for, or the caller's own function.
+
+    Where it fails, or returns a text that stands for no outcome, nobody could
+    see how the execution ended.
+    """
     read = own(result)
-    return read_result({"status": read.value} if isinstance(read, Outcome) else read)
+    if isinstance(read, Verdict):
+        return read
+    if isinstance(read, (str, Outcome)):
+        return Verdict(outcome=status_outcome(read) or Outcome.UNKNOWN)
+    return read_result(read)
 
 
 def settle(recorded: Verdict, seen: Verdict) -> Verdict:
@@ -33,7 +46,7 @@ def settle(recorded: Verdict, seen: Verdict) -> Verdict:
     """
     if recorded is UNKNOWN and seen is UNKNOWN:
         return UNKNOWN
-    if recorded.outcome is Outcome.SUCCESS and seen.outcome not in (None, Outcome.SUCCESS):
+    if recorded.outcome is Outcome.SUCCESS and seen.outcome and seen.outcome.is_failure:
         recorded = Verdict(exit_code=recorded.exit_code, reason=recorded.reason)
     outcome = recorded.outcome or seen.outcome
     fallback = None if outcome is None else outcome.value
@@ -42,7 +55,7 @@ def settle(recorded: Verdict, seen: Verdict) -> Verdict:
         exit_code=recorded.exit_code if recorded.exit_code is not None else seen.exit_code,
         signal=recorded.signal or seen.signal,
         error_type=recorded.error_type or seen.error_type or fallback,
-        reason=recorded.reason,
+        reason=recorded.reason or seen.reason,
     )
 
 
@@ -53,12 +66,12 @@ def as_outcome(value: Outcome | str | None) -> Outcome | None:
 
 def verdict_facts(verdict: Verdict) -> dict[str, AttributeValue]:
     """How it ended, as span attributes; what is not known is absent."""
-    is_success = verdict.outcome in (None, Outcome.SUCCESS)
+    is_failure = verdict.outcome is not None and verdict.outcome.is_failure
     facts = {
         names.PROCESS_EXIT_CODE: verdict.exit_code,
         names.EXECUTION_SIGNAL: verdict.signal,
         names.ERROR_REASON: verdict.reason,
-        names.ERROR_TYPE: None if is_success else verdict.error_type,
+        names.ERROR_TYPE: verdict.error_type if is_failure else None,
     }
     return {key: clean_attribute(value) for key, value in facts.items() if value is not None}
 
@@ -77,6 +90,8 @@ def exception_facts(error: BaseException) -> dict[str, AttributeValue]:
 def read_any_exception(error: BaseException) -> Verdict:
     """Read what was raised, whatever its class does when it is looked at."""
     try:
+        if is_interruption(error):
+            return INTERRUPTED
         return read_exception(error)
     except Exception:  # noqa: BLE001 - classes of strangers: any failure at all
         return Verdict(outcome=Outcome.ERROR, error_type="unknown")

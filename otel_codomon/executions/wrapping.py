@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import time
+import types
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from otel_codomon.emit.guard import harmless
@@ -32,7 +33,7 @@ class Starter:
 
     def __init__(self, function: Callable[..., object], plan: Plan) -> None:
         self._plan = plan
-        self._read_arguments = ArgumentReader(function)
+        self._read_arguments = ArgumentReader(function, plan.arguments)
 
     @harmless("start of an execution", default=None)
     def start(
@@ -46,12 +47,23 @@ class Starter:
 
 
 def wrap(function: Callable[..., Any], plan: Plan) -> Callable[..., Any]:
-    """Return *function*, watched."""
-    for is_kind, make in _KINDS:
-        if is_kind(function):
-            wrapped: Callable[..., Any] = make(function, Starter(function, plan))
-            return wrapped
-    return _wrap_function(function, Starter(function, plan))
+    """Return *function*, observed: as a function, or as the object that it is."""
+    own_call = None if isinstance(function, _FUNCTIONS) else type(function).__call__
+    kinds = (make for is_kind, make in _KINDS if is_kind(function) or is_kind(own_call))
+    make = next(kinds, _wrap_function)
+    wrapped: Callable[..., Any] = make(function, Starter(function, plan))
+    if own_call is None:
+        return wrapped
+    from otel_codomon.executions.observed_object import (  # noqa: PLC0415 - 5 ms, and functions need none
+        ObservedObject,
+    )
+
+    return ObservedObject(function, wrapped, functools.partial(_wrap_again, plan))
+
+
+def _wrap_again(plan: Plan, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Observe a copy of an object with the same plan."""
+    return wrap(function, plan)
 
 
 def _wrap_function(function: Callable[..., T], starter: Starter) -> Callable[..., T]:
@@ -199,6 +211,17 @@ def _wrap_async_generator(
 
     return call
 
+
+# What needs no methods of its own; any other callable is an object with a `__call__`.
+_FUNCTIONS: Final = (
+    types.FunctionType,
+    types.MethodType,
+    types.BuiltinFunctionType,
+    types.MethodWrapperType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+    types.ClassMethodDescriptorType,
+)
 
 # What kind of callable -> how it is wrapped; the rest are plain functions.
 _KINDS: Final[tuple[tuple[Callable[[object], bool], Callable[..., Any]], ...]] = (

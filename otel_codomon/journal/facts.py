@@ -99,7 +99,7 @@ class SpanFacts(NamedTuple):
             parent_span_id=self.parent_span_id,
             started_unix_ns=self.started_unix_ns,
             ended_unix_ns=ended,
-            outcome=_member(Outcome, attributes.get(names.EXECUTION_OUTCOME)) if ended else None,
+            outcome=_outcome(attributes) if ended else None,
             host_pid=host_pid,
             usage=Usage.of_attributes(attributes),
             attributes=attributes,
@@ -114,6 +114,12 @@ def _labels(name: str, kind: str, language: str | None, sandbox_type: str) -> La
         language,
         _member(SandboxType, sandbox_type) or SandboxType.NONE,
     )
+
+
+def _outcome(attributes: Mapping[str, Any]) -> Outcome:
+    """How it ended; unknown where that is missing or a word of a later version."""
+    found: Outcome | None = _member(Outcome, attributes.get(names.EXECUTION_OUTCOME))
+    return Outcome.UNKNOWN if found is None else found
 
 
 def _member(kind: Any, value: object) -> Any:  # noqa: ANN401 - any of three enumerations

@@ -77,13 +77,13 @@ def ended(outcome: Outcome, *, limit: tuple[str, str] | None = None, **medians: 
 def failing(now: Tally, _before: Tally) -> Evidence | None:
     """A good part of them ended in an error."""
     errors = now.outcomes[Outcome.ERROR]
-    if errors < _FEW or errors < _FAILING_SHARE * now.count:
+    if errors < _FEW or errors < _FAILING_SHARE * now.known:
         return None
     common = now.error_types.most_common(1)
     return {
         "errors": errors,
-        "executions": now.count,
-        "failed_share": errors / now.count,
+        "executions": now.known,
+        "failed_share": errors / now.known,
         "error_type": common[0][0] if common else "not told",
     }
 
@@ -213,16 +213,16 @@ def regression(figure: str, unit: str) -> Look:
 
 def more_failures(now: Tally, before: Tally) -> Evidence | None:
     """More of them fail than in the period before, beyond chance."""
-    if min(now.count, before.count) < _ENOUGH:
+    if min(now.known, before.known) < _ENOUGH:
         return None
-    probability = compare_rates(before.failures, before.count, now.failures, now.count)
-    earlier, later = before.failures / before.count, now.failures / now.count
+    probability = compare_rates(before.failures, before.known, now.failures, now.known)
+    earlier, later = before.failures / before.known, now.failures / now.known
     if probability is None or probability > _CHANCE or later < _REGRESSION_RATIO * earlier:
         return None
     return {
         "before_share": earlier,
         "now_share": later,
-        "before_executions": before.count,
-        "executions": now.count,
+        "before_executions": before.known,
+        "executions": now.known,
         "probability": probability,
     }

@@ -24,7 +24,11 @@ class Kind(str, Enum):
 
 
 class Outcome(str, Enum):
-    """How an execution ended. Everything but ``SUCCESS`` is an error on its span."""
+    """How an execution ended.
+
+    Everything is an error on its span but ``SUCCESS`` and ``UNKNOWN``: it ended
+    and nothing shows how.
+    """
 
     SUCCESS = "success"
     ERROR = "error"
@@ -34,7 +38,16 @@ class Outcome(str, Enum):
     LIMIT_EXCEEDED = "limit_exceeded"
     CANCELLED = "cancelled"
     SETUP_ERROR = "setup_error"
+    UNKNOWN = "unknown"
     HOST_DIED = "host_died"
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it is known not to have ended well."""
+        return self not in _NO_FAILURES
+
+
+_NO_FAILURES: Final = frozenset({Outcome.SUCCESS, Outcome.UNKNOWN})
 
 
 # What the status of a span says of each outcome: our own words, never the child's.

@@ -143,17 +143,20 @@ class GroupSummary:
     Attributes:
         executions: How many there are.
         successes: How many of them succeeded.
+        failures: How many of them failed; of the others it is not known.
         duration_seconds: Their durations, seconds; None when there are none.
     """
 
     executions: int
     successes: int
+    failures: int
     duration_seconds: Distribution | None
 
     @property
     def success_rate(self) -> float | None:
-        """Share that succeeded, 0 to 1; None when there are none."""
-        return self.successes / self.executions if self.executions else None
+        """Share that succeeded, 0 to 1, of those whose outcome is known; None without any."""
+        known = self.successes + self.failures
+        return self.successes / known if known else None
 
 
 class _Tally:
@@ -161,16 +164,18 @@ class _Tally:
 
     def __init__(self) -> None:
         self._durations: list[float] = []
-        self._successes = 0
+        self._successes = self._failures = 0
 
     def add(self, record: ExecutionRecord) -> None:
         self._durations.append(record.duration_seconds or 0.0)
         self._successes += record.outcome is Outcome.SUCCESS
+        self._failures += record.outcome is not None and record.outcome.is_failure
 
     def summary(self) -> GroupSummary:
         return GroupSummary(
             executions=len(self._durations),
             successes=self._successes,
+            failures=self._failures,
             duration_seconds=Distribution.of(self._durations),
         )
 

@@ -252,7 +252,7 @@ RULES: Final = (
         message="failures went from {before_share} to {now_share}; by chance with a probability "
         "of {probability} (Fisher's exact test)",
         advice="look what changed between the periods",
-        examples=_ids(*(outcome for outcome in Outcome if outcome is not Outcome.SUCCESS)),
+        examples=_ids(*(outcome for outcome in Outcome if outcome.is_failure)),
     ),
     Rule(
         name="idle_memory_limit",

@@ -181,8 +181,13 @@ class Tally:
 
     @property
     def failures(self) -> int:
-        """How many did not end well."""
-        return self.count - self.outcomes[Outcome.SUCCESS]
+        """How many are known not to have ended well."""
+        return self.known - self.outcomes[Outcome.SUCCESS]
+
+    @property
+    def known(self) -> int:
+        """Of how many it is known how they ended: what a share of failures is a share of."""
+        return self.count - self.outcomes[Outcome.UNKNOWN]
 
     def numbers(self, figure: str) -> array[float]:
         """All known values of a figure, in no order."""

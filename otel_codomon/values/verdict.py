@@ -1,27 +1,26 @@
-"""How an execution ended, read from what it returned or raised.
+"""How an execution ended, read from an exit code or from what was raised.
 
-Tables first: a shape of result or an exception is a row, not a branch.
+Tables first: an exception is a row, not a branch. What was returned is read by
+`otel_codomon.values.results`.
 """
 
 from __future__ import annotations
 
+import inspect
 import signal
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon.values.cleaning import MAX_NAME, clean_text
 from otel_codomon.values.execution import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeGuard
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """How an execution ended, as far as one look can tell. None means not known.
+    """How an execution ended, as far as one source can tell. None means not known.
 
     Attributes:
         outcome: How it ended.
@@ -41,44 +40,59 @@ class Verdict:
 SUCCESS: Final = Verdict(outcome=Outcome.SUCCESS)
 UNKNOWN: Final = Verdict()
 _MAX_EXIT_CODE: Final = 255
+_MAX_SIGNAL: Final = 64
+_SIGNALLED: Final = 128
+"""What a shell and an engine add to the number of a signal."""
 
-# What people write as the status of a result, in lower case -> outcome.
-_STATUS: Final[Mapping[str, Outcome]] = {
-    **{outcome.value: outcome for outcome in Outcome},
-    "ok": Outcome.SUCCESS,
-    "passed": Outcome.SUCCESS,
-    "succeeded": Outcome.SUCCESS,
-    "completed": Outcome.SUCCESS,
-    "done": Outcome.SUCCESS,
-    "failed": Outcome.ERROR,
-    "failure": Outcome.ERROR,
-    "execution_error": Outcome.ERROR,
-    "runtime_error": Outcome.ERROR,
-    "compile_error": Outcome.ERROR,
-    "timed_out": Outcome.TIMEOUT,
-    "time_limit_exceeded": Outcome.TIMEOUT,
-    "oom": Outcome.OOM_KILLED,
-    "out_of_memory": Outcome.OOM_KILLED,
-    "memory_limit_exceeded": Outcome.OOM_KILLED,
-    "canceled": Outcome.CANCELLED,
-    "aborted": Outcome.CANCELLED,
-}
+# Programs whose exit code may be that of the command they run: shells, and clients of engines.
+_RELAYS: Final = frozenset(
+    {
+        *("sh", "ash", "bash", "dash", "fish", "ksh", "zsh"),
+        *("bwrap", "crictl", "ctr", "docker", "kubectl", "nerdctl", "podman"),
+    }
+)
 
-_FIELDS: Final = ("status", "exit_code", "returncode", "error_message")
-# What most functions return: nothing to look for in these.
-_PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes, list, tuple, set, bytearray})
+
+# --- exit codes ---
 
 
 def read_exit_code(code: int) -> Verdict:
     """Read a return code in `subprocess`'s way: ``-n`` is the end by signal n."""
     if code == 0:
         return Verdict(outcome=Outcome.SUCCESS, exit_code=0)
-    if code > 0:
-        # A metric carries it: an exit code beyond what a process can have is one value more.
-        kind = f"exit_{code}" if code <= _MAX_EXIT_CODE else "exit_other"
-        return Verdict(outcome=Outcome.ERROR, exit_code=code, error_type=kind)
-    name = signal_name(-code)
-    return Verdict(outcome=Outcome.KILLED, exit_code=128 - code, signal=name, error_type=name)
+    if 0 < code <= _MAX_EXIT_CODE:
+        return Verdict(outcome=Outcome.ERROR, exit_code=code, error_type=f"exit_{code}")
+    if -_MAX_SIGNAL <= code < 0:
+        return read_signal(-code)
+    # No exit code of a process; a metric carries the class of error, so that it is one value.
+    return Verdict(outcome=Outcome.ERROR, error_type="exit_other")
+
+
+def read_relayed_code(code: int) -> Verdict:
+    """Read an exit code that a shell or an engine passes on: ``128+n`` is the end by signal n."""
+    if _SIGNALLED < code <= _SIGNALLED + _MAX_SIGNAL:
+        return read_signal(code - _SIGNALLED)
+    # A negative one is a convention of the caller's own: an error, of no known signal.
+    return read_exit_code(code if code >= 0 else _MAX_EXIT_CODE + 1)
+
+
+def read_signal(number: int) -> Verdict:
+    """The end by signal *number*."""
+    name = signal_name(number)
+    exit_code = _SIGNALLED + number
+    return Verdict(outcome=Outcome.KILLED, exit_code=exit_code, signal=name, error_type=name)
+
+
+def read_code_of(command: object, code: int) -> Verdict:
+    """Read the return code of *command*, the arguments that a `subprocess.Popen` was given.
+
+    A text is the command of a shell.
+    """
+    program = command
+    if isinstance(command, (list, tuple)) and command:
+        program = str(command[0]).rpartition("/")[2]
+    is_relayed = isinstance(command, str) or program in _RELAYS
+    return read_relayed_code(code) if is_relayed and code > 0 else read_exit_code(code)
 
 
 def signal_name(number: int) -> str:
@@ -89,75 +103,22 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def read_result(result: object) -> Verdict:
-    """Read what the observed code returned.
-
-    Understood are mappings and objects with ``status``, ``exit_code``,
-    ``returncode`` or ``error_message`` - `subprocess.CompletedProcess` is one.
-    A status says most, then the exit code, then whether there is a message.
-
-    Returns:
-        What could be told; `UNKNOWN` for any other result.
-    """
-    if type(result) in _PLAIN:
-        return UNKNOWN
-    try:
-        found = {field: _field(result, field) for field in _FIELDS}
-    except Exception:  # noqa: BLE001 - attributes of a stranger: any failure at all
-        return UNKNOWN
-    return _read_fields(found)
+# --- exceptions ---
 
 
-def _field(result: object, name: str) -> object:
-    """The field *name* of a mapping or object, without waking a ``__getattr__``."""
-    if isinstance(result, Mapping):
-        return result.get(name)
-    if hasattr(type(result), name) or name in getattr(result, "__dict__", ()):
-        return getattr(result, name)
-    return None
+def _fixed(outcome: Outcome, reason: str | None = None) -> Callable[[BaseException], Verdict]:
+    def read(error: BaseException) -> Verdict:
+        return Verdict(outcome=outcome, error_type=error_type(error), reason=reason)
+
+    return read
 
 
-def _read_fields(found: Mapping[str, object]) -> Verdict:
-    outcome = _status_outcome(found["status"])
-    code, is_returncode = found["exit_code"], False
-    if not _is_int(code):
-        code, is_returncode = found["returncode"], True
-    by_code = _by_code(code, is_returncode=is_returncode)
-    if outcome is not None:
-        return Verdict(
-            outcome=outcome,
-            exit_code=by_code.exit_code,
-            signal=by_code.signal,
-            error_type=None if outcome is Outcome.SUCCESS else outcome.value,
-        )
-    if by_code.outcome in (None, Outcome.SUCCESS) and _is_message(found["error_message"]):
-        return Verdict(
-            outcome=Outcome.ERROR, exit_code=by_code.exit_code, error_type=Outcome.ERROR.value
-        )
-    return by_code
+def _relayed(field: str) -> Callable[[BaseException], Verdict]:
+    def read(error: BaseException) -> Verdict:
+        code = getattr(error, field, None)
+        return read_relayed_code(code) if isinstance(code, int) and code else UNKNOWN
 
-
-def _by_code(code: object, *, is_returncode: bool) -> Verdict:
-    if not _is_int(code):
-        return UNKNOWN
-    if is_returncode or code >= 0:
-        return read_exit_code(code)
-    # A negative exit_code is somebody's own convention: an error, of no known signal.
-    return Verdict(outcome=Outcome.ERROR, exit_code=code, error_type=Outcome.ERROR.value)
-
-
-def _is_int(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**32
-
-
-def _is_message(value: object) -> bool:
-    return isinstance(value, str) and len(value) > 0
-
-
-def _status_outcome(status: object) -> Outcome | None:
-    if isinstance(status, Enum):
-        status = status.value
-    return _STATUS.get(status.lower()) if isinstance(status, str) else None
+    return read
 
 
 def _read_system_exit(error: BaseException) -> Verdict:
@@ -165,55 +126,117 @@ def _read_system_exit(error: BaseException) -> Verdict:
     if code is None:
         return Verdict(outcome=Outcome.SUCCESS, exit_code=0)
     if isinstance(code, int):
-        code = code & 0xFF  # what the operating system keeps of it
-        return read_exit_code(code)
+        return read_exit_code(code & 0xFF)  # what the operating system keeps of it
     return Verdict(outcome=Outcome.ERROR, exit_code=1, error_type="SystemExit")
 
 
 def _read_called_process(error: BaseException) -> Verdict:
     code = getattr(error, "returncode", None)
-    return read_exit_code(code) if _is_int(code) and code else UNKNOWN
+    if not isinstance(code, int) or not code:
+        return UNKNOWN
+    return read_code_of(getattr(error, "cmd", None), code)
 
 
-def _fixed(outcome: Outcome) -> Callable[[BaseException], Verdict]:
-    def read(error: BaseException) -> Verdict:
-        return Verdict(outcome=outcome, error_type=error_type(error))
+def _read_generator_exit(error: BaseException) -> Verdict:
+    """A generator that its consumer closes has done what was asked; a coroutine has not.
 
-    return read
+    Which of the two it was shows in the first frame of the traceback.
+    """
+    traceback = error.__traceback__
+    if traceback is not None and traceback.tb_frame.f_code.co_flags & _IS_GENERATOR:
+        return Verdict(outcome=Outcome.SUCCESS, reason="closed by its consumer")
+    return _cancelled(error)
 
 
-# By qualified name, so that no module has to be imported to recognise its class.
-_EXCEPTIONS: Final[Mapping[str, Callable[[BaseException], Verdict]]] = {
-    "asyncio.exceptions.CancelledError": _fixed(Outcome.CANCELLED),
-    "concurrent.futures._base.CancelledError": _fixed(Outcome.CANCELLED),
-    "trio.Cancelled": _fixed(Outcome.CANCELLED),
-    "GeneratorExit": _fixed(Outcome.CANCELLED),
-    "KeyboardInterrupt": _fixed(Outcome.CANCELLED),
-    "SystemExit": _read_system_exit,
-    "TimeoutError": _fixed(Outcome.TIMEOUT),
-    "asyncio.exceptions.TimeoutError": _fixed(Outcome.TIMEOUT),
-    "concurrent.futures._base.TimeoutError": _fixed(Outcome.TIMEOUT),
-    "subprocess.TimeoutExpired": _fixed(Outcome.TIMEOUT),
-    "subprocess.CalledProcessError": _read_called_process,
+def _read_group(error: BaseException) -> Verdict:
+    """A group of exceptions that all say the same says that."""
+    outcomes = {read_exception(inner).outcome for inner in getattr(error, "exceptions", ())}
+    outcome = outcomes.pop() if len(outcomes) == 1 else Outcome.ERROR
+    return Verdict(outcome=outcome, error_type=error_type(error))
+
+
+_cancelled: Final = _fixed(Outcome.CANCELLED)
+_timeout: Final = _fixed(Outcome.TIMEOUT)
+_killed: Final = _fixed(Outcome.KILLED)
+_IS_GENERATOR: Final = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_EXHAUSTED: Final = _fixed(Outcome.SUCCESS, "the iterator is exhausted")
+_SKIPPED: Final = _fixed(Outcome.SUCCESS, "skipped")
+
+# Top-level package and class, so that no module has to be imported to recognise its class, and
+# one that moves within its package still is. A subclass counts as its nearest base in the table.
+_EXCEPTIONS: Final[Mapping[tuple[str, str], Callable[[BaseException], Verdict]]] = {
+    # Python itself
+    ("asyncio", "CancelledError"): _cancelled,
+    ("asyncio", "TimeoutError"): _timeout,
+    ("builtins", "BaseExceptionGroup"): _read_group,
+    ("builtins", "GeneratorExit"): _read_generator_exit,
+    ("builtins", "KeyboardInterrupt"): _cancelled,
+    ("builtins", "StopAsyncIteration"): _EXHAUSTED,
+    ("builtins", "StopIteration"): _EXHAUSTED,
+    ("builtins", "SystemExit"): _read_system_exit,
+    ("builtins", "TimeoutError"): _timeout,
+    ("concurrent", "BrokenExecutor"): _killed,
+    ("concurrent", "BrokenThreadPool"): _fixed(Outcome.ERROR),  # no process has died
+    ("concurrent", "CancelledError"): _cancelled,
+    ("concurrent", "TimeoutError"): _timeout,
+    ("multiprocessing", "TimeoutError"): _timeout,
+    ("subprocess", "CalledProcessError"): _read_called_process,
+    ("subprocess", "TimeoutExpired"): _timeout,
+    ("unittest", "SkipTest"): _SKIPPED,
+    # event loops
+    ("trio", "Cancelled"): _cancelled,
+    ("trio", "TooSlowError"): _timeout,
+    # clients of servers
+    ("httpx", "TimeoutException"): _timeout,
+    ("httpx2", "TimeoutException"): _timeout,
+    ("redis", "TimeoutError"): _timeout,
+    ("requests", "Timeout"): _timeout,
+    ("urllib3", "TimeoutError"): _timeout,
+    # task queues and clusters
+    ("billiard", "SoftTimeLimitExceeded"): _timeout,
+    ("billiard", "Terminated"): _cancelled,
+    ("billiard", "TimeLimitExceeded"): _timeout,
+    ("billiard", "WorkerLostError"): _killed,
+    ("celery", "Ignore"): _fixed(Outcome.SUCCESS, "ignored by its task"),
+    ("celery", "Reject"): _fixed(Outcome.SUCCESS, "rejected by its task"),
+    ("celery", "Retry"): _fixed(Outcome.SUCCESS, "to be retried"),
+    ("celery", "SoftTimeLimitExceeded"): _timeout,
+    ("celery", "TaskPredicate"): _fixed(Outcome.SUCCESS, "control flow of its task"),
+    ("celery", "TaskRevokedError"): _cancelled,
+    ("celery", "TimeLimitExceeded"): _timeout,
+    ("celery", "TimeoutError"): _timeout,
+    ("celery", "WorkerLostError"): _killed,
+    ("distributed", "KilledWorker"): _killed,
+    ("ray", "ActorDiedError"): _killed,
+    ("ray", "GetTimeoutError"): _timeout,
+    ("ray", "NodeDiedError"): _killed,
+    ("ray", "OutOfMemoryError"): _fixed(Outcome.OOM_KILLED),
+    ("ray", "TaskCancelledError"): _cancelled,
+    ("ray", "WorkerCrashedError"): _killed,
+    # notebooks, sandboxes and engines
+    ("docker", "ContainerError"): _relayed("exit_status"),
+    ("e2b", "CommandExitException"): _relayed("exit_code"),
+    ("e2b", "TimeoutException"): _timeout,
+    ("llm_sandbox", "SandboxTimeoutError"): _timeout,
+    ("nbclient", "DeadKernelError"): _killed,
+    ("smolagents", "ExecutionTimeoutError"): _timeout,
+    ("smolagents", "FinalAnswerException"): _fixed(Outcome.SUCCESS, "ended by its final answer"),
 }
 
 
 def error_type(error: BaseException) -> str:
     """Qualified class name of *error*, builtins without their module, bounded."""
-    return _qualified(type(error))
-
-
-def _qualified(cls: type) -> str:
+    cls = type(error)
     module = getattr(cls, "__module__", None)
-    name = cls.__qualname__
-    text = name if module in ("builtins", None) else f"{module}.{name}"
+    text = cls.__qualname__ if module in ("builtins", None) else f"{module}.{cls.__qualname__}"
     return clean_text(text, limit=MAX_NAME)
 
 
 def read_exception(error: BaseException) -> Verdict:
     """Read what the observed code raised; a subclass counts as its nearest known base."""
     for cls in type(error).__mro__:
-        read = _EXCEPTIONS.get(_qualified(cls))
+        package = str(getattr(cls, "__module__", "")).partition(".")[0]
+        read = _EXCEPTIONS.get((package, cls.__qualname__))
         if read is not None:
             verdict = read(error)
             if verdict.outcome is not None:

@@ -19,7 +19,8 @@ _LIMITS = name_of(names.EXECUTION_LIMIT_REACHED)
 
 _OF = 'job=~"$job", codomon_execution_kind=~"$kind", codomon_execution_language=~"$language"'
 _SUCCEEDED = ', codomon_execution_outcome="success"'
-_FAILED = ', codomon_execution_outcome!="success"'
+_FAILED = ', codomon_execution_outcome!~"success|unknown"'
+_KNOWN = ', codomon_execution_outcome!="unknown"'
 _RATE = "[$__rate_interval]"
 _NOTHING_RUNS = "gauges have values only while something runs"
 _NONE_FAILED = "nothing failed"
@@ -47,8 +48,8 @@ _NOW = Row(
         ),
         Panel(
             title="Success",
-            description="Share of executions that ended with success.",
-            queries=(Query(f"sum({_count(_SUCCEEDED)}) / sum({_count()})"),),
+            description="Share of success among executions whose outcome is known.",
+            queries=(Query(f"sum({_count(_SUCCEEDED)}) / sum({_count(_KNOWN)})"),),
             unit="percentunit",
             shape=Shape.NUMBER,
             width=4,
@@ -104,7 +105,7 @@ _OUTCOMES = Row(
         ),
         Panel(
             title="Failures by reason",
-            description="Outcomes other than success, with the class of error.",
+            description="Failures by outcome, with the class of error.",
             queries=(
                 Query(
                     f"sum by (codomon_execution_outcome, error_type) ({_count(_FAILED)})",
@@ -256,7 +257,7 @@ _NAMES = Row(
         ),
         _top(
             "Failing most",
-            "Executions in the last hour that did not end with success.",
+            "Executions in the last hour that failed.",
             "sum by (codomon_execution_name) "
             f"(increase({_DURATION}_count{{{_OF}{_FAILED}}}[1h])) > 0",
             "short",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _DURATION = name_of(names.EXECUTION_DURATION)
 _OF = 'codomon_execution_name="$name", job=~"$job"'
-_FAILED = 'codomon_execution_outcome!="success"'
+_FAILED = 'codomon_execution_outcome!~"success|unknown"'
 _RATE = "[$__rate_interval]"
 _NOTHING_RUNS = "gauges have values only while something runs"
 
@@ -60,7 +60,7 @@ _ENDED = Row(
         ),
         Panel(
             title="Failures by class of error",
-            description="Outcomes other than success, per second.",
+            description="Failures by outcome, per second.",
             queries=(
                 Query(
                     "sum by (codomon_execution_outcome, error_type) "

@@ -42,7 +42,7 @@ function seconds(value) {
   return `${(value / 3600).toFixed(1)} h`;
 }
 
-const share = (value) => `${number.format(value * 100)} %`;
+const share = (value) => (value === null ? UNKNOWN : `${number.format(value * 100)} %`);
 const counts = new Intl.NumberFormat("en"); // a count is written in full
 function plain(value) {
   if (value === null || value === undefined) return UNKNOWN;
@@ -58,16 +58,20 @@ function quantity(name, value) {
 
 const words = (name) => name.replace(/_(bytes|seconds|share)$/, "").replaceAll("_", " ");
 const instant = (ns) => new Date(ns / 1e6).toLocaleString();
-const looks = (outcome) => (outcome === null ? "running" : outcome === "success" ? "success" : "failed");
+const looks = (outcome) => ({ null: "running", success: "success", unknown: "unknown" })[outcome] || "failed";
+const successes = (outcomes, executions) => {
+  const known = executions - (outcomes.unknown || 0);
+  return known ? (outcomes.success || 0) / known : null;
+};
 
 // --- summary ---
 
 at("period").textContent =
   `${instant(report.since_unix_ns)} to ${instant(report.until_unix_ns)}, from ${report.journal}`;
-const succeeded = report.outcomes.success || 0;
+const succeeded = successes(report.outcomes, report.executions);
 for (const [name, value] of [
   ["executions", plain(report.executions)],
-  ["succeeded", report.executions ? share(succeeded / report.executions) : UNKNOWN],
+  ["succeeded", share(succeeded)],
   ["running", plain(report.running)],
   ["in the period before", plain(report.before)],
   ["findings", plain(report.findings.length + report.caches.length)],
@@ -116,7 +120,7 @@ const columns = [
   ["name", (group) => group.name, plain],
   ["kind", (group) => group.kind, plain],
   ["executions", (group) => group.executions, plain],
-  ["succeeded", (group) => (group.outcomes.success || 0) / group.executions, share],
+  ["succeeded", (group) => successes(group.outcomes, group.executions), share],
   ["median", part("duration_seconds", "p50"), seconds],
   ["p90", part("duration_seconds", "p90"), seconds],
   ["p99", part("duration_seconds", "p99"), seconds],
