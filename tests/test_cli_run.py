@@ -331,14 +331,13 @@ def test_source_text_in_a_file_runs_in_its_language(journal: Path, tmp_path: Pat
     [
         ([], "no command"),
         (["--"], "no command"),
-        (
-            ["--timeout", "0", "--", "true"],
-            "cannot use '0': it is no number above 0; give one, as 2 or 0.5",
-        ),
-        (
-            ["--timeout", "nan", "--", "true"],
-            "cannot use 'nan': it is no number above 0; give one, as 2 or 0.5",
-        ),
+        (["--timeout", "0", "--", "true"], "cannot use '0': it is no number above 0, and up to"),
+        (["--timeout", "nan", "--", "true"], "up to 1000000000; give one, as 2 or 0.5"),
+        (["--timeout=1e10", "--", "true"], "cannot use '1e10': it is no number above 0"),
+        (["--limit-cpu=1e300", "--", "true"], "cannot use '1e300': it is no number above 0"),
+        (["--limit-memory", "512", "--", "true"], "'512': no program starts in less than 1M"),
+        (["--limit-memory=8388608T", "--", "true"], "cannot use '8388608T': it is no size"),
+        (["--limit-processes", "9" * 5000, "--", "true"], "it is no whole number above 0"),
         (
             ["--limit-memory", "5Q", "--", "true"],
             "cannot use '5Q': it is no size; write one as 4096, 512M or 1.5G",
@@ -374,7 +373,7 @@ def test_a_value_that_an_option_cannot_take_is_told_with_one_that_it_can(option:
 
 @pytest.mark.usefixtures("journal")
 def test_a_memory_limit_that_lets_nothing_begin_is_an_end_like_others() -> None:
-    done = otel_run("--limit-memory", "1", "--", "true")
+    done = otel_run("--limit-memory", "1M", "--", sys.executable, "-c", "pass")
 
     assert done.returncode != 0
     assert "Traceback" not in done.stderr

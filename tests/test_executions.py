@@ -46,6 +46,9 @@ def double(number: int) -> int:
     return 2 * number
 
 
+MIB = 1024 * 1024
+
+
 def burn(seconds: float) -> float:
     """Use so much of this thread's CPU time, or a little more: how much."""
     begin = time.thread_time()
@@ -506,11 +509,13 @@ def test_arguments_are_understood_by_name_and_the_code_stays_here(recorder: Reco
 
 
 def test_limits_and_attributes_are_on_the_span(recorder: Recorder) -> None:
-    with execution("x", limits=Limits(memory_bytes=5), attributes={"team": "core"}, timeout=2):
+    with execution(
+        "x", limits=Limits(memory_bytes=5 * MIB), attributes={"team": "core"}, timeout=2
+    ):
         pass
 
     attributes = recorder.executions()[0].attributes
-    assert attributes[names.LIMIT_MEMORY] == 5
+    assert attributes[names.LIMIT_MEMORY] == 5 * MIB
     assert attributes["team"] == "core"
     assert attributes[names.EXECUTION_TIMEOUT] == 2
 

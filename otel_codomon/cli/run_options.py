@@ -7,7 +7,7 @@ them. So what is plain is read by the table alone, and argparse reads the rest.
 
 from __future__ import annotations
 
-from otel_codomon.cli.sizes import positive_number, positive_whole, size_bytes
+from otel_codomon.cli.sizes import memory_bytes, positive_number, positive_whole, size_bytes
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ OPTIONS = (
     Option(
         "--limit-memory",
         dest="memory_bytes",
-        convert=size_bytes,
+        convert=memory_bytes,
         group=TREE,
         metavar="SIZE",
         help="memory, such as 512M",

@@ -125,7 +125,10 @@ def since(before: Sequence[float], totals: Sequence[float]) -> tuple[float, ...]
 
     The memory peak of a process starts at that of the copy it was forked from,
     which only a larger one hides: any other is not known, which is 0 here.
+    Nothing was used before where *before* is empty: a copy that a memory limit
+    did not let begin says nothing.
     """
+    before = before or [0.0] * len(totals)
     spent = [max(0, end - start) for start, end in zip(before, totals, strict=True)]
     is_own = totals[_MAX_RSS] > before[_MAX_RSS]
     spent[_MAX_RSS] = totals[_MAX_RSS] if is_own else 0

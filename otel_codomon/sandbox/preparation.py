@@ -76,7 +76,7 @@ def _plain(request: Request, private: str | None) -> Command:
         path=request.path,
         argv=request.argv,
         env=request.env,
-        cwd=request.cwd or private or str(Path.cwd()),
+        cwd=request.cwd or private or "/",
         stdin=request.stdin,
         limits=request.limits,
     )

@@ -111,6 +111,8 @@ def run(
         allow_env=allow_env,
         propagate=propagate,
         isolation=isolation,
+        session_id=session_id,
+        attributes=attributes,
     )
     started = time.monotonic()
     # The cgroup is removed after the execution has ended, which reads it last.
@@ -122,10 +124,10 @@ def run(
             language=request.language,
             sandbox_type=ISOLATION[request.isolation],
             timeout=request.timeout,
-            session_id=session_id,
+            session_id=request.session_id,
             code=request.source,
             limits=request.limits,
-            attributes=attributes,
+            attributes=request.attributes,
         ) as current,
     ):
         result = _carry_out(request, current, own, started)

@@ -69,6 +69,13 @@ def clean_attribute(value: object) -> AttributeValue:
     Whole numbers beyond 64 bits and floats that are not finite become text,
     since OTLP has no number for the first and JSON none for the second.
     """
+    try:
+        return _clean_attribute(value)
+    except Exception:  # noqa: BLE001 - even what asks for its class may raise
+        return _placeholder(value)
+
+
+def _clean_attribute(value: object) -> AttributeValue:
     kind = type(value)
     if kind is str or kind is bytes:
         return clean_text(value)

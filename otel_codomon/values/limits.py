@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
 from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.values.bounds import (
+    LARGEST,
+    LEAST_MEMORY_BYTES,
+    LONGEST_SECONDS,
+    MOST_OPEN_FILES,
+    MOST_PROCESSES,
+)
+from otel_codomon.values.untrusted import plain_number, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +26,7 @@ class Limits:
 
     Attributes:
         cpu_seconds: CPU time, seconds.
-        memory_bytes: Memory, bytes.
+        memory_bytes: Memory, bytes; 1 MiB or more.
         processes: Processes at one time.
         file_size_bytes: Size of the largest file it may write, bytes.
         open_files: Files one process may hold open.
@@ -30,7 +37,7 @@ class Limits:
             read and dropped, so that the command never waits for us.
 
     Raises:
-        InvalidArgumentError: A limit is not a positive, finite number.
+        InvalidArgumentError: A limit is not a number that means anything.
     """
 
     cpu_seconds: float | None = None
@@ -43,7 +50,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            _check_limit(field.name, getattr(self, field.name))
+            value = getattr(self, field.name)
+            if value is not None:
+                object.__setattr__(self, field.name, _checked(field.name, value))
 
     def attributes(self) -> Mapping[str, int | float]:
         """The limits that are set, as span attributes."""
@@ -52,17 +61,27 @@ class Limits:
         }
 
 
-def _check_limit(name: str, value: object) -> None:
-    if value is None:
-        return
-    whole = name != "cpu_seconds"
-    is_number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if is_number and math.isfinite(value) and value > 0:  # type: ignore[arg-type, operator] # a number
-        return
+# Least and most of each; fractions mean something where these are floats.
+_RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "cpu_seconds": (0.001, LONGEST_SECONDS),
+    "memory_bytes": (LEAST_MEMORY_BYTES, LARGEST),
+    "processes": (1, MOST_PROCESSES),
+    "open_files": (1, MOST_OPEN_FILES),
+}
+_OTHERS: Final = (1, LARGEST)
+
+
+def _checked(name: str, value: object) -> float:
+    """Return *value*, which is to limit *name*, as a plain number."""
+    least, most = _RANGES.get(name, _OTHERS)
+    number = plain_number(value, is_whole=isinstance(least, int))
+    if number is not None and least <= number <= most:
+        return number
+    kind = "whole number" if isinstance(least, int) else "number"
     raise InvalidArgumentError(
         name,
-        f"cannot limit {name} to {value!r}: it is not a positive "
-        f"{'whole ' if whole else ''}number; leave it out for no limit",
+        f"cannot limit {name} to {shown(value)}: it is not a {kind} from {least} to {int(most)}; "
+        "leave it out for no limit",
     )
 
 
