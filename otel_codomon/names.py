@@ -211,6 +211,18 @@ USAGE_FAULTS_MINOR: Final = _attribute(
 USAGE_SAMPLES: Final = _attribute(
     "codomon.usage.samples", "int", "{sample}", "Samples that were taken while it ran."
 )
+USAGE_FINAL: Final = _attribute(
+    "codomon.usage.final",
+    "boolean",
+    None,
+    "False where the last totals could not be read, and the last sample stands.",
+)
+USAGE_ABSENT_REASON: Final = _attribute(
+    "codomon.usage.absent.reason",
+    "string",
+    None,
+    "Why CPU time, or CPU time and memory, are absent.",
+)
 USAGE_CURVE_TIME: Final = _attribute(
     "codomon.usage.curve.time", "double[]", "s", "Instants of the curve, since the start."
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeVar, overload
 
+from otel_codomon._platform.ours import on_fork
 from otel_codomon.caches.control import ClearRequests
 from otel_codomon.emit.caches import CacheMetrics
 from otel_codomon.errors import CacheNameTakenError, CodomonError, InvalidArgumentError
@@ -247,5 +247,4 @@ def cache_findings() -> tuple[CacheFinding, ...]:
     return process_caches.registry.findings()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=process_caches.after_fork)
+on_fork("cache metrics", in_child=process_caches.after_fork)

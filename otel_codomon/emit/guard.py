@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import threading
 from typing import TYPE_CHECKING, Final, TypeVar
+
+from otel_codomon._platform.ours import on_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,7 @@ T = TypeVar("T")
 D = TypeVar("D")
 _log = logging.getLogger("otel_codomon")
 _told: set[str] = set()
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 _FORK_SECONDS = 1.0
 """How long a fork waits at most; what is waited for takes microseconds."""
@@ -49,15 +50,16 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    _telling[0] = threading.RLock()
+    global _lock
+    _telling[0], _lock = threading.RLock(), threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )
+on_fork(
+    "telling",
+    before=_before_fork,
+    in_parent=_after_fork_in_parent,
+    in_child=_after_fork_in_child,
+)
 
 
 def tell_once(what: str) -> None:

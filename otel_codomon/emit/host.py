@@ -13,6 +13,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from otel_codomon import names
+from otel_codomon._platform.ours import on_fork
 from otel_codomon.emit.guard import harmless, tell_once
 from otel_codomon.emit.host_table import ROWS, Reading, Row
 from otel_codomon.errors import JournalUnavailableError
@@ -275,5 +276,4 @@ def report_host_no_more() -> None:
     _switch.off()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_switch.after_fork)
+on_fork("host", in_child=_switch.after_fork)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from otel_codomon.emit.guard import harmless
@@ -167,7 +166,7 @@ class Block:
         return wrap(function, plan)  # type: ignore[return-value] # same signature
 
     def __enter__(self) -> Execution:
-        return self._start(thread=not _has_running_loop())
+        return self._start()
 
     def __exit__(
         self,
@@ -185,7 +184,7 @@ class Block:
             current.leave()
 
     async def __aenter__(self) -> Execution:
-        return self._start(thread=False)
+        return self._start()
 
     async def __aexit__(
         self,
@@ -195,22 +194,16 @@ class Block:
     ) -> None:
         self.__exit__(type_, error, traceback)
 
-    def _start(self, *, thread: bool) -> Execution:
-        current = self._begin(thread=thread) or INERT
+    def _start(self) -> Execution:
+        current = self._begin() or INERT
         current.enter()
         self._entered.append(current)
         return current
 
     @harmless("start of an execution", default=None)
-    def _begin(self, *, thread: bool) -> Execution | None:
+    def _begin(self) -> Execution | None:
         telemetry = active_telemetry()
-        return None if telemetry is None else self._plan.begin(telemetry, thread=thread)
-
-
-def _has_running_loop() -> bool:
-    """Whether the thread runs an event loop, so that other tasks share its clock."""
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None  # noqa: SLF001 - public in C
+        return None if telemetry is None else self._plan.begin(telemetry)
 
 
 def _not_watchable(thing: object) -> InvalidArgumentError:

@@ -19,6 +19,7 @@ from opentelemetry.environment_variables import (
 from opentelemetry.metrics import NoOpMeterProvider, _internal as metrics_internal
 from opentelemetry.trace import NoOpTracerProvider
 
+from otel_codomon._platform.ours import on_fork
 from otel_codomon.emit.gauges import Available, Live, observe_gauges
 from otel_codomon.emit.guard import harmless
 from otel_codomon.emit.telemetry import Telemetry
@@ -197,5 +198,4 @@ def _after_fork() -> None:
     _lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+on_fork("engine", in_child=_after_fork)

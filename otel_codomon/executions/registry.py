@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
+
+from otel_codomon._platform.ours import on_fork
 
 if TYPE_CHECKING:
     from otel_codomon.executions.running import Execution
@@ -75,5 +76,4 @@ def _after_fork() -> None:
     _finished.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+on_fork("registry", in_child=_after_fork)

@@ -6,11 +6,11 @@ execution that takes microseconds must not pay for a thread.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.ours import OwnThread, Wake, on_fork
 from otel_codomon.emit.guard import before_forks, tell_once
 from otel_codomon.sources.processes import OpenFiles
 
@@ -49,7 +49,7 @@ class Sampler:
         # Its holder may take it again: while a thread starts the handler of a
         # signal may begin an execution.
         self._lock = threading.RLock()
-        self._wake = threading.Event()
+        self._wake = Wake()
 
     # --- called by executions; microseconds matter ----------------------------
 
@@ -73,7 +73,7 @@ class Sampler:
         with self._lock:
             if self._thread is not None:
                 return
-            thread = threading.Thread(target=self._run, name="otel_codomon sampler", daemon=True)
+            thread = OwnThread(self._run, name="otel_codomon sampler")
             self._thread = thread
             try:
                 thread.start()
@@ -148,5 +148,4 @@ class Sampler:
 sampler: Final = Sampler()
 """The one of this process."""
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=sampler.after_fork)
+on_fork("sampler", in_child=sampler.after_fork)

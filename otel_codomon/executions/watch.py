@@ -12,17 +12,19 @@ from otel_codomon.executions.marks import Marks
 from otel_codomon.executions.sampler import sampler
 from otel_codomon.sources.attached import Attached
 from otel_codomon.sources.own_thread import OwnWork
-from otel_codomon.sources.reaping import totals_of
+from otel_codomon.sources.reaping import has_children, note_owner, totals_of
+from otel_codomon.values.attribution import Share, of_children, of_threads
 from otel_codomon.values.execution import Kind
 from otel_codomon.values.sample import Reading, Sample
 from otel_codomon.values.series import Series
 from otel_codomon.values.totals import ChildTotals
-from otel_codomon.values.usage import NOTHING_KNOWN, Usage
+from otel_codomon.values.usage import NOTHING_KNOWN, Usage, without_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_codomon.executions.marks import Notify
+    from otel_codomon.values.attribution import Work
     from otel_codomon.values.execution import Labels
     from otel_codomon.values.limits import Limits
     from otel_codomon.values.thresholds import Thresholds
@@ -53,6 +55,7 @@ class Watch:
         started: When it started, monotonic clock, seconds.
         due: When the next look is due, monotonic clock, seconds.
         limits: What it may use; None for no limit of ours.
+        own: What it does in this process.
     """
 
     __slots__ = (
@@ -61,12 +64,12 @@ class Watch:
         "_is_over",
         "_lock",
         "_marks",
-        "_own",
         "_series",
         "_started_ns",
         "due",
         "labels",
         "limits",
+        "own",
         "started",
     )
 
@@ -92,7 +95,7 @@ class Watch:
         self._series: Series | None = None
         self._marks = marks
         self._is_over = False
-        self._own = OwnWork(in_this_thread=thread)
+        self.own = OwnWork(in_this_thread=thread)
 
     @classmethod
     def start(
@@ -111,8 +114,8 @@ class Watch:
             labels: What the metrics of the execution are summed by.
             started_ns: Its start, monotonic clock, nanoseconds.
             limits: What it may use.
-            thread: Whether it runs in the calling thread, without a pause, until
-                it ends there. Else its steps are told by `stepped`.
+            thread: Whether it runs in the calling thread until it ends there.
+                Else it runs between the `begin_step` and `end_step` of `own`.
             thresholds: Marks whose crossing is told to *notify*.
             notify: Called by whoever looks, once for each mark.
         """
@@ -154,16 +157,20 @@ class Watch:
         if spawner_peak_bytes is not None:
             totals = replace(totals, spawner_peak_bytes=spawner_peak_bytes)
         with self._lock:
-            if not self._is_over:
-                self._make_attached().reaped(totals)
+            is_new = not self._is_over and self._make_attached().take(totals)
+        if is_new and not isinstance(rusage, ChildTotals):  # a child that this process waited for
+            self._note_reaped(totals)
 
-    def stepped(self, cpu_ns: int) -> None:
-        """Add the CPU time of one step of a coroutine or generator, nanoseconds."""
-        self._own.stepped(cpu_ns)
+    def _note_reaped(self, totals: ChildTotals) -> None:
+        """Note that a child whose totals are known is in the account of this process."""
+        note_owner(totals.cpu_ns)
+        self.own.note_own_child(totals.cpu_ns)
 
     def _make_attached(self) -> Attached:
         if self._attached is None:
-            self._attached = Attached(self._started_ns, sampler.files)
+            self._attached = Attached(
+                self._started_ns, sampler.files, on_reaped=self.own.note_own_child
+            )
         return self._attached
 
     # --- looking --------------------------------------------------------------
@@ -186,7 +193,7 @@ class Watch:
 
     def _look(self, *, end: Callable[[], bool]) -> None:
         if self._in_process:
-            for pid in self._own.children_since(self._started_ns):
+            for pid in self.own.children_since(self._started_ns):
                 self._make_attached().add_tree(pid)
         seen = self._take_sample()
         if self._marks is not None:
@@ -205,7 +212,7 @@ class Watch:
     def _read(self) -> Reading | None:
         """The trees and cgroups, and the thread's own CPU time on top."""
         attached = None if self._attached is None else self._attached.look()
-        own_ns = self._own.cpu_ns() if self._in_process else None
+        own_ns = self.own.cpu_ns() if self._in_process else None
         if own_ns is None:
             return attached
         if attached is not None:
@@ -245,6 +252,7 @@ class Watch:
                 return self._usage()
             finally:
                 self._is_over = True
+                self.own.close()
                 if self._attached is not None:
                     self._attached.close()
                 # Not before: after a fork in the middle of this the child must
@@ -253,30 +261,60 @@ class Watch:
 
     def _usage(self) -> Usage:
         # First of all: what comes after is our time and not the execution's.
-        own_ns, awaited_ns = self._own.cpu_ns() or 0, self._own.awaited_ns()
-        if self._attached is not None or self._marks is not None:
+        work = self.own.end()
+        if self._attached is not None or self._marks is not None or self._has_children():
             self._look(end=lambda: False)  # what outlives the execution is not ours to end
         if self._attached is not None:
-            return self._usage_of(self._attached, own_ns, awaited_ns)
-        total_ns = own_ns + awaited_ns
-        if total_ns < THREAD_FLOOR_NS or not self._in_process:
+            return self._usage_of(self._attached, work)
+        if not self._in_process:
             return NOTHING_KNOWN
-        return Usage(source="thread", cpu_seconds=total_ns / 1e9)
+        return _usage_of_thread(of_threads(work), of_children(work))
 
-    def _usage_of(self, attached: Attached, own_ns: int, awaited_ns: int) -> Usage:
+    def _has_children(self) -> bool:
+        return self._in_process and (bool(self.own.started) or has_children())
+
+    def _usage_of(self, attached: Attached, work: Work) -> Usage:
         """What *attached* tells, with what else is known of the execution."""
-        usage = attached.usage()
-        cpu_seconds = usage.cpu_seconds or 0.0
-        is_partial = usage.source != "cgroup" and not attached.is_whole
-        if is_partial and awaited_ns / 1e9 > cpu_seconds:
-            cpu_seconds = awaited_ns / 1e9  # all that was waited for, seen or not
-        if self._in_process:
-            cpu_seconds += own_ns / 1e9
-        is_known = usage.cpu_seconds is not None or bool(cpu_seconds)
-        return replace(
-            usage,
-            source=usage.source if attached.has_targets else "thread",
-            cpu_seconds=cpu_seconds if is_known else None,
+        usage = replace(
+            attached.usage(),
             samples=0 if self._series is None else self._series.samples,
             curve=None if self._series is None else self._series.curve(),
         )
+        if attached.client is not None:
+            return without_work(usage, attached.client)
+        own = Share(0)
+        if self._in_process:
+            own = Share(work.own_ns or 0) if attached.has_targets else of_threads(work)
+        if usage.source == "cgroup" or attached.is_whole:
+            if usage.cpu_seconds is None:
+                return usage
+            return replace(usage, cpu_seconds=usage.cpu_seconds + (own.cpu_ns or 0) / 1e9)
+        return self._with_children(attached, work, usage, own)
+
+    def _with_children(self, attached: Attached, work: Work, usage: Usage, own: Share) -> Usage:
+        """*usage* with the CPU time of trees, of children that are gone, and of threads."""
+        if not attached.has_targets:
+            usage = replace(usage, source="thread")
+        trees = attached.cpu_of_trees(self.own.started)
+        children = of_children(trees.complete(work))
+        if children.cpu_ns is None and attached.has_targets:
+            # The targets are what counts, and of these the last sample stands.
+            children = Share(trees.told_ns + trees.seen_ns)
+            usage = replace(usage, is_final=False if trees.has_lost else None)
+        if children.cpu_ns is None or own.cpu_ns is None:
+            reason = children.reason or own.reason
+            return replace(usage, cpu_seconds=None, absent_reason=reason)
+        total_ns = own.cpu_ns + children.cpu_ns + trees.rest_ns
+        is_known = usage.cpu_seconds is not None or bool(total_ns)
+        return replace(usage, cpu_seconds=total_ns / 1e9 if is_known else None)
+
+
+def _usage_of_thread(own: Share, children: Share) -> Usage:
+    """The usage of an execution of which no process was seen."""
+    if own.cpu_ns is None or children.cpu_ns is None:
+        reason = children.reason or own.reason
+        return NOTHING_KNOWN if reason is None else Usage(source="thread", absent_reason=reason)
+    total_ns = own.cpu_ns + children.cpu_ns
+    if total_ns < THREAD_FLOOR_NS:
+        return NOTHING_KNOWN
+    return Usage(source="thread", cpu_seconds=total_ns / 1e9)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import time
 import types
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -94,19 +93,19 @@ class _Step:
     step and never in between, when the thread belongs to others.
     """
 
-    __slots__ = ("_current", "_since_ns")
+    __slots__ = ("_current", "_own")
 
     def __init__(self, current: Execution) -> None:
         self._current = current
-        self._since_ns = 0
+        self._own = current.watch.own
 
     def __enter__(self) -> None:
         self._current.enter()
-        self._since_ns = time.thread_time_ns()
+        self._own.begin_step()
 
     def __exit__(self, *_exception: object) -> None:
         try:
-            self._current.watch.stepped(time.thread_time_ns() - self._since_ns)
+            self._own.end_step()
         finally:
             self._current.leave()
 
@@ -154,6 +153,7 @@ def _wrap_coroutine(
         current = starter.start(args, kwargs, thread=False)
         if current is None:
             return await function(*args, **kwargs)
+        current.watch.own.runs_as_task()
         try:
             result = await _Driven(current, function(*args, **kwargs))
         except BaseException as error:

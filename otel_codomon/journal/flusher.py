@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.ours import OwnThread, Wake, on_fork
 from otel_codomon.journal.writer import PROCESS
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ class Flusher:
 
     def _reset(self) -> None:
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
-        self._wake = threading.Event()
-        self._hurry = threading.Event()
+        self._starting = threading.RLock()
+        self._wake = Wake()
+        self._hurry = Wake()
         self._parked = True
         self._stopped = False
 
@@ -88,7 +88,7 @@ class Flusher:
         with self._starting:
             if self._thread is not None:
                 return True
-            thread = threading.Thread(target=self._run, name="codomon-journal", daemon=True)
+            thread = OwnThread(self._run, name="codomon-journal")
             try:
                 thread.start()
             except RuntimeError:  # the interpreter exits, or there are too many threads
@@ -129,5 +129,4 @@ def _after_fork_in_child() -> None:
         flusher._after_fork()  # noqa: SLF001 - same module
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+on_fork("flusher", in_child=_after_fork_in_child)

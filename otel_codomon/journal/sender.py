@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from otel_codomon._platform.ours import OwnThread, Wake, on_fork
 from otel_codomon.emit.guard import harmless
 from otel_codomon.journal import election, light
 from otel_codomon.journal.endpoints import environment_of
@@ -81,10 +82,10 @@ class Sender:
     def _reset(self) -> None:
         """Have no thread, no connection and no office."""
         self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()
         self._working = threading.Lock()
-        self._wake = threading.Event()  # something was written
-        self._hurry = threading.Event()  # somebody waits
+        self._wake = Wake()  # something was written
+        self._hurry = Wake()  # somebody waits
         self._stop = threading.Event()
         self._moved = threading.Condition()
         self._office: Office | None = None
@@ -100,7 +101,7 @@ class Sender:
         """
         with self._starting:
             if self._thread is None and not self._stop.is_set():
-                thread = threading.Thread(target=self._run, name="codomon-sender", daemon=True)
+                thread = OwnThread(self._run, name="codomon-sender")
                 try:
                     thread.start()
                 except RuntimeError:  # the interpreter exits, or there are too many threads
@@ -287,5 +288,4 @@ def _after_fork_in_child() -> None:
         sender._after_fork()  # noqa: SLF001 - same module
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+on_fork("sender", in_child=_after_fork_in_child)

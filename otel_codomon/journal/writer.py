@@ -21,6 +21,7 @@ import os
 import threading
 import time
 
+from otel_codomon._platform.ours import on_fork
 from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.segments import NO_KEY
@@ -413,14 +414,18 @@ def open_sessions(stream: str) -> list[tuple[str, bytes]]:
     ]
 
 
+_held: list[Writer] = []
+
+
 def _before_fork() -> None:
-    for writer in tuple(_writers.values()):
+    _held[:] = _writers.values()
+    for writer in _held:
         writer._lock.acquire()  # noqa: SLF001 - same module
 
 
 def _after_fork_in_parent() -> None:
-    for writer in tuple(_writers.values()):
-        writer._lock.release()  # noqa: SLF001 - same module
+    while _held:
+        _held.pop()._lock.release()  # noqa: SLF001 - same module
 
 
 def _after_fork_in_child() -> None:
@@ -432,9 +437,9 @@ def _after_fork_in_child() -> None:
             kept.close()  # the parent's lock stays: the parent has it open
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )
+on_fork(
+    "writer",
+    before=_before_fork,
+    in_parent=_after_fork_in_parent,
+    in_child=_after_fork_in_child,
+)

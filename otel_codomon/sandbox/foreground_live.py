@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.ours import OwnThread
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -54,7 +56,7 @@ class LiveLook:
         self._ended = threading.Event()
         self._execution: Execution | None = None
         self._ready = threading.Event()
-        threading.Thread(target=self._begin, name="otel_codomon-look", daemon=True).start()
+        OwnThread(self._begin, name="otel_codomon-look").start()
 
     def _begin(self) -> None:
         try:

@@ -23,6 +23,7 @@ from otel_codomon.sandbox.survivors import end_marked, new_mark
 from otel_codomon.sandbox.toolchains import UnavailableError
 from otel_codomon.sandbox.tree import GIVE_UP_SECONDS, kill_below, read_stat
 from otel_codomon.sandbox.tree_limits import uncounted
+from otel_codomon.sources.reaping import note_helper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +97,7 @@ class _Conversation:
         self._buffer = memoryview(bytearray(_PIPE_BYTES))
         self._output, self._errors = Capture(command.output_bytes), Capture(command.output_bytes)
         self._process, self._control = _start_supervisor(has_input=bool(command.stdin))
+        note_helper(self._process, self._work_ns)
         opened.callback(self._end)
         self._selector = opened.enter_context(selectors.DefaultSelector())
         self._control.sendall(encode_command(command, host_pid=os.getpid(), mark=self._mark))
@@ -148,6 +150,12 @@ class _Conversation:
         for key, _ in self._selector.select(max(0.0, until - time.monotonic())):
             if not key.data():
                 self._selector.unregister(key.fileobj)
+
+    def _work_ns(self) -> int:
+        """CPU time of the command, which the supervisor has waited for, nanoseconds."""
+        reports = self._reports
+        used = since(reports.before, reports.totals)[:2] if reports.totals else ()
+        return round(sum(used) * 1e9)
 
     def ending(self) -> Ending:
         """What became of the command."""

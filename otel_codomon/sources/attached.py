@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_codomon.sources import cgroups, process_tree
 from otel_codomon.sources.own_thread import boot_ticks_ago
@@ -18,8 +18,11 @@ from otel_codomon.values.sample import Reading, add_readings
 from otel_codomon.values.totals import ChildTotals, TreeTotals, usage_of_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otel_codomon.sources.cgroup_files import CgroupTotals
     from otel_codomon.sources.processes import OpenFiles
+    from otel_codomon.values.attribution import Work
     from otel_codomon.values.usage import Usage
 
 
@@ -102,12 +105,37 @@ class CgroupSource:
         return Peak(max(peak.bytes or 0, self.peak_bytes or 0), peak.upper_bytes)
 
 
+class CpuOfTrees(NamedTuple):
+    """The CPU time of the processes of an execution, by how it is known, nanoseconds.
+
+    Attributes:
+        told_ns: Of those whose exact totals were taken.
+        seen_ns: Of children of this process that were waited for by others, by
+            the last look: the least it can be.
+        rest_ns: Of those that live, and of those that are nobody's children here.
+        has_lost: Whether there are such of which the exact totals are missing.
+    """
+
+    told_ns: int
+    seen_ns: int
+    rest_ns: int
+    has_lost: bool
+
+    def complete(self, work: Work) -> Work:
+        """*work* with what is known of the trees."""
+        return work._replace(
+            known_ns=work.known_ns + self.told_ns, seen_ns=self.seen_ns, has_lost=self.has_lost
+        )
+
+
 class Attached:
     """All that was attached to one execution. May be used from several threads.
 
     Args:
         started_ns: Start of the execution, monotonic clock, nanoseconds.
         files: Shared by all, so that together they keep a bounded number open.
+        on_reaped: Called with the CPU time of each attached child, nanoseconds,
+            in the thread that waited for it.
 
     Attributes:
         memory_limit_bytes: The memory limit of the cgroup attached; None without one.
@@ -116,7 +144,14 @@ class Attached:
             were found.
     """
 
-    def __init__(self, started_ns: int, files: OpenFiles) -> None:
+    def __init__(
+        self,
+        started_ns: int,
+        files: OpenFiles,
+        *,
+        on_reaped: Callable[[int], object] = lambda _cpu_ns: None,
+    ) -> None:
+        self._on_reaped = on_reaped
         # Its holder may take it again: a signal that comes in the middle of a
         # look may have a handler that waits for the child, which tells of it here.
         self._lock = threading.RLock()
@@ -170,12 +205,19 @@ class Attached:
         return True
 
     def reaped(self, totals: ChildTotals) -> None:
-        """Take the exact totals of a child that somebody waited for; the same twice counts once."""
+        """Take the exact totals of an attached child that was waited for here."""
+        if self.take(totals):
+            self._on_reaped(totals.cpu_ns)
+
+    def take(self, totals: ChildTotals) -> bool:
+        """Take the exact totals of a child; whether they are new: the same twice count once."""
         if totals.spawner_peak_bytes is None:
             totals = replace(totals, spawner_peak_bytes=self._spawner_peak or peak_of(os.getpid()))
         with self._lock:
-            if not any(_is_same(totals, known) for known in self._told):
+            is_new = not any(_is_same(totals, known) for known in self._told)
+            if is_new:
                 self._told.append(totals)
+        return is_new
 
     def look(self) -> Reading | None:
         """Read everything once; None when nothing of it is left."""
@@ -198,6 +240,36 @@ class Attached:
         )
 
     @property
+    def client(self) -> str | None:
+        """The client of a container engine among the trees, unless a cgroup has the work."""
+        return None if self._cgroups else self._tree.client
+
+    def cpu_of_trees(self, started: frozenset[int]) -> CpuOfTrees:
+        """What is known of the CPU time of the trees, and how.
+
+        Args:
+            started: More processes that the execution is known to have started.
+        """
+        with self._lock:
+            told = self._told_pids()
+            rest_ns, seen_ns = self._tree.outside_cpu_ns(told), self._tree.reaped_cpu_ns(told)
+            gone = (self._roots | started) - told - self._tree.pids
+        return CpuOfTrees(
+            told_ns=sum(child.cpu_ns for child in self._told),
+            seen_ns=seen_ns,
+            rest_ns=rest_ns - seen_ns,
+            has_lost=bool(gone),
+        )
+
+    def _told_pids(self) -> frozenset[int]:
+        told = frozenset(child.pid for child in self._told if child.pid is not None)
+        nameless = sum(child.pid is None for child in self._told)
+        untold = self._roots - told
+        return (
+            told | untold if nameless >= len(untold) else told
+        )  # told without a pid: of whom else
+
+    @property
     def cpu_ns(self) -> int:
         """CPU time of all trees that the looks so far saw, nanoseconds."""
         return self._tree.cpu_ns
@@ -217,16 +289,12 @@ class Attached:
 
     def _totals(self) -> TreeTotals:
         tree = self._tree
-        told = frozenset(child.pid for child in self._told if child.pid is not None)
-        nameless = sum(child.pid is None for child in self._told)
-        untold = self._roots - told
-        if nameless >= len(untold):  # told without a pid: of whom else
-            told, untold = told | untold, set()
+        told = self._told_pids()
         read, written = tree.transfers() or (None, None)
         return TreeTotals(
             told=tuple(self._told),
             rest_cpu_ns=tree.outside_cpu_ns(told),
-            is_complete=not untold,
+            is_complete=not self._roots - told,
             peak_sum_bytes=tree.peak_sum_bytes,
             largest_peak_bytes=tree.largest_peak_bytes,
             peaks_together_bytes=tree.peaks_together_bytes,

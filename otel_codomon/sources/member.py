@@ -41,6 +41,7 @@ class Member:
 
     Attributes:
         pid: Its number.
+        name: Its command name, cut to 15 bytes by the kernel.
         stat: The last that could be read.
         base_ns: CPU time it and its reaped children had used before the
             execution: not the execution's.
@@ -72,6 +73,7 @@ class Member:
         "has_rested",
         "in_tree",
         "is_idle",
+        "name",
         "peak_at_faults",
         "peak_bytes",
         "pid",
@@ -93,6 +95,7 @@ class Member:
         self.descriptors: int | None = None
         self.transfers: tuple[int, int] | None = None
         self.children_text: bytes | None = b""
+        self.name = b""
         self._has_slow_facts = False
         self._next_thread = 0
         self._runs: bytes | None = None
@@ -122,6 +125,7 @@ class Member:
             return True
         self.is_idle = False
         self._stat_text = text
+        self.name = text[text.index(b"(") + 1 : text.rindex(b")")]
         stat = parse_stat(text)
         if stat.start_ticks != self.stat.start_ticks:  # the number went to another
             return False

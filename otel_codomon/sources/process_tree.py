@@ -13,7 +13,8 @@ import time
 from typing import Final
 
 from otel_codomon.sources.member import Member
-from otel_codomon.sources.processes import OpenFiles, ancestors, read_stat
+from otel_codomon.sources.processes import OpenFiles, ancestors, read_arguments, read_stat
+from otel_codomon.values.engine_clients import client_in, is_client_name
 from otel_codomon.values.sample import Reading
 
 _SLOW_FACTS_NS: Final = 1_000_000_000
@@ -41,6 +42,7 @@ class ProcessTree:
         seen: How many processes were ever members.
         peak_sum_bytes: Largest sum of resident sets that a look saw; None before.
         largest_peak_bytes: Largest high water mark of one process; None before.
+        client: The client of a container engine that was seen; None without one.
         peaks_together_bytes: Largest sum of the high water marks of those that
             were there between two looks. They need not have coincided, so the
             tree's peak is no higher.
@@ -56,6 +58,8 @@ class ProcessTree:
         self._descriptors: int | None = None
         self._transfers: tuple[int, int] | None = None
         self._outside_ns: dict[int, int] = {}
+        self._reaped_ns: dict[int, int] = {}
+        self.client: str | None = None
         self._gone_transfers: tuple[int, int] | None = None
         self._most_cpu_ns = 0
         self.seen = 0
@@ -103,6 +107,7 @@ class ProcessTree:
         self.seen += 1
         if member.refresh(in_full=True):
             member.note_peak()
+            self._note_client(member)
         self._is_stirred = self._has_new_peaks = True
         return member
 
@@ -149,7 +154,13 @@ class ProcessTree:
             self._has_new_peaks = True
         if member.stat.state in _DEAD:
             self._is_stirred = True
+        self._note_client(member)
         return self._is_stirred
+
+    def _note_client(self, member: Member) -> None:
+        """Note whether *member* has become the client of a container engine, by its name first."""
+        if self.client is None and is_client_name(member.name):
+            self.client = client_in(read_arguments(member.pid))
 
     def _lose(self, member: Member) -> None:
         """Take *member* out; keep what only it knew."""
@@ -162,6 +173,9 @@ class ProcessTree:
         if not member.in_tree:
             before_ns = self._outside_ns.get(member.pid, 0)  # of another with that number
             self._outside_ns[member.pid] = before_ns + member.cpu_ns
+            if member.stat.ppid == os.getpid():
+                before_ns = self._reaped_ns.get(member.pid, 0)
+                self._reaped_ns[member.pid] = before_ns + member.cpu_ns
         self._lost_peaks_bytes += member.peak_bytes or 0
         self._gone_transfers = _together(self._gone_transfers, member.transfers)
 
@@ -239,14 +253,25 @@ class ProcessTree:
         return self._most_cpu_ns
 
     def outside_cpu_ns(self, told: frozenset[int]) -> int:
-        """CPU time of members whose parent is no member, so that no member's account gets it.
+        """CPU time of all that live, and of the dead whose parent was no member.
+
+        The account of a member's parent gets that of the others.
 
         Args:
             told: Pids whose account somebody else told of.
         """
-        living = {m.pid: m.cpu_ns for m in self._members.values() if not m.in_tree}
+        living = {m.pid: m.cpu_ns for m in self._members.values()}
         accounts = (*self._outside_ns.items(), *living.items())
         return sum(cpu_ns for pid, cpu_ns in accounts if pid not in told)
+
+    def reaped_cpu_ns(self, told: frozenset[int]) -> int:
+        """The part of it that is of dead children of this process, by the last look."""
+        return sum(cpu_ns for pid, cpu_ns in self._reaped_ns.items() if pid not in told)
+
+    @property
+    def pids(self) -> set[int]:
+        """The members that live, or wait to be waited for."""
+        return set(self._members)
 
     def transfers(self) -> tuple[int, int] | None:
         """Bytes fetched from and sent to storage by all that were seen; None if not for us."""

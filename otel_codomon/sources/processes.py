@@ -205,6 +205,12 @@ def _number_after(key: bytes, text: bytes) -> int:
     return int(text[at : text.index(b"\n", at)])
 
 
+def read_arguments(pid: int) -> tuple[str, ...]:
+    """The command line of *pid* (``/proc/<pid>/cmdline``), its first page; empty if it is gone."""
+    text = read_once(f"/proc/{pid}/cmdline") or b""
+    return tuple(os.fsdecode(word) for word in text[:_PAGE].split(b"\0"))
+
+
 def descriptors_of(pid: int) -> int | None:
     """Open file descriptors of *pid*; None if not for us to see."""
     try:

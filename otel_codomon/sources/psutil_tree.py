@@ -28,6 +28,8 @@ class PsutilTree:
 
     name = "process_tree"
 
+    client: str | None = None  # not looked for
+
     def __init__(self) -> None:
         self._roots: dict[int, psutil.Process] = {}
         self._cpu_ns: dict[tuple[int, float], int] = {}
@@ -95,6 +97,16 @@ class PsutilTree:
     def outside_cpu_ns(self, told: frozenset[int]) -> int:
         """CPU time of those whose account nobody told of: of all, unless a root's was told."""
         return 0 if told >= self._roots.keys() else self.cpu_ns
+
+    def reaped_cpu_ns(self, told: frozenset[int]) -> int:
+        """Not told apart: none."""
+        del told
+        return 0
+
+    @property
+    def pids(self) -> set[int]:
+        """The roots: whether they live is not looked at."""
+        return set(self._roots)
 
     @property
     def largest_peak_bytes(self) -> int | None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from otel_codomon._platform.ours import on_fork
 from otel_codomon.values.totals import ChildTotals
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ else:
     _HAS_RUSAGE = True
 
 _TOLD: Final = "_codomon_told"
+_HELPER: Final = "_codomon_helper"
 _MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
 
 
@@ -34,6 +37,67 @@ def reaped_children_ns() -> int:
         return 0
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return int((usage.ru_utime + usage.ru_stime) * 1e9)
+
+
+def has_children() -> bool:
+    """Whether this process has children that it has not waited for; None is waited for here."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    except AttributeError:  # Windows
+        return False
+    return True
+
+
+class Account(NamedTuple):
+    """The children that this process has waited for so far, CPU time in nanoseconds.
+
+    Attributes:
+        reaped_ns: Of all of them, by the kernel.
+        owned_ns: Of those whose owner is known: attached to an execution, or
+            helpers of ours.
+        here_ns: Of those that the calling thread waited for, helpers left out.
+    """
+
+    reaped_ns: int
+    owned_ns: int
+    here_ns: int
+
+    @property
+    def unaccounted_ns(self) -> int:
+        """Of those whose owner is not known."""
+        return self.reaped_ns - self.owned_ns
+
+
+_owned_ns: Final = [0]
+_here_ns: Final[dict[int, int]] = {}
+
+
+def account() -> Account:
+    """The account of this process now."""
+    return Account(reaped_children_ns(), _owned_ns[0], _here_ns.get(get_ident(), 0))
+
+
+def note_owner(cpu_ns: int, *, helper_ns: int = 0) -> None:
+    """Note that the calling thread has waited for a child whose owner is known.
+
+    Args:
+        cpu_ns: What the child and everything it waited for has used.
+        helper_ns: The part of it that was our own helper, and nobody's work.
+    """
+    _owned_ns[0] += cpu_ns
+    ident = get_ident()
+    _here_ns[ident] = _here_ns.get(ident, 0) + cpu_ns - helper_ns
+
+
+def _forget() -> None:
+    """In a forked child: the kernel begins its account anew, and so do we."""
+    _owned_ns[0] = 0
+    _here_ns.clear()
+
+
+on_fork("accounts", in_child=_forget)
 
 
 def totals_of(rusage: StructRusage, *, pid: int | None = None) -> ChildTotals:
@@ -74,6 +138,23 @@ def tell_when_reaped(child: object, told: Callable[[ChildTotals], None]) -> bool
     return True
 
 
+def note_helper(child: subprocess.Popen[bytes], work_ns: Callable[[], int]) -> None:
+    """Keep what *child*, a helper of ours, uses itself out of what the caller's children use.
+
+    Args:
+        child: Has not been waited for yet.
+        work_ns: The CPU time of the work that it was started for, nanoseconds;
+            asked when it has ended.
+    """
+
+    def told(totals: ChildTotals) -> None:
+        helper_ns = max(0, totals.cpu_ns - work_ns())
+        note_owner(helper_ns, helper_ns=helper_ns)
+
+    if tell_when_reaped(child, told):
+        vars(child)[_HELPER] = True
+
+
 def _waits_as_known(kind: type) -> bool:
     """Whether *kind* waits as `subprocess` does, or has already been made ours."""
     known = (subprocess.Popen, _Told)
@@ -96,8 +177,11 @@ class _Told:
         except ChildProcessError:  # somebody else waited for it: as in subprocess
             return self.pid, 0
         if pid == self.pid:
+            totals = totals_of(rusage, pid=pid)
+            if not vars(self).pop(_HELPER, False):
+                note_owner(totals.cpu_ns)
             for told in vars(self).pop(_TOLD, []):
-                told(totals_of(rusage, pid=pid))
+                told(totals)
         return pid, status
 
     def _internal_poll(self: Any, *_: object, **__: object) -> int | None:

@@ -56,6 +56,11 @@ class ChildTotals:
         return self.user_seconds + self.system_seconds
 
     @property
+    def cpu_ns(self) -> int:
+        """CPU time, nanoseconds."""
+        return round(self.cpu_seconds * 1e9)
+
+    @property
     def own_peak_bytes(self) -> int | None:
         """`maxrss_bytes` where it is their own."""
         spawner = self.spawner_peak_bytes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
@@ -55,6 +55,10 @@ class Usage:
         major_page_faults: Page faults that needed storage.
         minor_page_faults: Page faults that needed none.
         samples: Samples taken while it ran.
+        is_final: False where the last totals could not be read, and the last
+            sample stands; else None.
+        absent_reason: Why CPU time, or CPU time and memory, are absent; None
+            where they are known, and where there was nothing to know.
         curve: What it used over time; None when it was too short for a sample.
     """
 
@@ -76,6 +80,8 @@ class Usage:
     major_page_faults: int | None = None
     minor_page_faults: int | None = None
     samples: int | None = None
+    is_final: bool | None = None
+    absent_reason: str | None = None
     curve: Curve | None = None
 
     def attributes(self) -> dict[str, str | int | float | Sequence[float] | Sequence[int]]:
@@ -134,12 +140,39 @@ USAGE_FIELDS: Final[tuple[tuple[str, str], ...]] = (
     (names.USAGE_FAULTS_MAJOR, "major_page_faults"),
     (names.USAGE_FAULTS_MINOR, "minor_page_faults"),
     (names.USAGE_SAMPLES, "samples"),
+    (names.USAGE_FINAL, "is_final"),
+    (names.USAGE_ABSENT_REASON, "absent_reason"),
 )
 _KEYS: Final = tuple(key for key, _ in USAGE_FIELDS)
 _values_of: Final = attrgetter(*(field for _, field in USAGE_FIELDS))
 
 NOTHING_KNOWN: Final = Usage()
 """The usage of an execution of which nothing could be seen; one for all, as making it costs."""
+
+
+def without_work(usage: Usage, client: str) -> Usage:
+    """*usage* of a client of a container engine, without what would pass for the work.
+
+    Args:
+        usage: What the client used.
+        client: What it was, as ``docker run``.
+    """
+    return replace(
+        usage,
+        cpu_seconds=None,
+        cpu_user_seconds=None,
+        cpu_system_seconds=None,
+        peak_memory_bytes=None,
+        peak_memory_upper_bytes=None,
+        disk_read_bytes=None,
+        disk_write_bytes=None,
+        voluntary_context_switches=None,
+        involuntary_context_switches=None,
+        major_page_faults=None,
+        minor_page_faults=None,
+        curve=None,
+        absent_reason=f"the work of {client} was done by another process; attach its container",
+    )
 
 
 def complete(told: Usage, watched: Usage) -> Usage:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from otel_codomon._platform.ours import OwnThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +78,7 @@ class Aside:
 
     def _start(self) -> SimpleQueue[Call[object] | None] | None:
         calls: SimpleQueue[Call[object] | None] = SimpleQueue()
-        thread = threading.Thread(target=_serve, args=(calls,), name=self._name, daemon=True)
+        thread = OwnThread(partial(_serve, calls), name=self._name)
         try:
             thread.start()
         except RuntimeError:  # the interpreter is ending, or there are too many threads

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.ours import on_fork
 from otel_codomon.errors import CacheNameTakenError, InvalidArgumentError
 from otel_codomon.sources.caches.aside import Aside
 from otel_codomon.sources.caches.observed import ObservedCache
@@ -280,5 +280,4 @@ def _after_fork_in_child() -> None:
         registry.after_fork()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+on_fork("caches", in_child=_after_fork_in_child)

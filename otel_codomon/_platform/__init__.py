@@ -1,0 +1,1 @@
+"""What every feature stands on; imports nothing of the rest."""

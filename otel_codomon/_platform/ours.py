@@ -1,0 +1,195 @@
+"""What in the process is ours: our threads, and what we do when it forks.
+
+A thread of ours is known by its class, never by its name: the program may name
+its threads as it likes. What a thread of ours uses, starts or waits for is not
+the observed program's.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+TYPE_CHECKING = False  # as in typing, which takes 5 ms to import: short commands come by here
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Final
+
+    Hook = Callable[[], object]
+
+# --- threads -----------------------------------------------------------------
+
+_PER_THREAD_SCHED: Final = 6
+"""CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED, the low bits of a thread's clock (posix-timers.h)."""
+
+
+def thread_clock_ns(native_id: int) -> int | None:
+    """CPU time of a thread of this process, nanoseconds; None if it has ended.
+
+    The clock is made from the thread's number. `time.pthread_getcpuclockid`
+    would make the same one, but reads the memory of the thread, which may have
+    been freed.
+    """
+    try:
+        return time.clock_gettime_ns((~native_id << 3) | _PER_THREAD_SCHED)
+    except (OSError, OverflowError, AttributeError):  # ended, or not a system with such clocks
+        return None
+
+
+class OwnThread(threading.Thread):
+    """A thread of ours. It never keeps the process alive.
+
+    Args:
+        target: What it runs.
+        name: For debuggers.
+    """
+
+    def __init__(self, target: Callable[[], object], *, name: str) -> None:
+        super().__init__(target=target, name=name, daemon=True)
+
+    def run(self) -> None:
+        """Run the target, and keep account of the CPU time."""
+        native_id = threading.get_native_id()
+        _living[native_id] = self
+        try:
+            super().run()
+        finally:
+            # In this order: for an instant too little is ours, never too much.
+            _living.pop(native_id, None)
+            with _ending:
+                _ended_ns[0] += time.thread_time_ns()
+
+
+_living: dict[int, OwnThread] = {}
+_ending: Final = threading.Lock()  # only ever held by threads of ours: no signal handler runs there
+_ended_ns: Final = [0]
+
+
+def own_threads_ns() -> int:
+    """CPU time of all threads of ours so far, nanoseconds. Never falls."""
+    living = sum(thread_clock_ns(native_id) or 0 for native_id in tuple(_living))
+    return living + _ended_ns[0]
+
+
+# --- waking a thread ------------------------------------------------------------
+
+
+class Wake:
+    """Wakes one thread of ours; an `Event` that a signal handler can set at any instant.
+
+    `threading.Event.set` holds a lock that is not reentrant: a handler that
+    sets the event which its thread is just setting would wait forever.
+    """
+
+    __slots__ = ("_blocked", "_is_set")
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._blocked = threading.Lock()
+        self._blocked.acquire()
+
+    def is_set(self) -> bool:
+        """Whether `set` was called since the last `clear`."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Wake the thread that waits, or the next one that does."""
+        self._is_set = True
+        try:
+            self._blocked.release()
+        except RuntimeError:  # another thread, or a signal handler, was faster
+            return
+
+    def clear(self) -> None:
+        """Have the next `wait` wait."""
+        self._is_set = False
+        self._blocked.acquire(blocking=False)
+
+    def wait(self, timeout_seconds: float | None = None) -> bool:
+        """Wait until `set` is called; whether it was."""
+        if self._blocked.acquire(timeout=-1 if timeout_seconds is None else timeout_seconds):
+            self.set()  # until it is cleared
+        return self._is_set
+
+
+# --- forks ----------------------------------------------------------------------
+
+FORK_ORDER: Final = (
+    "threads",
+    "telling",
+    "registry",
+    "inside",
+    "accounts",
+    "sampler",
+    "engine",
+    "caches",
+    "cache metrics",
+    "host",
+    "flusher",
+    "writer",
+    "sender",
+)
+"""The parts that have something to do at a fork, in the order in which they do it before
+the fork and in the child; in the parent, where locks are released, in reverse."""
+
+
+_hooks: dict[str, tuple[Hook | None, Hook | None, Hook | None]] = {}
+
+
+def on_fork(
+    part: str,
+    *,
+    before: Hook | None = None,
+    in_parent: Hook | None = None,
+    in_child: Hook | None = None,
+) -> None:
+    """Have *part*, one of `FORK_ORDER`, do this at every fork from now on."""
+    if part not in FORK_ORDER:
+        raise ValueError(f"unknown part {part!r}: add it to FORK_ORDER, where its turn is")
+    _hooks[part] = (before, in_parent, in_child)
+
+
+def _hooks_in_order() -> Iterator[tuple[Hook | None, Hook | None, Hook | None]]:
+    return (_hooks[part] for part in FORK_ORDER if part in _hooks)
+
+
+def _do(hook: Hook | None) -> None:
+    """Call *hook*; one that fails must not keep the others from their turn."""
+    if hook is None:
+        return
+    try:
+        hook()
+    except Exception:
+        import logging  # noqa: PLC0415 - takes milliseconds to import, and is never needed
+
+        logging.getLogger("otel_codomon").exception(
+            "a fork hook failed; the observed program is not affected"
+        )
+
+
+def _before_fork() -> None:
+    for before, _, _ in _hooks_in_order():
+        _do(before)
+
+
+def _after_fork_in_parent() -> None:
+    for _, in_parent, _ in reversed(tuple(_hooks_in_order())):
+        _do(in_parent)
+
+
+def _after_fork_in_child() -> None:
+    global _ending  # noqa: PLW0603 - a thread of the parent's may have held it
+    _ending = threading.Lock()  # type: ignore[misc] # final but for this
+    _living.clear()
+    _ended_ns[0] = 0
+    for _, _, in_child in _hooks_in_order():
+        _do(in_child)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )

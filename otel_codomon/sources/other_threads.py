@@ -1,0 +1,201 @@
+"""The other threads of this process: what they did while an execution ran.
+
+A thread whose clock stood still was asleep: it started nothing, waited for
+nothing and worked for nobody. That is what makes the account of the process
+the account of one execution.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Final, NamedTuple
+
+from otel_codomon._platform.ours import OwnThread, on_fork, own_threads_ns, thread_clock_ns
+from otel_codomon.sources.reaping import has_children
+
+_MOST_THREADS: Final = 64
+"""Beyond so many threads of the program their clocks are not read: a microsecond each."""
+
+_QUIET_NS: Final = 50_000
+"""CPU time in which no child can be started and waited for: `posix_spawn` and
+`waitpid` of ``true`` take 80 to 120 µs."""
+
+_WAITS_FOR_ONE: Final = "asyncio.unix_events"
+"""Module of the threads that asyncio has wait for one child each, and do nothing else."""
+
+_POOLS: Final = ("concurrent.futures.thread", "multiprocessing.pool", "anyio._backends._asyncio")
+"""Modules whose threads do what others hand to them."""
+
+
+class Activity(NamedTuple):
+    """What the other threads of the program did.
+
+    Attributes:
+        beside_ns: CPU time of all of them, ours left out.
+        born_ns: The part of threads that began meanwhile.
+        pool_ns: The part of workers of pools, outside executions of their own.
+        are_idle: Whether none that was there at the start did anything.
+    """
+
+    beside_ns: int = 0
+    born_ns: int = 0
+    pool_ns: int = 0
+    are_idle: bool = False
+
+
+class Clock(NamedTuple):
+    """The clock of a thread at the start, and how much of it was within executions."""
+
+    cpu_ns: int
+    inside_ns: int
+
+    def used_ns(self, thread: threading.Thread) -> int | None:
+        """CPU time of *thread* since; None if it has ended."""
+        now_ns = _clock_of(thread)
+        return None if now_ns is None else now_ns - self.cpu_ns
+
+    def outside_ns(self, thread: threading.Thread) -> int:
+        """The part of it that was not spent in executions of its own."""
+        now_ns = _clock_of(thread) or self.cpu_ns
+        inside_ns = inside.so_far_ns(thread.native_id or 0, now_ns) - self.inside_ns
+        return max(0, now_ns - self.cpu_ns - inside_ns)
+
+
+class OtherThreads:
+    """The threads beside one, from now on.
+
+    Args:
+        native_id: The one.
+    """
+
+    __slots__ = ("_clocks", "_had_children", "_native_id", "_ours_ns", "_own_ns", "_process_ns")
+
+    def __init__(self, native_id: int) -> None:
+        self._native_id = native_id
+        self._had_children = has_children()
+        self._clocks = _clocks_beside(native_id, has_children=self._had_children)
+        # Read in this order here, and in the reverse at the end: what happens
+        # in between makes the others busier than they were, never idler.
+        self._process_ns = time.process_time_ns()
+        self._ours_ns = own_threads_ns()
+        self._own_ns = thread_clock_ns(native_id)
+
+    def activity(self) -> Activity:
+        """What they have done since."""
+        own_ns, ours_ns, clocks = thread_clock_ns(self._native_id), own_threads_ns(), self._clocks
+        used = [] if clocks is None else [clock.used_ns(thread) for thread, clock in clocks.items()]
+        beside_ns = time.process_time_ns() - self._process_ns - (ours_ns - self._ours_ns)
+        if clocks is None:
+            return Activity(beside_ns, beside_ns, beside_ns)
+        if own_ns is None or self._own_ns is None:  # no such clocks here
+            return Activity(are_idle=not clocks and not self.born())
+        beside_ns = max(0, beside_ns - (own_ns - self._own_ns))
+        born_ns = max(0, beside_ns - sum(used_ns or 0 for used_ns in used))
+        pool_ns = sum(clock.outside_ns(t) for t, clock in clocks.items() if _is_worker(t))
+        are_idle = self._slept(used)
+        if are_idle and born_ns > _QUIET_NS:
+            are_idle = not _has_hidden_threads()
+        return Activity(beside_ns, born_ns, pool_ns, are_idle)
+
+    def _slept(self, used: list[int | None]) -> bool:
+        """Whether threads that used so much started no child, and waited for none.
+
+        To wait for one that was there already takes next to no time.
+        """
+        if self._had_children:
+            return not any(used_ns != 0 for used_ns in used)
+        return None not in used and sum(used_ns or 0 for used_ns in used) <= _QUIET_NS
+
+    def born(self) -> list[int]:
+        """Those that began since, if none that was there can have started them."""
+        clocks = self._clocks
+        if clocks is None or not self._slept([c.used_ns(t) for t, c in clocks.items()]):
+            return []
+        return [
+            thread.native_id
+            for thread in threading.enumerate()
+            if thread.native_id not in (None, self._native_id)
+            and thread not in clocks
+            and not is_telemetry(thread)
+        ]
+
+
+def _clocks_beside(native_id: int, *, has_children: bool) -> dict[threading.Thread, Clock] | None:
+    """The clocks of the program's other threads; None where there are too many."""
+    others = [t for t in threading.enumerate() if t.native_id != native_id and not is_telemetry(t)]
+    if len(others) > _MOST_THREADS:
+        return None
+    found = {}
+    for thread in others:
+        now_ns = _clock_of(thread)
+        if not has_children and _module_of(thread) == _WAITS_FOR_ONE:
+            continue  # the one is gone
+        if now_ns is not None or thread.is_alive():
+            now_ns = now_ns or 0
+            found[thread] = Clock(now_ns, inside.so_far_ns(thread.native_id or 0, now_ns))
+    return found
+
+
+def _clock_of(thread: threading.Thread) -> int | None:
+    return None if thread.native_id is None else thread_clock_ns(thread.native_id)
+
+
+def is_telemetry(thread: threading.Thread) -> bool:
+    """Whether *thread* is ours or the SDK's, by the code that it runs: these start no children."""
+    return isinstance(thread, OwnThread) or _module_of(thread).startswith("opentelemetry.")
+
+
+def _is_worker(thread: threading.Thread) -> bool:
+    return _module_of(thread) in _POOLS or type(thread).__module__ in _POOLS
+
+
+def _module_of(thread: threading.Thread) -> str:
+    """The module of the code that *thread* was started with; empty where that is not known."""
+    return getattr(getattr(thread, "_target", None), "__module__", None) or ""
+
+
+def _has_hidden_threads() -> bool:
+    """Whether the process has threads that Python does not list, as those of a C library."""
+    try:
+        # One link for each thread, and two for the directory itself.
+        count = os.stat("/proc/self/task").st_nlink - 2  # noqa: PTH116 - speed
+    except OSError:  # no such system
+        return True
+    return count > len(threading.enumerate())
+
+
+class _Inside:
+    """How much of its CPU time each thread has spent in executions, the outermost ones."""
+
+    _MOST = 4096
+
+    def __init__(self) -> None:
+        self._threads: dict[int, tuple[int, int, int]] = {}
+
+    def enter(self, native_id: int, now_ns: int) -> None:
+        """An execution begins in the thread."""
+        if len(self._threads) > self._MOST:  # of threads that have ended
+            self._threads = {n: entry for n, entry in self._threads.items() if entry[0]}
+        depth, since_ns, before_ns = self._threads.get(native_id, (0, 0, 0))
+        self._threads[native_id] = (depth + 1, since_ns if depth else now_ns, before_ns)
+
+    def leave(self, native_id: int, now_ns: int) -> None:
+        """It ends."""
+        depth, since_ns, before_ns = self._threads.get(native_id, (1, now_ns, 0))
+        used_ns = before_ns + (now_ns - since_ns if depth <= 1 else 0)
+        self._threads[native_id] = (max(0, depth - 1), since_ns, used_ns)
+
+    def so_far_ns(self, native_id: int, now_ns: int) -> int:
+        """CPU time of the thread within executions so far, when its clock says *now_ns*."""
+        depth, since_ns, before_ns = self._threads.get(native_id, (0, 0, 0))
+        return before_ns + (now_ns - since_ns if depth else 0)
+
+    def forget(self) -> None:
+        """In a forked child: the threads are the parent's."""
+        self._threads.clear()
+
+
+inside: Final = _Inside()
+on_fork("inside", in_child=inside.forget)
