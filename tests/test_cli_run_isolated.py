@@ -165,15 +165,19 @@ def test_a_timeout_leaves_nothing_of_it(folder: Path) -> None:
     assert outcomes(folder) == [(Outcome.TIMEOUT, SandboxType.BUBBLEWRAP)]
 
 
-def test_bubblewrap_that_cannot_start_it_is_a_setup_error(folder: Path) -> None:
+def test_a_bubblewrap_that_is_a_script_is_a_setup_error(folder: Path) -> None:
     broken = folder.parent / "bwrap"
-    broken.write_text("#!/bin/sh\necho 'bwrap: no permissions' >&2; exit 1\n")
+    broken.write_text('#!/bin/sh\nexec "$@"\n')
     broken.chmod(0o755)
     path = f"{broken.parent}{os.pathsep}{os.environ['PATH']}"
 
     done = isolated(folder, "--", "true", PATH=path)
 
-    assert (done.returncode, done.stderr) == (126, "bwrap: no permissions\n")
+    assert (done.returncode, done.stdout) == (126, "")
+    assert done.stderr == (
+        f"otel-codomon run: cannot isolate with bubblewrap: '{broken}' is a script or another file "
+        "that is not a program of this machine; install the package bubblewrap, 0.8 or later\n"
+    )
     assert outcomes(folder) == [(Outcome.SETUP_ERROR, SandboxType.BUBBLEWRAP)]
 
 
@@ -198,7 +202,7 @@ def test_the_home_folder_is_not_shown_by_accident(folder: Path) -> None:
     done = isolated(folder, "--", "true", HOME=str(folder / "home"))
 
     assert done.returncode == 2
-    assert "change into the folder that the command works in" in done.stderr
+    assert "it would show the home directory" in done.stderr
     assert outcomes(folder) == []
 
 
@@ -209,8 +213,10 @@ def test_without_bubblewrap_the_way_out_is_told(folder: Path) -> None:
 
     done = isolated(folder, "--", "true", PATH=str(programs))
 
-    assert done.returncode == 1
+    assert done.returncode == 126
     assert done.stderr == (
-        "otel-codomon: cannot isolate with bubblewrap: no bwrap on the PATH; "
+        "otel-codomon run: cannot isolate with bubblewrap: no bwrap on the PATH, of which only "
+        "absolute directories that the command cannot write to are searched; "
         "install the package bubblewrap\n"
     )
+    assert outcomes(folder) == [(Outcome.SETUP_ERROR, SandboxType.BUBBLEWRAP)]

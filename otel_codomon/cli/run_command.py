@@ -15,6 +15,7 @@ from otel_codomon.sandbox import environment
 from otel_codomon.sandbox.foreground import Foreground
 from otel_codomon.sandbox.light_execution import Identity
 from otel_codomon.sandbox.rlimits import resource_limits
+from otel_codomon.sandbox.wrapping import WRAPPING_PROCESSES
 from otel_codomon.sources import cgroups
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.cli.run_options import Options
     from otel_codomon.sandbox.foreground_execution import ForegroundExecution
+    from otel_codomon.sandbox.rlimits import RlimitRow
     from otel_codomon.sandbox.tree_limits import TreeMeter
     from otel_codomon.sources.cgroups import Cgroup
     from otel_codomon.values.result import ExecutionResult
@@ -80,6 +82,10 @@ def words_of(typed: list[str]) -> list[str]:
     return typed[1:] if typed[:1] == ["--"] else typed
 
 
+class SetupError(Exception):
+    """The command cannot be isolated here; the text says why. An execution all the same."""
+
+
 class Start:
     """What is to be started.
 
@@ -127,6 +133,8 @@ def _run_in(cgroup: Cgroup | None, args: Options, start: Start) -> int:
         foreground = _start(args, start, env, limits, cgroup)
     except OSError as error:
         return _tell_failure(args, start, identity, error)
+    except SetupError as error:
+        return _tell_setup_error(args, start, identity, str(error))
     # The command runs. From here on there is time for imports.
     execution = _execution(args, start, identity, pid=foreground.tree.pid)
     targets = (cgroup, foreground.tree.pid) if cgroup else (foreground.tree.pid,)
@@ -139,7 +147,8 @@ def _run_in(cgroup: Cgroup | None, args: Options, start: Start) -> int:
     )
     foreground.restore()
     result = execution.end(foreground, cgroup)
-    _summarise(args, result, execution.problem)
+    problem = foreground.apart.problem if foreground.apart else None
+    _summarise(args, result, execution.problem or problem)
     if foreground.timed_out:
         return TIMED_OUT
     return FAILURE if result.exit_code is None else result.exit_code
@@ -152,21 +161,22 @@ def _start(
     limits: _HeldLimits | None,
     cgroup: Cgroup | None,
 ) -> Foreground:
-    paths: Sequence[str] = _places(start.argv[0], env.get("PATH"))
-    argv = start.argv
-    is_wrapped = args.isolation != "none"
-    if is_wrapped:
+    paths = _places(start.argv[0], env.get("PATH"))
+    rlimits = [] if limits is None else limits.of_process()
+    entrances = () if cgroup is None else cgroup.entrances
+    if args.isolation != "none":
         from otel_codomon.cli.run_isolated import isolated  # noqa: PLC0415 - for who isolates
+        from otel_codomon.sandbox.apart import start_apart  # noqa: PLC0415
 
-        command = isolated(_first_program(paths), argv, env, args, readable=start.readable)
-        paths, argv = [command.path], command.argv
+        program = _first_program(paths)
+        command = isolated(program, start.argv, env, args, readable=start.readable)
+        return start_apart(command, rlimits=rlimits, cgroups=entrances)
     return Foreground(
         [os.fsencode(path) for path in paths],
-        [os.fsencode(word) for word in argv],
+        [os.fsencode(word) for word in start.argv],
         {os.fsencode(name): os.fsencode(value) for name, value in env.items()},
-        rlimits=[] if limits is None else limits.of_process(),
-        cgroups=() if cgroup is None else cgroup.entrances,
-        is_wrapped=is_wrapped,
+        rlimits=[(which, (soft, hard)) for which, soft, hard in rlimits],
+        cgroups=entrances,
     )
 
 
@@ -233,12 +243,13 @@ class _HeldLimits:
         self.processes = args.processes
         self.disk_bytes = args.disk_bytes
         is_open = args.isolation == "none"
+        self.spare_processes = 0 if is_open else WRAPPING_PROCESSES
         self.places = [os.path.abspath(".")] if is_open else args.writable or []  # noqa: PTH100 - pathlib takes 10 ms
         self.file_size_bytes = args.file_size_bytes
         self.open_files = args.open_files
 
-    def of_process(self) -> list[tuple[int, tuple[int, int]]]:
-        return [(which, (soft, hard)) for which, soft, hard in resource_limits(self)]
+    def of_process(self) -> list[RlimitRow]:
+        return list(resource_limits(self))
 
     def meter(self, cgroup: Cgroup | None) -> TreeMeter:
         """What compares samples of the tree with them; to be made before the command starts.
@@ -260,6 +271,7 @@ class _HeldLimits:
             disk_bytes=self.disk_bytes or 0,
             places=self.places,
             cpu_counter="" if cgroup is None else cgroup.cpu_counter,
+            spare_processes=self.spare_processes,
         )
         try:
             return TreeMeter(limits)
@@ -325,6 +337,13 @@ def _tell_failure(args: Options, start: Start, identity: Identity, error: OSErro
         f"otel-codomon run: cannot run {program!r}: {os.strerror(error.errno or 0).lower()}; "
         "check its name, its path and its permissions\n"
     )
+    return result.exit_code or FAILURE
+
+
+def _tell_setup_error(args: Options, start: Start, identity: Identity, reason: str) -> int:
+    """Say that the command cannot be isolated, to the user and to the journal."""
+    result = _execution(args, start, identity, pid=None).refuse(reason)
+    sys.stderr.write(f"otel-codomon run: {reason}\n")
     return result.exit_code or FAILURE
 
 

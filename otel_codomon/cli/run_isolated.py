@@ -1,6 +1,6 @@
 """``otel-codomon run --isolation``: the same command, inside bubblewrap.
 
-As with `otel_codomon.run`, but for the working folder: it is the one that the
+As with `otel_codomon.run`, but for the working directory: it is the one that the
 user is in, which the command sees and may write to only when that is said.
 """
 
@@ -10,10 +10,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_codomon.errors import CodomonError, InvalidArgumentError
+from otel_codomon.cli.run_command import SetupError
+from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.sandbox.command import Command
 from otel_codomon.sandbox.isolation import isolate
+from otel_codomon.sandbox.shown import resolve_shown
 from otel_codomon.sandbox.toolchains import UnavailableError
+from otel_codomon.values.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +32,6 @@ def isolated(
     *,
     readable: Iterable[str] = (),
     writable: Iterable[str] = (),
-    is_telling: bool = True,
 ) -> Command:
     """Return the command that runs *argv* inside bubblewrap.
 
@@ -38,42 +40,32 @@ def isolated(
         argv: What it finds as its name and arguments.
         env: Its whole environment.
         options: What the user said.
-        readable: Files and folders it is shown besides the working folder.
-        writable: Folders it may write to besides those the user named.
-        is_telling: As for `isolate`.
+        readable: Files and directories it is shown besides the working directory.
+        writable: Directories it may write to besides those the user named.
 
     Raises:
-        InvalidArgumentError: The working folder shows too much, or a folder is none.
-        CodomonError: There is no bubblewrap here.
+        InvalidArgumentError: A directory shows too much, or is none.
+        SetupError: It cannot be isolated here.
     """
-    cwd = _working_folder(env.get("HOME", ""))
-    command = Command(path=path, argv=tuple(argv), env=env, cwd=cwd)
-    folders = [_folder(text) for text in options.writable or ()]
+    cwd = resolve_shown(str(Path.cwd()), argument="cwd", environ=os.environ)
+    command = Command(
+        path=path,
+        argv=tuple(argv),
+        env=env,
+        cwd=cwd,
+        limits=Limits(memory_bytes=options.memory_bytes, disk_bytes=options.disk_bytes),
+    )
+    named = [_directory(text) for text in options.writable or ()]
     try:
-        return isolate(
-            command,
-            writable=[*folders, *writable],
-            readable=[cwd, *readable],
-            is_telling=is_telling,
-        )
+        return isolate(command, writable=[*named, *writable], readable=[cwd, *readable])
     except UnavailableError as error:
-        raise CodomonError(str(error)) from None
+        raise SetupError(str(error)) from None
 
 
-def _working_folder(home: str) -> str:
-    cwd = Path.cwd()
-    if home and Path(home).resolve().is_relative_to(cwd):
-        raise InvalidArgumentError(
-            "isolation",
-            f"cannot isolate in {str(cwd)!r}: it would show the whole home folder to the command; "
-            "change into the folder that the command works in",
-        )
-    return str(cwd)
-
-
-def _folder(text: str) -> str:
+def _directory(text: str) -> str:
     if not Path(text).is_dir():
         raise InvalidArgumentError(
-            "writable", f"cannot let it write to {text!r}: it is no folder; make it first"
+            "writable",
+            f"cannot let it write to {text!r}: it is not a directory; create it first",
         )
-    return os.path.realpath(text)
+    return resolve_shown(text, argument="writable", environ=os.environ)

@@ -14,6 +14,7 @@ from otel_codomon.cli.run_command import Start
 from otel_codomon.cli.run_isolated import isolated
 from otel_codomon.errors import CodomonError, InvalidArgumentError
 from otel_codomon.sandbox.environment import build_environment
+from otel_codomon.sandbox.host import run_to_end
 from otel_codomon.sandbox.toolchains import BY_LANGUAGE, UnavailableError, fill
 from otel_codomon.values.languages import known_language
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from otel_codomon.cli.run_options import Options
 from otel_codomon.sandbox.toolchains import Toolchain
+
+_STDERR = 2
 
 
 @contextmanager
@@ -74,17 +77,28 @@ def _compile(
     args: Options, argv: Sequence[str], source: str, *, folder: str, readable: Sequence[str]
 ) -> None:
     compiler = Path(argv[0])
-    program, env = str(compiler), None
-    if args.isolation != "none":
-        env = build_environment(os.environ, given=None, allowed=args.allow_env or ())
-        command = isolated(
-            program, argv, env, args, readable=readable, writable=[folder], is_telling=False
+    code: int | None
+    if args.isolation == "none":
+        done = subprocess.run(  # noqa: S603 - from the table
+            argv, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
         )
-        program, argv = command.path, command.argv
-    done = subprocess.run(  # noqa: S603 - from the table
-        argv, executable=program, env=env, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
-    )
-    if done.returncode != 0:
+        code = done.returncode
+    else:
+        code = _compile_isolated(args, argv, folder=folder, readable=readable)
+    if code != 0:
         raise CodomonError(
             f"cannot run {source!r}: {compiler.name} refuses it; correct what is said above"
         )
+
+
+def _compile_isolated(
+    args: Options, argv: Sequence[str], *, folder: str, readable: Sequence[str]
+) -> int | None:
+    env = build_environment(os.environ, given=None, allowed=args.allow_env or ())
+    command = isolated(argv[0], argv, env, args, readable=readable, writable=[folder])
+    try:
+        ending = run_to_end(command, deadline=None, on_start=lambda _: None)
+    except UnavailableError as error:
+        raise CodomonError(str(error)) from None
+    os.write(_STDERR, ending.output.kept + ending.errors.kept)
+    return ending.returncode

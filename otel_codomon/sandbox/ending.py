@@ -94,6 +94,7 @@ class Ending:
         limit: The limit for which it was ended.
         oom_kills: Processes that the kernel killed for its memory limit.
         left: Processes that could not be killed.
+        was_inside: Whether bubblewrap reports that it has run the command; False without it.
         rescue: What its caller had to do in the supervisor's place; None for nothing.
         output: What it wrote to standard output.
         errors: What it wrote to standard error.
@@ -110,6 +111,7 @@ class Ending:
     limit: LimitSeen | None = None
     oom_kills: int = 0
     left: int = 0
+    was_inside: bool = False
     rescue: Rescue | None = None
     output: Output = field(default_factory=Output)
     errors: Output = field(default_factory=Output)

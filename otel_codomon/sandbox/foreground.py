@@ -16,18 +16,18 @@ import time
 from _thread import get_ident
 
 from otel_codomon.sandbox.spawning import (
-    TOLD_FD,
     adopt_orphans,
     apply_limits,
     join_cgroups,
     spawn,
 )
-from otel_codomon.sandbox.tree import Tree, signal
+from otel_codomon.sandbox.tree import Tree, descendants, send, signal
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from otel_codomon.sandbox.apart import Apart
     from otel_codomon.sandbox.tree_limits import TreeMeter
 
 # What a shell, a terminal or a service manager sends. The rest end a process
@@ -63,6 +63,7 @@ class Foreground:
             when the command began, and for children that we had before.
         limit: The limit for which it was ended, and what was seen.
         timed_out: Whether it ran out of time.
+        apart: What separates it from us; None for nothing.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Foreground:
         *,
         rlimits: Sequence[tuple[int, tuple[int, int]]] = (),
         cgroups: Sequence[str] = (),
-        is_wrapped: bool = False,
+        apart: Apart | None = None,
     ) -> None:
         """Start the command, in the cgroups if the kernel lets it.
 
@@ -83,8 +84,8 @@ class Foreground:
             env: Its whole environment.
             rlimits: ``RLIMIT`` number, soft and hard value.
             cgroups: Files by which it enters them.
-            is_wrapped: Whether it is bubblewrap, which says by `told` how the
-                command in it went.
+            apart: What separates it from us, where it is bubblewrap; None where
+                it shares our streams, our group and our terminal.
 
         Raises:
             OSError: It cannot be started.
@@ -92,7 +93,7 @@ class Foreground:
         self.limit: tuple[str, float | None] | None = None
         self.timed_out = False
         self._meter: TreeMeter | None = None
-        self._told = os.memfd_create("told") if is_wrapped else None
+        self.apart = apart
         # From here on signals wait until `wait` asks for them: none is lost
         # between the start of the command and the first look.
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
@@ -105,9 +106,9 @@ class Foreground:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
             apply_limits(rlimits)
             _try_to_join(cgroups)
-            if self._told is not None:
+            if apart is not None:
                 _keep_descriptors()
-                os.dup2(self._told, TOLD_FD)
+                apart.prepare()
 
         try:
             earlier = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -118,6 +119,8 @@ class Foreground:
         self.tree = Tree(pid)
         # Nothing was copied where its memory limit did not even let it begin.
         self.before = _sum(earlier, map(float, copied.split() or [b"0"] * len(earlier)))
+        if apart is not None:
+            apart.begin()
 
     def wait(
         self,
@@ -151,6 +154,11 @@ class Foreground:
                 self._time_out(grace_seconds)
             elif meter is not None:
                 self._hold(meter)
+        if self.apart is not None:
+            # What it wrote is for the reader, however slow. Where it was ended for its
+            # time or a limit, that does not hold for a reader that takes nothing.
+            is_forced = self.timed_out or self.limit is not None
+            self.apart.end(patience_seconds=grace_seconds if is_forced else None)
 
     @property
     def has_unwaited(self) -> bool:
@@ -164,14 +172,6 @@ class Foreground:
         signal.sigtimedwait({signal.SIGALRM}, 0)  # ours, if it came after the last look
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
-    def told(self) -> str:
-        """What bubblewrap has said of the command in it; asked once, at the end."""
-        if self._told is None:
-            return ""
-        with open(self._told, "rb") as file:  # noqa: PTH123 - a descriptor
-            file.seek(0)
-            return file.read().decode("ascii", "replace")
-
     def _serve(self, seconds: float) -> None:
         """Pass on one signal, or note one change of the command; *seconds* at most.
 
@@ -184,8 +184,30 @@ class Foreground:
         if found.si_signo == signal.SIGCHLD:
             self.tree.reap(os.WNOHANG | os.WUNTRACED)
             self._stop_along()
-        elif found.si_code != _SI_KERNEL:
-            os.kill(self.tree.pid, found.si_signo)
+        elif found.si_code != _SI_KERNEL or self._is_for_us_alone(found.si_signo):
+            self._pass_on(found.si_signo)
+
+    def _is_for_us_alone(self, number: int) -> bool:
+        """Whether what the kernel sent did not reach the command; the timer is our own."""
+        return self.apart is not None and number != signal.SIGALRM
+
+    def _pass_on(self, number: int) -> None:
+        if self.apart is not None and number == signal.SIGTSTP:
+            self._suspend(self.apart)
+            return
+        if self.apart is not None and number == signal.SIGWINCH:
+            self.apart.resize()
+        os.kill(self.tree.pid, number)
+
+    def _suspend(self, apart: Apart) -> None:
+        """Stop with the whole tree: its session is not the terminal's, which stops us alone."""
+        stopped = descendants()
+        for pid in stopped:
+            send(pid, signal.SIGSTOP)
+        apart.release()
+        signal.pthread_kill(get_ident(), signal.SIGSTOP)
+        for pid in stopped:
+            send(pid, signal.SIGCONT)
 
     def _stop_along(self) -> None:
         while self.tree.stopped_by in _JOB_STOPS:

@@ -17,13 +17,15 @@ from otel_codomon.values.cleaning import clean_name, clean_text
 from otel_codomon.values.execution import Kind, Labels, Outcome, SandboxType
 from otel_codomon.values.limits import Limits
 from otel_codomon.values.peak import without_cache
-from otel_codomon.values.result import ExecutionResult
+from otel_codomon.values.result import ExecutionResult, Output
 from otel_codomon.values.usage import Usage
 from otel_codomon.values.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
+    from otel_codomon.sandbox.apart import Apart
     from otel_codomon.sandbox.foreground import Foreground
     from otel_codomon.sandbox.foreground_live import LiveLook
     from otel_codomon.sandbox.light_execution import Identity
@@ -121,9 +123,10 @@ class ForegroundExecution:
             timed_out=foreground.timed_out,
             limit=limit,
             oom_kills=0 if totals is None else totals.oom_kills or 0,
+            **_from_inside(foreground.apart),
         )
         usage = with_cgroup(with_looks(usage_of(ending), seen), totals)
-        verdict, limit = self._judge(ending, foreground)
+        verdict, limit = self._judge(ending)
         return self._finish(verdict, limit, usage)
 
     def fail(self, error: OSError) -> ExecutionResult:
@@ -131,18 +134,19 @@ class ForegroundExecution:
         verdict, _ = judge(Ending(failure=error.errno), Limits())
         return self._finish(verdict, None, Usage())
 
-    def _judge(self, ending: Ending, foreground: Foreground) -> tuple[Verdict, LimitSeen | None]:
+    def refuse(self, reason: str) -> ExecutionResult:
+        """Tell that the command could not be isolated, and was not started."""
+        return self._finish(_setup_error(reason), None, Usage())
+
+    def _judge(self, ending: Ending) -> tuple[Verdict, LimitSeen | None]:
         if self._said.sandbox_type is SandboxType.BUBBLEWRAP:
             from otel_codomon.sandbox.isolation import unwrap  # noqa: PLC0415 - for who isolates
             from otel_codomon.sandbox.toolchains import UnavailableError  # noqa: PLC0415
 
             try:
-                ending = unwrap(ending, foreground.told())
+                ending = unwrap(ending)
             except UnavailableError as error:
-                setup_error = Verdict(
-                    outcome=Outcome.SETUP_ERROR, exit_code=_CANNOT_START, reason=str(error)
-                )
-                return setup_error, None
+                return _setup_error(str(error)), None
         return judge(ending, self._said.limits or Limits())
 
     def _finish(self, verdict: Verdict, limit: LimitSeen | None, usage: Usage) -> ExecutionResult:
@@ -174,6 +178,22 @@ class ForegroundExecution:
             "unix_ns": time.time_ns(),
             "attributes": known,
         }
+
+
+def _from_inside(apart: Apart | None) -> dict[str, Any]:
+    """What bubblewrap says of the command in it, for an `Ending`."""
+    if apart is None:
+        return {}
+    return {"was_inside": apart.has_run(), "errors": Output(kept=apart.head)}
+
+
+def _setup_error(reason: str) -> Verdict:
+    return Verdict(
+        outcome=Outcome.SETUP_ERROR,
+        exit_code=_CANNOT_START,
+        error_type=Outcome.SETUP_ERROR.value,
+        reason=reason,
+    )
 
 
 # --- the totals, from whoever knows best ----------------------------------------

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from otel_codomon.sandbox.cancellation import current_cancellation
@@ -33,15 +31,13 @@ def run_to_end(
         UnavailableError: It is wrapped in bubblewrap, which could not start it
             or cannot be used here.
     """
-    if not command.is_wrapped:
+    if command.wrapper is None:
         return _run(command, deadline, on_start)
     if not has_supervisor():
         raise UnavailableError(
             "cannot isolate with bubblewrap: it takes Linux, and an interpreter of its own"
         )
-    with tempfile.NamedTemporaryFile(prefix="otel-codomon-") as told:
-        ending = _run(replace(command, told=told.name), deadline, on_start)
-        return unwrap(ending, told.read().decode("utf-8", "replace"))
+    return unwrap(_run(command, deadline, on_start))
 
 
 def _run(command: Command, deadline: float | None, on_start: Callable[[int], None]) -> Ending:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import glob
 import os
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.sandbox.spawning import TOLD_FD
+from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.sandbox.bubblewrap import find_bubblewrap, is_within
+from otel_codomon.sandbox.call_filter import call_filter
+from otel_codomon.sandbox.command import Wrapper
+from otel_codomon.sandbox.shown import depth, private_homes, resolve_shown
 from otel_codomon.sandbox.toolchains import UnavailableError
+from otel_codomon.sandbox.wrapping import FILTER_FD, TOLD_FD
 from otel_codomon.values.execution import SandboxType
 
 if TYPE_CHECKING:
@@ -19,13 +23,14 @@ if TYPE_CHECKING:
 
     from otel_codomon.sandbox.command import Command
     from otel_codomon.sandbox.ending import Ending
+    from otel_codomon.values.limits import Limits
 
 # What `isolation=` may be, and what it makes of the sandbox type.
 ISOLATION: Final = {"none": SandboxType.PROCESS, "bubblewrap": SandboxType.BUBBLEWRAP}
 
 # The system, and of /etc only what programs need to start: the rest may hold
-# secrets that are readable to who runs this.
-_SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt")
+# secrets that are readable to whoever runs this.
+_SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SETTINGS: Final = (
     *("/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d"),
     *("/etc/localtime", "/etc/timezone", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group"),
@@ -34,16 +39,41 @@ _SETTINGS: Final = (
 # Of an installation outside of the system: what runs, and none of what else
 # lies there, such as credentials.
 _INSTALLED: Final = ("bin", "lib", "lib64", "libexec", "include", "pyvenv.cfg")
+# Add-on packages have a directory each.
+_ADD_ONS: Final = "/opt"
 _BY_SIGNAL: Final = 128
 _LAST_SIGNAL: Final = 64
 _SAID_BYTES: Final = 200
+_MIB: Final = 1024 * 1024
+# Memory that nobody else is charged with, so it is bounded; /dev/shm is Docker's.
+_TMPFS_BYTES: Final = 256 * _MIB
+_SHARED_MEMORY_BYTES: Final = 64 * _MIB
+
 _OPTIONS: Final = (
-    "--unshare-all",  # no network, and process ids, users and hosts of its own
+    # Each by its own name: --unshare-all asks for user and cgroup namespaces only
+    # where they can be had.
+    *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
+    # No cgroup is mounted inside: this one hides but the name of the caller's.
+    "--unshare-cgroup-try",
+    *("--disable-userns", "--assert-userns-disabled"),  # no namespaces inside these
+    *("--cap-drop", "ALL"),
+    *("--hostname", "sandbox"),
+    "--clearenv",
     "--die-with-parent",
     "--new-session",  # no terminal to push characters into (CVE-2017-5226)
-    *("--proc", "/proc"),
-    *("--dev", "/dev"),
-    *("--tmpfs", "/tmp"),  # noqa: S108 - a private one is the point
+    *("--seccomp", str(FILTER_FD)),
+    *("--json-status-fd", str(TOLD_FD)),
+)
+# Root owns these files also without any capability: what is written to
+# /proc/sys/kernel/core_pattern is run on the host.
+_READ_ONLY: Final = ("/proc/sys", "/proc/fs", "/proc/irq", "/proc/bus", "/proc/driver")
+_EMPTY: Final = ("/proc/acpi", "/proc/asound", "/proc/scsi")
+# About the whole machine, or the keys of the user, or commands to the kernel.
+_HIDDEN: Final = (
+    *("/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/kmsg", "/proc/kpagecgroup"),
+    *("/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats", "/proc/mtrr"),
+    *("/proc/pagetypeinfo", "/proc/sched_debug", "/proc/slabinfo", "/proc/sysrq-trigger"),
+    *("/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo"),
 )
 
 
@@ -52,52 +82,92 @@ def isolate(
     *,
     writable: Iterable[str],
     readable: Iterable[str] = (),
-    is_telling: bool = True,
 ) -> Command:
     """Return the command that runs *command* inside bubblewrap.
 
     Args:
         command: What to run.
-        writable: Folders it may write to, where they are.
-        readable: Files and folders it may read, besides the system and its own program.
-        is_telling: Whether bubblewrap says by `TOLD_FD`, which has to be open, how it went.
+        writable: Directories it may write to, where they are.
+        readable: Files and directories it may read, besides the system and its own program.
 
     Raises:
-        UnavailableError: There is no bubblewrap here.
+        UnavailableError: It cannot be isolated here, or would be shown too much.
     """
-    bubblewrap = shutil.which("bwrap", path=command.env.get("PATH"))
-    if bubblewrap is None:
+    try:
+        cwd = resolve_shown(command.cwd, argument="cwd", environ=os.environ)
+        writable = [resolve_shown(p, argument="writable", environ=os.environ) for p in writable]
+        readable = [resolve_shown(p, argument="readable", environ=os.environ) for p in readable]
+    except InvalidArgumentError as error:
+        raise UnavailableError(str(error)) from None
+    filter_ = call_filter()
+    if filter_ is None:
         raise UnavailableError(
-            "cannot isolate with bubblewrap: no bwrap on the PATH; install the package bubblewrap"
+            "cannot isolate with bubblewrap: the system calls of this machine are not known; "
+            "use x86_64, aarch64 or riscv64 with programs of 64 bits"
         )
-    shown = [*_SYSTEM, *_expanded(_SETTINGS), *_programs(command.path), *readable]
-    words = [
-        *_OPTIONS,
-        *_private_home(command.env.get("HOME", "")),
-        *(("--json-status-fd", str(TOLD_FD)) if is_telling else ()),
-        *(word for path in shown for word in ("--ro-bind-try", path, path)),
-        *(word for path in writable for word in ("--bind", path, path)),
-        *("--remount-ro", "/"),  # what lies between the mounts
-        *("--chdir", command.cwd, "--", command.path, *command.argv[1:]),
-    ]
-    return replace(command, path=bubblewrap, argv=("bwrap", *words), cwd="/", is_wrapped=True)
+    wrapper = Wrapper(
+        path=find_bubblewrap(os.environ.get("PATH"), writable=writable),
+        options=(*_OPTIONS, *_file_system(command, writable=writable, readable=readable)),
+        call_filter=filter_,
+    )
+    return replace(command, cwd=cwd, wrapper=wrapper)
 
 
-def _private_home(home: str) -> tuple[str, ...]:
-    """An empty home folder to write to, where ours is none of the system's own."""
-    is_apart = home.startswith("/") and home.strip("/") and not home.startswith(_SYSTEM)
-    return ("--tmpfs", home) if is_apart else ()
+def _file_system(
+    command: Command, *, writable: Iterable[str], readable: Iterable[str]
+) -> Iterator[str]:
+    """From the outermost to the innermost: each mount covers what was there before."""
+    size = _tmpfs_bytes(command.limits)
+    for path in (*_SYSTEM, *_expanded(_SETTINGS), *_add_ons(command.path)):
+        yield from ("--ro-bind-try", path, path)
+    yield from ("--proc", "/proc")
+    yield from _kernel_files()
+    yield from ("--dev", "/dev")
+    yield from _tmpfs("/dev/shm", min(size, _SHARED_MEMORY_BYTES))  # noqa: S108 - a private one
+    yield from ("--remount-ro", "/dev")
+    yield from _tmpfs("/tmp", size)  # noqa: S108 - a private one
+    homes = private_homes(os.environ, home=command.env.get("HOME", ""))
+    for home in homes:
+        yield from _tmpfs(home, size)
+    yield from _binds(writable, [*_programs(command.path, homes), *readable])
+    yield from ("--remount-ro", "/")  # what lies between the mounts
 
 
-def unwrap(ending: Ending, told: str) -> Ending:
+def _tmpfs(path: str, size_bytes: int) -> tuple[str, ...]:
+    return ("--size", str(size_bytes), "--tmpfs", path)
+
+
+def _tmpfs_bytes(limits: Limits) -> int:
+    """How much each of its own temporary file systems holds, bytes."""
+    size = limits.disk_bytes or _TMPFS_BYTES
+    return min(size, limits.memory_bytes or size)
+
+
+def _kernel_files() -> Iterator[str]:
+    """Of /proc what is not of the command's own processes."""
+    for path in filter(os.path.exists, _READ_ONLY):
+        yield from ("--ro-bind", path, path)
+    for path in filter(os.path.exists, _EMPTY):
+        yield from (*_tmpfs(path, 4096), "--remount-ro", path)
+    for path in filter(os.path.exists, _HIDDEN):
+        yield from ("--ro-bind", "/dev/null", path)  # a device that cannot be opened there
+
+
+def _binds(writable: Iterable[str], readable: Iterable[str]) -> Iterator[str]:
+    """Outer directories first, so that none covers one that is named besides."""
+    rows = dict.fromkeys(readable, "--ro-bind-try") | dict.fromkeys(writable, "--bind")
+    for path in sorted(rows, key=depth):
+        yield from (rows[path], path, path)
+
+
+def unwrap(ending: Ending) -> Ending:
     """Return how the command within bubblewrap ended, from how bubblewrap did.
 
-    A signal is told by bubblewrap as a shell does, 128+n, which a command may
+    Bubblewrap reports a signal as a shell does, as 128+n, which a command may
     also say of itself: it is taken for the signal.
 
     Args:
         ending: How bubblewrap ended.
-        told: What it wrote to the file `Command.told`.
 
     Raises:
         UnavailableError: Bubblewrap did not start the command.
@@ -105,7 +175,7 @@ def unwrap(ending: Ending, told: str) -> Ending:
     code = ending.returncode
     if code is None or code < 0:
         return ending
-    if '"exit-code"' not in told and code == 1 and not (ending.timed_out or ending.cancelled):
+    if not ending.was_inside and code == 1 and not (ending.timed_out or ending.cancelled):
         said = " ".join(ending.errors.kept[:_SAID_BYTES].decode("utf-8", "replace").split())
         raise UnavailableError(
             f"cannot isolate with bubblewrap: it did not start the command{said and ': '}{said}; "
@@ -120,16 +190,42 @@ def _expanded(patterns: Iterable[str]) -> Iterator[str]:
         yield from glob.glob(pattern) if "*" in pattern else [pattern]  # noqa: PTH207 - strings
 
 
-def _programs(path: str) -> Iterator[str]:
-    """What has to be seen for the program at *path* to start."""
-    real = os.path.realpath(path)
-    prefixes = {str(Path(place).parent.parent) for place in (path, real) if _is_installed(place)}
-    if sys.executable and real == os.path.realpath(sys.executable):
+# --- the program ----------------------------------------------------------------
+
+
+def _programs(path: str, homes: Iterable[str]) -> Iterator[str]:
+    """What has to be seen for the program at *path* to start, besides the system.
+
+    Args:
+        path: The program.
+        homes: Directories that are covered by empty ones.
+    """
+    shown = (*_SYSTEM, *_expanded(_SETTINGS))
+    steps = list(_links(path))
+    prefixes = {str(Path(step).parent.parent) for step in steps if _is_installed(step)}
+    if sys.executable and os.path.realpath(path) == os.path.realpath(sys.executable):
         prefixes |= {sys.prefix, sys.base_prefix}
-    for prefix in sorted(prefixes):
-        if not prefix.startswith(_SYSTEM):
-            yield from (f"{prefix}/{part}" for part in _INSTALLED)
-    yield from (place for place in (path, real) if not _is_installed(place))
+    parts = [f"{prefix}/{part}" for prefix in sorted(prefixes) for part in _INSTALLED]
+    for part in (*parts, *(step for step in steps if not _is_installed(step))):
+        is_covered = any(is_within(part, home) for home in homes)
+        if is_covered or not any(is_within(part, place) for place in shown):
+            yield part
+
+
+def _add_ons(path: str) -> Iterator[str]:
+    """Of /opt the package that the program at *path* is in, if it is in one."""
+    for step in _links(path):
+        if is_within(step, _ADD_ONS):
+            yield "/".join(step.split("/")[:3])
+
+
+def _links(path: str) -> Iterator[str]:
+    """*path*, the links that it leads through, and where it ends."""
+    seen = [path]
+    while os.path.islink(seen[-1]) and len(seen) < 40:  # noqa: PLR2004, PTH114 - as the kernel, path_resolution(7)
+        target = os.path.join(os.path.dirname(seen[-1]), os.readlink(seen[-1]))  # noqa: PTH115, PTH118, PTH120 - text
+        seen.append(os.path.normpath(target))
+    yield from dict.fromkeys((*seen, os.path.realpath(path)))
 
 
 def _is_installed(path: str) -> bool:

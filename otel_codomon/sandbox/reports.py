@@ -27,6 +27,7 @@ class Reports:
         limit: The limit that was passed.
         status: Its wait status; None while that is not known.
         left: Processes that could not be killed.
+        is_inside: Whether bubblewrap has run the command.
         has_unwaited: Whether *totals* may leave out children.
         totals: Figures of the whole tree at the end.
         is_over: Whether nothing more will come.
@@ -39,6 +40,7 @@ class Reports:
     limit: LimitSeen | None = None
     status: int | None = None
     left: int = 0
+    is_inside: bool = False
     has_unwaited: bool = False
     totals: tuple[float, ...] = ()
     is_over: bool = False
@@ -74,6 +76,9 @@ class Reports:
         limit, *seen = figures
         self.limit = LimitSeen(limit, *map(float, seen))
 
+    def _inside(self, _: list[str]) -> None:
+        self.is_inside = True
+
     def _ended(self, figures: list[str]) -> None:
         status = int(figures[0])
         self.status = None if status < 0 else status
@@ -88,5 +93,6 @@ _READERS: Final[dict[str, Callable[[Reports, list[str]], None]]] = {
     "failed": Reports._failed,  # noqa: SLF001
     "uncounted": Reports._uncounted,  # noqa: SLF001
     "limit": Reports._limit,  # noqa: SLF001
+    "inside": Reports._inside,  # noqa: SLF001
     "ended": Reports._ended,  # noqa: SLF001
 }

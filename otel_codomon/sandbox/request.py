@@ -11,6 +11,7 @@ from otel_codomon.sandbox import arguments
 from otel_codomon.sandbox.arguments import choice_of, optional, read, refusal, text_of
 from otel_codomon.sandbox.environment import PROPAGATION, build_environment
 from otel_codomon.sandbox.isolation import ISOLATION
+from otel_codomon.sandbox.shown import resolve_shown
 from otel_codomon.sandbox.toolchains import BY_LANGUAGE
 from otel_codomon.values.languages import known_language
 from otel_codomon.values.limits import Limits
@@ -82,12 +83,14 @@ def make_request(command: object, **options: object) -> Request:
     """Check what the caller of `run` said; see there.
 
     Raises:
-        InvalidArgumentError: One of the arguments cannot mean anything, or the
-            program or directory is not there.
+        InvalidArgumentError: One of the arguments cannot mean anything, the
+            program or directory is not there, or it may not be shown in isolation.
     """
     said: dict[str, Any] = {
         argument: read(argument, reader, options[argument]) for argument, reader in _READERS.items()
     }
+    if said["isolation"] != "none" and said["cwd"] is not None:
+        said["cwd"] = resolve_shown(said["cwd"], argument="cwd", environ=os.environ)
     environment = build_environment(os.environ, given=said["env"], allowed=said.pop("allow_env"))
     said["env"] = environment
     if issubclass(type(command), str):

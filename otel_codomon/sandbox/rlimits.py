@@ -7,8 +7,11 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Protocol
+
+    # ``RLIMIT`` number, soft and hard value.
+    RlimitRow = tuple[int, int, int]
 
     class ProcessLimits(Protocol):
         """What of `otel_codomon.Limits` the kernel holds on each process."""
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 RLIMIT_RSS = 5
 
 
-def resource_limits(limits: ProcessLimits) -> Iterator[tuple[int, int, int]]:
+def resource_limits(limits: ProcessLimits) -> Iterator[RlimitRow]:
     """Yield ``RLIMIT`` number, soft and hard value of what one process may use.
 
     The kernel holds these on each process, not on their sum. The sum is looked
@@ -56,3 +59,37 @@ def resource_limits(limits: ProcessLimits) -> Iterator[tuple[int, int, int]]:
         yield resource.RLIMIT_FSIZE, limits.file_size_bytes, limits.file_size_bytes
     if limits.open_files is not None:
         yield resource.RLIMIT_NOFILE, limits.open_files, limits.open_files
+
+
+def inner_limits() -> Mapping[int, tuple[str, int]]:
+    """The limits that are set inside bubblewrap, as they would hinder it: flag of ulimit, unit.
+
+    POSIX has these units fixed where it has the flag, and every shell follows.
+    """
+    import resource  # noqa: PLC0415 - not on every platform
+
+    return {
+        resource.RLIMIT_CPU: ("-t", 1),
+        resource.RLIMIT_DATA: ("-d", 1024),
+        resource.RLIMIT_NOFILE: ("-n", 1),
+    }
+
+
+def limiting_words(rows: Iterable[RlimitRow]) -> list[str]:
+    """Return what stands before a command so that it starts under *rows* of `inner_limits`."""
+    steps = [step for row in rows for step in _ulimits(*row)]
+    if not steps:
+        return []
+    return ["/bin/sh", "-c", " && ".join([*steps, 'exec "$@"']), "sh"]
+
+
+def _ulimits(which: int, soft: int, hard: int) -> Iterator[str]:
+    """First the soft one: it must not be above the hard one at any time."""
+    import resource  # noqa: PLC0415 - as above
+
+    flag, unit = inner_limits()[which]
+    _, ceiling = resource.getrlimit(which)
+    if ceiling != resource.RLIM_INFINITY:
+        soft, hard = min(soft, ceiling), min(hard, ceiling)
+    yield f"ulimit -S {flag} {soft // unit}"
+    yield f"ulimit -H {flag} {hard // unit}"

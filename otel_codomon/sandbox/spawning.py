@@ -19,8 +19,6 @@ PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 
-# Above whatever this process and the interpreter have open.
-TOLD_FD = 100
 # Python ignores these two in itself; a program expects them as the system has them.
 _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
 

@@ -170,6 +170,7 @@ class _Conversation:
             cancelled=self._cancelled,
             limit=reports.limit,
             left=reports.left,
+            was_inside=reports.is_inside,
             rescue=self._rescue,
             output=self._output.output(),
             errors=self._errors.output(),

@@ -23,7 +23,6 @@ import sys
 from otel_codomon.sandbox.spawning import (
     PR_SET_DUMPABLE,
     PR_SET_PDEATHSIG,
-    TOLD_FD,
     adopt_orphans,
     apply_limits,
     figures,
@@ -33,6 +32,7 @@ from otel_codomon.sandbox.spawning import (
 )
 from otel_codomon.sandbox.tree import Tree, signal
 from otel_codomon.sandbox.tree_limits import TooManyFilesError, TreeLimits, TreeMeter
+from otel_codomon.sandbox.wrapping import Wrapping
 
 # As root we go before the command, however many processes of it are busy.
 _NICE = -10
@@ -53,7 +53,8 @@ class Plan:
         limits: ``RLIMIT`` number, soft and hard value.
         cgroups: Files into which the command writes itself.
         tree_limits: What the whole tree may use.
-        told: File that the command finds open as `TOLD_FD`; empty for none.
+        options: What bubblewrap is to read from us; None without bubblewrap.
+        call_filter: Its filter of system calls.
         grace_seconds: From SIGTERM to SIGKILL.
         host_pid: The process that asked.
     """
@@ -77,7 +78,9 @@ class Plan:
             cpu_counter=os.fsdecode(fields[b"counter"][0]),
             spare_processes=int(fields[b"spare"][0]),
         )
-        self.told = fields[b"told"][0]
+        options = fields.get(b"option")
+        self.options = None if options is None else b"".join(word + b"\0" for word in options)
+        self.call_filter = bytes.fromhex(fields.get(b"filter", [b""])[0].decode("ascii"))
         self.grace_seconds = float(fields[b"grace"][0])
         self.host_pid = int(fields[b"host"][0])
 
@@ -97,7 +100,8 @@ class Supervisor:
 
     def __init__(self, control: int) -> None:
         self._control = control
-        self._plan = Plan(self._receive_plan())
+        self._plan = plan = Plan(self._receive_plan())
+        self._wrapping = None if plan.options is None else Wrapping(plan.options, plan.call_filter)
 
     def _receive_plan(self) -> bytes:
         """The plan: its length in ten digits, then itself."""
@@ -137,6 +141,8 @@ class Supervisor:
         meter.start()
         tree = Tree(pid)
         left = self._stay(tree, meter)
+        if self._wrapping is not None and self._wrapping.has_run():
+            self._report("inside")
         totals = resource.getrusage(resource.RUSAGE_CHILDREN)
         own = totals if tree.rusage is None else tree.rusage
         status = -1 if tree.status is None else tree.status
@@ -162,8 +168,8 @@ class Supervisor:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         _try_to_be_nice(self._niceness)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        if self._plan.told:
-            os.dup2(os.open(self._plan.told, os.O_WRONLY), TOLD_FD)
+        if self._wrapping is not None:
+            self._wrapping.prepare()
         join_cgroups(self._plan.cgroups)
         os.chdir(self._plan.cwd)
         apply_limits(self._plan.limits)

@@ -1,0 +1,114 @@
+"""Which directories may be shown to an isolated command, and which never.
+
+Paths are compared by components, with all links resolved: what is mounted is
+what was checked.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.sandbox.bubblewrap import is_within
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# Of these it is the whole that is refused: what lies below is the caller's to name.
+_WHOLES: Final = frozenset(
+    {"/boot", "/etc", "/home", "/run", "/tmp", "/var", "/var/lib", "/var/tmp"}  # noqa: S108 - refused
+)
+# The kernel's own files, with what lies below. Only shared memory is an ordinary directory.
+_KERNEL: Final = ("/dev", "/proc", "/sys")
+_SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - named to be let through
+# Where services may have their home: an empty one in their place would hide the system.
+_SYSTEM: Final = (
+    *("/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/share"),
+    *("/usr/local", "/bin", "/sbin", "/lib", "/lib64", "/etc", *_KERNEL),
+)
+# Accounts of people, by the convention of login.defs(5), and root's.
+_FIRST_PERSON: Final = 1000
+
+
+def resolve_shown(path: str, *, argument: str, environ: Mapping[str, str]) -> str:
+    """Return the directory or file that *path* leads to, if it may be shown.
+
+    Args:
+        path: What the caller named.
+        argument: What the caller named it as.
+        environ: The environment of this process.
+
+    Raises:
+        InvalidArgumentError: It would show a home directory, the whole machine
+            or the kernel's own files.
+    """
+    real = os.path.realpath(path)
+    found = _what_it_shows(real, protected_homes(environ))
+    if found is None:
+        return real
+    leads_to = "" if real == path else f" (a link to {real!r})"
+    raise InvalidArgumentError(
+        argument,
+        f"cannot isolate with {argument} {path!r}{leads_to}: it would show {found} to the "
+        "command; name a directory that holds only what the command works on",
+    )
+
+
+def _what_it_shows(real: str, homes: Iterable[str]) -> str | None:
+    if real == "/":
+        return "the whole machine"
+    home = next((home for home in homes if is_within(home, real)), None)
+    if home is not None:
+        return f"the home directory {home!r}"
+    if any(is_within(real, kernel) for kernel in _KERNEL):
+        is_memory = is_within(real, _SHARED_MEMORY) and real != _SHARED_MEMORY
+        return None if is_memory else "the kernel's own files"
+    return "a whole directory of the system" if real in _WHOLES else None
+
+
+def protected_homes(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Home directories that are never shown: this user's, and those of other people.
+
+    HOME may be unset or say anything, so the password database is asked too.
+    """
+    named = (environ.get("HOME", ""), *_homes_of_people(os.getuid(), os.geteuid()))
+    resolved = {os.path.realpath(home) for home in named if home.startswith("/")}
+    return tuple(sorted(home for home in resolved if home != "/"))
+
+
+@cache
+def _homes_of_people(*own: int) -> tuple[str, ...]:
+    import pwd  # noqa: PLC0415 - not on every platform
+
+    return tuple(
+        entry.pw_dir
+        for entry in pwd.getpwall()
+        if entry.pw_uid in (*own, 0) or entry.pw_uid >= _FIRST_PERSON
+    )
+
+
+def private_homes(environ: Mapping[str, str], *, home: str) -> tuple[str, ...]:
+    """Where an empty home is mounted over what the system has there, outermost first.
+
+    Args:
+        environ: The environment of this process.
+        home: HOME of the command.
+    """
+    candidates = {*protected_homes(environ), *([os.path.normpath(home)] if home else [])}
+    return tuple(sorted(filter(_can_be_covered, candidates), key=depth))
+
+
+def _can_be_covered(home: str) -> bool:
+    if not home.startswith("/") or home == "/" or any(is_within(home, each) for each in _KERNEL):
+        return False
+    hides = any(is_within(system, home) for system in _SYSTEM)
+    # Below /usr nothing can be made where nothing is: it is read-only there.
+    return not hides and (not is_within(home, "/usr") or Path(home).is_dir())
+
+
+def depth(path: str) -> int:
+    """How many directories *path* is below the root."""
+    return path.rstrip("/").count("/")

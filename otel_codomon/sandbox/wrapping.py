@@ -1,0 +1,64 @@
+"""What passes between us and the bubblewrap that we start.
+
+Imports only what the interpreter has loaded or built in: a command waits for it.
+"""
+
+from __future__ import annotations
+
+import os
+
+# What bubblewrap finds open: its options, its filter of system calls, and where it
+# reports how the command went. Above whatever this process and the interpreter have open.
+OPTIONS_FD, FILTER_FD, TOLD_FD = 98, 99, 100
+# Its own processes below us: itself, and process 1 of the command's namespace.
+WRAPPING_PROCESSES = 2
+# keyctl(2), which no C library wraps: its number, and what joins a new session keyring.
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219}
+_JOIN_SESSION_KEYRING = 1
+
+
+class Wrapping:
+    """What bubblewrap reads from us and reports to us, in memory that has no name anywhere.
+
+    Its options hold the command's variables, and a command line can be read by
+    every user of the machine.
+    """
+
+    def __init__(self, options: bytes, call_filter: bytes) -> None:
+        self._told = os.memfd_create("told")
+        self._files = {
+            OPTIONS_FD: _in_memory("options", options),
+            FILTER_FD: _in_memory("filter", call_filter),
+            TOLD_FD: self._told,
+        }
+
+    def prepare(self) -> None:
+        """In the child: hand the files over, and leave the caller's keys behind."""
+        _join_session_keyring()
+        for number, descriptor in self._files.items():
+            os.dup2(descriptor, number)
+
+    def has_run(self) -> bool:
+        """Whether bubblewrap has started the command and seen it end; asked at the end."""
+        return b'"exit-code"' in os.pread(self._told, 4096, 0)
+
+
+def _in_memory(name: str, data: bytes) -> int:
+    descriptor = os.memfd_create(name)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _join_session_keyring() -> None:
+    """Have a session keyring of one's own, so that the caller's cannot be reached by it.
+
+    Where it is refused (a kernel without keys, a quota that is used up) the
+    filter of system calls still keeps the command from every key.
+    """
+    import ctypes  # noqa: PLC0415 - loaded already, for `spawning.prctl`
+
+    number = _KEYCTL.get(os.uname().machine)
+    if number is not None:
+        ctypes.CDLL(None).syscall(number, _JOIN_SESSION_KEYRING, None)
