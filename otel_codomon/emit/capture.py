@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon.emit.guard import harmless
+from otel_codomon.emit.scrubbed import scrubbed_text, scrubbed_words
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.settings import read_settings
-from otel_codomon.values.cleaning import clean_text
-from otel_codomon.values.scrubbing import scrub, secret_values
+from otel_codomon.values.cleaning import MAX_TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-MAX_CAPTURED: Final = 8192
-"""Characters kept of a captured text."""
+MAX_CAPTURED: Final = MAX_TEXT
+"""Characters kept of a captured text: what an attribute holds."""
 
 _wanted: frozenset[str] | None = None
 
@@ -27,16 +26,23 @@ def choose(kinds: Iterable[str] | None) -> None:
 
 
 @harmless("capture of a text", default=None)
-def captured(kind: str, text: object) -> str | None:
-    """*text*, truncated and scrubbed, if texts of this *kind* were asked for; else None.
+def captured(kind: str, text: object, *, is_cut: bool = False) -> str | None:
+    """*text*, scrubbed and then truncated, if texts of this *kind* were asked for; else None.
 
     Args:
-        kind: ``arguments``, ``code``, ``exception`` or ``output``.
+        kind: ``code``, ``exception`` or ``output``.
         text: Anything; what has no text has a placeholder.
+        is_cut: Whether it was cut before, and may end within a secret.
     """
     if kind not in _chosen():
         return None
-    return scrub(clean_text(text, limit=MAX_CAPTURED), secret_values(os.environ))
+    return scrubbed_text(text, limit=MAX_CAPTURED, is_cut=is_cut)
+
+
+@harmless("capture of arguments", default=None)
+def captured_arguments(words: Sequence[str]) -> tuple[str, ...] | None:
+    """The first of *words*, a command's, scrubbed as one list, if they were asked for."""
+    return scrubbed_words(words) if "arguments" in _chosen() else None
 
 
 def _chosen() -> frozenset[str]:

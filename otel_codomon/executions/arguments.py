@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from otel_codomon import names
+from otel_codomon.emit.capture import captured
+from otel_codomon.emit.scrubbed import scrubbed_text
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.values.cleaning import MAX_NAME, clean_text
 from otel_codomon.values.languages import known_language
@@ -23,7 +25,7 @@ Facts = dict[str, "AttributeValue"]
 
 
 def code_facts(code: object) -> Facts:
-    """Size and SHA-256 of a source text; the text itself stays here."""
+    """Size and SHA-256 of a source text; the text itself only where it was asked for."""
     if isinstance(code, str):
         code = code.encode("utf-8", "surrogatepass")
     if not isinstance(code, (bytes, bytearray)):
@@ -31,6 +33,9 @@ def code_facts(code: object) -> Facts:
     facts: Facts = {names.CODE_SIZE: len(code)}
     if len(code) <= _MAX_HASHED_BYTES:
         facts[names.CODE_SHA256] = hashlib.sha256(code).hexdigest()
+    text = captured("code", bytes(code))
+    if text is not None:
+        facts[names.CODE_TEXT] = text
     return facts
 
 
@@ -45,7 +50,7 @@ def session_facts(session_id: object) -> Facts:
     """The caller's session; nothing for None."""
     if session_id is None:
         return {}
-    return {names.EXECUTION_SESSION_ID: clean_text(session_id, limit=MAX_NAME)}
+    return {names.EXECUTION_SESSION_ID: scrubbed_text(session_id, limit=MAX_NAME)}
 
 
 def language_facts(language: object) -> Facts:

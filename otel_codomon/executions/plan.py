@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from otel_codomon import names
 from otel_codomon.emit.own import without_reserved
+from otel_codomon.emit.scrubbed import scrubbed_attributes, scrubbed_name, scrubbed_text
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.executions.arguments import BY_NAME, code_facts, session_facts, timeout_facts
 from otel_codomon.executions.running import Execution
-from otel_codomon.values.cleaning import clean_attributes, clean_name, clean_text
 from otel_codomon.values.execution import Kind, Labels, SandboxType
 from otel_codomon.values.limits import Limits
 from otel_codomon.values.results import READERS
@@ -57,7 +57,7 @@ class Plan:
         labels = self.labels
         if rename:
             name = getattr(function, "__qualname__", type(function).__qualname__)
-            labels = replace(labels, name=clean_name(name, default=labels.name))
+            labels = replace(labels, name=scrubbed_name(name, default=labels.name))
         attributes = {**self.attributes, **labels.attributes(), **_code_attributes(function)}
         return replace(self, labels=labels, attributes=attributes)
 
@@ -114,9 +114,9 @@ def make_plan(
         InvalidArgumentError: One of the arguments cannot mean anything.
     """
     labels = Labels(
-        clean_name(_text("name", name), default="execution"),
+        scrubbed_name(_text("name", name), default="execution"),
         _member(Kind, "kind", kind),
-        None if language is None else clean_name(_text("language", language), default="other"),
+        None if language is None else scrubbed_name(_text("language", language), default="other"),
         _member(SandboxType, "sandbox_type", sandbox_type),
     )
     _check_timeout(timeout)
@@ -130,7 +130,7 @@ def make_plan(
         **timeout_facts(timeout),
         **session_facts(session_id),
     }
-    more = without_reserved(clean_attributes(attributes or {}))
+    more = without_reserved(scrubbed_attributes(attributes or {}))
     return Plan(labels, said, limits, thresholds, _result_reader(result), more, _called(arguments))
 
 
@@ -224,9 +224,9 @@ def _code_attributes(function: Callable[..., object]) -> dict[str, AttributeValu
     name = getattr(inner, "__qualname__", None)
     if name is not None:
         module = getattr(inner, "__module__", None)
-        found[names.CODE_FUNCTION_NAME] = clean_text(f"{module}.{name}" if module else name)
+        found[names.CODE_FUNCTION_NAME] = scrubbed_text(f"{module}.{name}" if module else name)
     code = getattr(inner, "__code__", None)
     if code is not None:
-        found[names.CODE_FILE_PATH] = clean_text(code.co_filename)
+        found[names.CODE_FILE_PATH] = scrubbed_text(code.co_filename)
         found[names.CODE_LINE_NUMBER] = code.co_firstlineno
     return found

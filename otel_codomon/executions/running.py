@@ -17,6 +17,7 @@ from opentelemetry.trace import INVALID_SPAN, format_span_id, format_trace_id
 from otel_codomon import names
 from otel_codomon.emit.guard import harmless
 from otel_codomon.emit.own import OwnEvent, OwnFacts, is_refused, without_reserved
+from otel_codomon.emit.scrubbed import scrubbed_attribute, scrubbed_attributes, scrubbed_name
 from otel_codomon.emit.telemetry import STATUS
 from otel_codomon.executions import registry
 from otel_codomon.executions.telling import (
@@ -28,7 +29,7 @@ from otel_codomon.executions.telling import (
     verdict_facts,
 )
 from otel_codomon.executions.watch import Watch
-from otel_codomon.values.cleaning import clean_attribute, clean_attributes, clean_name
+from otel_codomon.values.cleaning import clean_attribute, clean_attributes
 from otel_codomon.values.execution import ExecutionRecord, Kind, Labels, Outcome
 from otel_codomon.values.results import read_result
 from otel_codomon.values.usage import NOTHING_KNOWN, complete
@@ -268,17 +269,17 @@ class Execution:
             names.STDERR_SIZE: stderr_bytes,
             names.OUTPUT_TRUNCATED: truncated,
         }
-        self._extra.update(clean_attributes(facts))
+        self._extra.update(scrubbed_attributes(facts))
 
     @harmless("attribute of an execution", default=None)
     def set_attribute(self, key: str, value: object) -> None:
-        """Put an attribute on its span; the value is cleaned and bounded first.
+        """Put an attribute on its span; the value is cleaned, scrubbed and bounded first.
 
         Names that begin with ``codomon.`` are this package's own and refused.
         """
-        name = clean_name(key, default="unnamed")
+        name = scrubbed_name(key, default="unnamed")
         if value is not None and not is_refused(name):
-            self._span.set_attribute(name, clean_attribute(value))
+            self._span.set_attribute(name, scrubbed_attribute(name, value))
 
     @harmless("attribute of an execution", default=None)
     def note(self, key: str, value: object) -> None:
@@ -288,13 +289,13 @@ class Execution:
 
     @harmless("event of an execution", default=None)
     def add_event(self, name: str, attributes: Mapping[str, object] | None = None) -> None:
-        """Put an event on its span; name and attributes are cleaned and bounded first.
+        """Put an event on its span; name and attributes are cleaned, scrubbed and bounded.
 
         Names that begin with ``codomon.`` are this package's own and refused.
         """
-        cleaned = clean_name(name, default="event")
+        cleaned = scrubbed_name(name, default="event")
         if not is_refused(cleaned):
-            self._span.add_event(cleaned, without_reserved(clean_attributes(attributes or {})))
+            self._span.add_event(cleaned, without_reserved(scrubbed_attributes(attributes or {})))
 
     @harmless("event of an execution", default=None)
     def _add_own_event(self, name: str, attributes: Mapping[str, object]) -> None:

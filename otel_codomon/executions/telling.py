@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from otel_codomon import names
 from otel_codomon.emit.capture import captured
 from otel_codomon.emit.guard import harmless
+from otel_codomon.emit.scrubbed import scrubbed_attributes
 from otel_codomon.executions.interruption import INTERRUPTED, is_interruption
-from otel_codomon.values.cleaning import clean_attribute
 from otel_codomon.values.execution import Outcome
 from otel_codomon.values.results import read_result, status_outcome
 from otel_codomon.values.verdict import UNKNOWN, Verdict, error_type, read_exception
@@ -73,7 +73,7 @@ def verdict_facts(verdict: Verdict) -> dict[str, AttributeValue]:
         names.ERROR_REASON: verdict.reason,
         names.ERROR_TYPE: verdict.error_type if is_failure else None,
     }
-    return {key: clean_attribute(value) for key, value in facts.items() if value is not None}
+    return {**scrubbed_attributes(facts)}
 
 
 def exception_facts(error: BaseException) -> dict[str, AttributeValue]:

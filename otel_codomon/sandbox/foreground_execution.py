@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from otel_codomon import names
+from otel_codomon.emit.scrubbed import scrubbed_name, scrubbed_text
 from otel_codomon.sandbox.ending import Ending, LimitSeen, judge, since, usage_of
 from otel_codomon.sandbox.light_execution import LightExecution
-from otel_codomon.values.cleaning import clean_name, clean_text
 from otel_codomon.values.execution import Kind, Labels, Outcome, SandboxType
 from otel_codomon.values.limits import Limits
 from otel_codomon.values.peak import without_cache
@@ -60,7 +60,7 @@ class Said:
     def labels(self) -> Labels:
         """What its metrics are summed by."""
         return Labels(
-            clean_name(self.name or self.executable, default="command"),
+            scrubbed_name(self.name or self.executable, default="command"),
             Kind.COMMAND if self.language is None else Kind.SNIPPET,
             self.language,
             self.sandbox_type,
@@ -69,9 +69,9 @@ class Said:
     def attributes(self, pid: int | None) -> dict[str, object]:
         """What its span starts with, besides the labels."""
         told = {
-            names.PROCESS_EXECUTABLE_NAME: clean_text(self.executable),
+            names.PROCESS_EXECUTABLE_NAME: scrubbed_text(self.executable),
             names.PROCESS_PID: pid,
-            names.EXECUTION_SESSION_ID: self.session_id and clean_text(self.session_id),
+            names.EXECUTION_SESSION_ID: self.session_id and scrubbed_text(self.session_id),
             names.EXECUTION_TIMEOUT: self.timeout,
             **(self.limits or Limits()).attributes(),
         }
@@ -150,6 +150,8 @@ class ForegroundExecution:
         return judge(ending, self._said.limits or Limits())
 
     def _finish(self, verdict: Verdict, limit: LimitSeen | None, usage: Usage) -> ExecutionResult:
+        if verdict.reason is not None:
+            verdict = replace(verdict, reason=scrubbed_text(verdict.reason))
         identity = self._told.identity
         events = [] if limit is None else [self._limit_event(limit)]
         seconds = self._told.end(verdict, usage.attributes(), events)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, ParamSpec
 
 from otel_codomon import names
-from otel_codomon.emit.capture import captured
+from otel_codomon.emit.capture import captured, captured_arguments
+from otel_codomon.emit.scrubbed import scrubbed_text, secrets_of
 from otel_codomon.executions.block import execution
 from otel_codomon.sandbox.cancellation import Cancellation, current_cancellation
 from otel_codomon.sandbox.compilation import CompilationError
@@ -117,6 +118,7 @@ def run(
     started = time.monotonic()
     # The cgroup is removed after the execution has ended, which reads it last.
     with (
+        secrets_of(request.env),
         own_cgroup(request.limits) as own,
         execution(
             request.name,
@@ -203,17 +205,16 @@ def _tell(current: Execution, request: Request, attempt: _Attempt, verdict: Verd
     tell_limit(current, request.limits, attempt.limit)
     tell(current, attempt.ending, verdict, executable=executable)
     for key, value in attempt.facts.items():
-        current.set_attribute(key, value)
+        current.note(key, value)
     _tell_texts(current, request, attempt.ending)
 
 
 def _tell_texts(current: Execution, request: Request, ending: Ending) -> None:
     """What leaves only when the user asked for it."""
-    current.note(names.STDOUT_TEXT, captured("output", ending.output.kept))
-    current.note(names.STDERR_TEXT, captured("output", ending.errors.kept))
+    for name, output in ((names.STDOUT_TEXT, ending.output), (names.STDERR_TEXT, ending.errors)):
+        current.note(name, captured("output", output.kept, is_cut=output.is_truncated))
     if request.source is None:
-        arguments = [captured("arguments", word) for word in request.argv]
-        current.note(names.PROCESS_COMMAND_ARGS, None if None in arguments else arguments)
+        current.note(names.PROCESS_COMMAND_ARGS, captured_arguments(request.argv))
 
 
 def _result(current: Execution, attempt: _Attempt, verdict: Verdict) -> ExecutionResult:
@@ -223,7 +224,7 @@ def _result(current: Execution, attempt: _Attempt, verdict: Verdict) -> Executio
         outcome=verdict.outcome or Outcome.ERROR,
         exit_code=verdict.exit_code,
         signal=verdict.signal,
-        reason=verdict.reason,
+        reason=None if verdict.reason is None else scrubbed_text(verdict.reason),
         duration_seconds=0.0,
         output=ending.output,
         errors=ending.errors,

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_TEXT: Final = 4096
+MAX_TEXT: Final = 8192
 """Characters kept of a text; longer ones end in an ellipsis."""
 MAX_NAME: Final = 128
 """Characters kept of a name or a key."""
@@ -59,8 +59,12 @@ def _placeholder(value: object) -> str:
 
 def clean_name(value: object, *, default: str) -> str:
     """Return *value* as a short name on one line; *default* if nothing is left of it."""
-    text = clean_text(value, limit=MAX_NAME).replace("\0", "")
-    return " ".join(text.split()) or default
+    return on_one_line(clean_text(value, limit=MAX_NAME)) or default
+
+
+def on_one_line(text: str) -> str:
+    """*text* with one space for each run of white space, and without NUL."""
+    return " ".join(text.replace("\0", "").split())
 
 
 def clean_attribute(value: object) -> AttributeValue:
@@ -82,8 +86,7 @@ def _clean_attribute(value: object) -> AttributeValue:
     if isinstance(value, (bool, int, float)):
         return _clean_number(value)
     if kind in (list, tuple, set, frozenset):
-        items = islice(value, MAX_ITEMS)  # type: ignore[call-overload] # one of those four
-        return tuple(clean_text(item, limit=MAX_NAME) for item in items)
+        return tuple(clean_text(item, limit=MAX_NAME) for item in first_items(value))
     return clean_text(value)
 
 
@@ -100,12 +103,21 @@ def _clean_number(value: bool | float) -> Scalar:  # noqa: FBT001 - a bool is wh
 
 def clean_attributes(attributes: Mapping[str, object]) -> dict[str, AttributeValue]:
     """Clean keys and values of *attributes*, at most `MAX_ITEMS` of them."""
-    try:
-        items = list(islice(attributes.items(), MAX_ITEMS))
-    except Exception:  # noqa: BLE001 - a stranger's mapping: any failure at all
-        return {}
     return {
         clean_name(key, default="unnamed"): clean_attribute(value)
-        for key, value in items
-        if value is not None
+        for key, value in first_pairs(attributes)
     }
+
+
+def first_items(items: Any) -> list[object]:  # noqa: ANN401 - a list, tuple, set or frozenset
+    """The first `MAX_ITEMS` of *items*."""
+    return list(islice(items, MAX_ITEMS))
+
+
+def first_pairs(attributes: Mapping[str, object]) -> list[tuple[object, object]]:
+    """The first `MAX_ITEMS` keys of *attributes* with their values, but for those that are None."""
+    try:
+        pairs = list(islice(attributes.items(), MAX_ITEMS))
+    except Exception:  # noqa: BLE001 - a stranger's mapping: any failure at all
+        return []
+    return [(key, value) for key, value in pairs if value is not None]

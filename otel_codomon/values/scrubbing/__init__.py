@@ -26,6 +26,7 @@ __all__ = [
     "LOOKAHEAD",
     "MIN_SECRET",
     "REDACTED",
+    "is_count_name",
     "is_secret_name",
     "scrub",
     "scrub_words",
@@ -36,6 +37,7 @@ LOOKAHEAD: Final = 4096
 """Characters beyond a limit that tell what stands at it."""
 
 _ELLIPSIS: Final = "…"
+_CUT_MARKS: Final = "…\ufffd"  # ours, and what is left of a character that was cut
 
 
 def scrub(
@@ -103,6 +105,13 @@ def is_secret_name(name: str) -> bool:
     return secret_names.is_secret_name(name)
 
 
+def is_count_name(name: str) -> bool:
+    """Whether a number under this name, which looks secret, only counts something."""
+    from otel_codomon.values.scrubbing import secret_names  # noqa: PLC0415 - as above
+
+    return secret_names.is_count_name(name)
+
+
 def secret_values(environ: Mapping[str, str]) -> frozenset[str]:
     """The values in *environ* that must not be in any text.
 
@@ -124,6 +133,8 @@ def secret_values(environ: Mapping[str, str]) -> frozenset[str]:
 
 
 def _spans(text: str, secrets: frozenset[str], *, is_cut: bool) -> Iterator[Span]:
+    if is_cut:
+        text = text.rstrip(_CUT_MARKS)
     yield from known_spans(text, secrets, is_cut=is_cut)
     if is_cut or may_hold_secret(text):
         # Most texts pass the gate, and `otel-codomon run` waits for each import.

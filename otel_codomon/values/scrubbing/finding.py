@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_codomon.values.scrubbing.forms import form_spans
-from otel_codomon.values.scrubbing.gate import may_be_secret_name
+from otel_codomon.values.scrubbing.gate import may_name_secret
 from otel_codomon.values.scrubbing.named import named_spans
 from otel_codomon.values.scrubbing.options import option_spans
-from otel_codomon.values.scrubbing.urls import url_spans
+from otel_codomon.values.scrubbing.urls import cut_url_spans, url_spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,9 @@ def found_spans(text: str, *, is_cut: bool) -> Iterator[Span]:
     yield from form_spans(text, is_cut=is_cut)
     if "@" in text or "%40" in text:
         yield from url_spans(text)
-    if may_be_secret_name(text):
+    if is_cut:
+        yield from cut_url_spans(text)
+    if may_name_secret(text):
         yield from named_spans(text)
     if " -" in text or " /" in text:
         yield from option_spans(text)

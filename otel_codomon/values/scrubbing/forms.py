@@ -336,14 +336,14 @@ SHAPES: Final[tuple[Form, ...]] = (
     ),
 )
 FORMS: Final = (*TOKENS, *SHAPES)
+_OF_ANY_WORD: Final = tuple((hint, form) for form in SHAPES for hint in form.hints)
+_OF_LONG_WORDS: Final = tuple((form.prefix, form) for form in TOKENS) + _OF_ANY_WORD
 
 
 def form_spans(text: str, *, is_cut: bool) -> Iterator[Span]:
     """Where secrets of any form stand in *text*; where it was cut, also one that it ends in."""
-    for form in FORMS if has_long_run(text) else SHAPES:
-        for hint in form.hints:
-            if hint in text:
-                yield from form.spans(text)
-                break
+    hinted = _OF_LONG_WORDS if has_long_run(text) else _OF_ANY_WORD
+    for form in [form for hint, form in hinted if hint in text]:
+        yield from form.spans(text)
     if is_cut:
         yield from filter(None, (form.cut_span(text) for form in TOKENS))

@@ -23,6 +23,8 @@ _FORMS: Final = (
 )
 # An address with a user, a percent-encoded text, a hash, a short option.
 _MARKS: Final = r"[@$%]|(?:\A|\s)[-/]\w"
+# A value beside its name has one of these in between.
+_BESIDE: Final = r"[=:>%,\s]"
 _LONG_RUN: Final = r"[\w-]{16,}"
 _DIGIT: Final = r"\d"
 _SHORTEST_TOKEN: Final = 16  # characters
@@ -44,14 +46,19 @@ def may_be_secret_name(name: str) -> bool:
     return any(map(name.lower().__contains__, _NAMES))
 
 
+def may_name_secret(text: str) -> bool:
+    """Whether a name in *text* may have its value beside it."""
+    return may_be_secret_name(text) and compiled(_BESIDE).search(text) is not None
+
+
 def may_hold_secret(text: str) -> bool:
     """Whether anything in *text* is worth a closer look."""
     if len(text) < _SHORTEST_TOKEN and text.isalnum():
         return False
     lowered = text.lower()
     return (
-        any(map(lowered.__contains__, _NAMES))
-        or any(map(lowered.__contains__, _FORMS))
+        any(map(lowered.__contains__, _FORMS))
+        or may_name_secret(lowered)
         or compiled(_MARKS).search(text) is not None
         or has_long_run(text)
     )

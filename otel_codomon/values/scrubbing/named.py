@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon.values.scrubbing.gate import REDACTED, compiled, words
 from otel_codomon.values.scrubbing.secret_names import (
+    is_count_name,
     is_header_name,
     is_query_name,
     is_secret_name,
@@ -80,7 +81,6 @@ _WORDS: Final = words(
     "found redacted ok error default secretstr new await lambda yield function return"
 )
 _SMALL_NUMBER: Final = r"-?\d{1,9}(?:\.\d+)?\Z"
-_COUNTABLE: Final = ("tokens", "keys", "cookies", "secrets")
 
 
 def named_spans(text: str) -> Iterator[Span]:
@@ -239,12 +239,8 @@ def _is_none(value: str, name: str) -> bool:
         _is_word(value)
         or value.lower() == name
         or compiled(_PLACEHOLDER).match(value) is not None
-        or (_is_countable(name) and compiled(_SMALL_NUMBER).match(value) is not None)
+        or (is_count_name(name) and compiled(_SMALL_NUMBER).match(value) is not None)
     )
-
-
-def _is_countable(name: str) -> bool:
-    return name == "pass" or name.endswith(_COUNTABLE)
 
 
 def _is_word(value: str) -> bool:

@@ -46,6 +46,7 @@ _DESCRIBING: Final = words(
 )
 # Exactly these are folders of a shell, and not MySQL's password.
 _FOLDERS: Final = frozenset(("PWD", "OLDPWD"))
+_COUNTED: Final = ("tokens", "keys", "cookies", "secrets")
 _HEADERS: Final = frozenset(("authorization", "cookie"))
 # In the query of an address, and in a form, these are credentials too.
 _QUERY: Final = frozenset(
@@ -63,6 +64,11 @@ def is_secret_name(name: str) -> bool:
     if not parts or parts[-1] in _DESCRIBING:
         return False
     return any(part.endswith(_STRONG) for part in parts) or _ends_secretly(parts, name)
+
+
+def is_count_name(name: str) -> bool:
+    """Whether a number under this name is likely to count something: ``max_tokens``."""
+    return name == "pass" or name.lower().endswith(_COUNTED)
 
 
 def is_header_name(name: str) -> bool:

@@ -23,6 +23,9 @@ _BARE: Final = (
     r"[\w.+-]{1,64}:([^\s@/:\"'<>]{3,128})@"
     r"(?!sha\d)[A-Za-z][\w-]{0,63}(?:\.[\w-]{1,63}){0,8}(?:(?<=\.[A-Za-z]{3})|(?<=\.[A-Za-z]{2})|:\d)"
 )
+# At the end of a text that was cut before the @: what is no port, and no path.
+_CUT: Final = r"://[^\s@/:]{0,64}:(?!\d{1,5}\Z)([^\s@/\"'<>]+)\Z"
+_LONGEST: Final = 400
 # Their users are no secrets: they sign in by key, or by a password beside it.
 _NAMED_USERS: Final = words(
     "ssh sftp git+ssh ssh+git svn+ssh rsync ftp ftps smb nfs file mailto sip sips xmpp "
@@ -43,6 +46,13 @@ def url_spans(text: str) -> Iterator[Span]:
         if span is not None:
             yield begin + span[0], begin + span[1]
     for match in compiled(_BARE).finditer(text):
+        yield match.span(1)
+
+
+def cut_url_spans(text: str) -> Iterator[Span]:
+    """Where *text*, which was cut, ends within the user information of an address."""
+    match = compiled(_CUT).search(text, max(0, len(text) - _LONGEST))
+    if match is not None:
         yield match.span(1)
 
 
