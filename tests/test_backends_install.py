@@ -12,6 +12,7 @@ from tools.backends.install import InstallError, install, make
 from tools.backends.programs import (
     COLLECTOR,
     FOLDER,
+    FRAMEWORKS,
     JAEGER,
     KAFKA,
     PROGRAMS,
@@ -198,7 +199,9 @@ def test_the_pinned_versions_are_those_of_the_inputs() -> None:
     assert set(re.findall(r"kafka(?:_2\.13|-tools)</artifactId>\s*<version>([^<]+)", pom)) == {
         KAFKA.version
     }
-    assert len({program.name for program in PROGRAMS}) == len(PROGRAMS) == 5
+    requirements = FRAMEWORKS.requirements.read_text().splitlines()
+    assert all("==" in line for line in requirements if not line.startswith("#"))
+    assert len({program.name for program in PROGRAMS}) == len(PROGRAMS) == 6
     assert JAEGER in PROGRAMS
 
 

@@ -22,7 +22,10 @@ _LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)")
 
 @dataclass(frozen=True)
 class Example:
-    """One fenced block: ``python`` and ``console`` are run unless marked ``no-run``."""
+    """One fenced block: ``python`` and ``console`` are run unless marked ``no-run``.
+
+    Files of real frameworks, marked ``file=…``, are run by `tests/frameworks`.
+    """
 
     page: str
     line: int
@@ -46,7 +49,11 @@ def _examples() -> list[Example]:
 
 
 def _runnable(language: str) -> list[Example]:
-    return [row for row in _examples() if row.language == language and row.mark != "no-run"]
+    return [
+        row
+        for row in _examples()
+        if row.language == language and not row.mark.startswith(("no-run", "file="))
+    ]
 
 
 def _environment(home: Path) -> dict[str, str]:

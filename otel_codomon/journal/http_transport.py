@@ -77,10 +77,10 @@ class _DeadlineMixin:
         self._arm()
         return int(super().recv_into(*args, **kwargs))  # type: ignore[misc] # as above
 
-    def send(self, data: Buffer, flags: int = 0) -> int:
-        """Send before the deadline."""
+    def send(self, data: Buffer, *args: Any, **kwargs: Any) -> int:
+        """Send before the deadline; gevent's `sendall` calls this with a timeout of its own."""
         self._arm()
-        return int(super().send(data, flags))  # type: ignore[misc] # as above
+        return int(super().send(data, *args, **kwargs))  # type: ignore[misc] # as above
 
     def sendall(self, data: Buffer, flags: int = 0) -> None:
         """Send everything before the deadline."""

@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from functools import singledispatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.backends.programs import BuiltCollector, GoModule, Jars
+from tools.backends.programs import BuiltCollector, GoModule, Jars, PythonPackages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -147,6 +148,18 @@ def _make_jars(program: Jars, *, work: Path, into: Path) -> None:
         [
             *("mvn", "--batch-mode", "--no-transfer-progress", "dependency:copy-dependencies"),
             *("-DincludeScope=runtime", f"-DoutputDirectory={into / program.makes[0]}"),
+        ],
+        at=work,
+    )
+
+
+@make.register(PythonPackages)
+def _make_packages(program: PythonPackages, *, work: Path, into: Path) -> None:
+    """Install packages beside the environment of this interpreter, not into it."""
+    _run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
+            *("--target", str(into / program.makes[0]), "--requirement", str(program.requirements)),
         ],
         at=work,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
@@ -102,6 +103,20 @@ class Jars(Program):
     pom: Path
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonPackages(Program):
+    """A folder of Python packages with all they need, for one version of Python.
+
+    Attributes:
+        requirements: File with their names and versions.
+        python: The Python they are for: some are compiled.
+    """
+
+    needs: tuple[str, ...] = ("cc",)
+    requirements: Path
+    python: str = ".".join(map(str, sys.version_info[:3]))
+
+
 COLLECTOR: Final = BuiltCollector(
     name="otelcol",
     version="0.158.0",
@@ -139,6 +154,12 @@ COMPOSE: Final = GoModule(
     stamps=("github.com/docker/compose/v5/internal.Version=v5.5.1",),
 )
 KAFKA: Final = Jars(name="kafka", version="4.1.0", makes=("libs",), pom=FOLDER / "pom.xml")
+FRAMEWORKS: Final = PythonPackages(
+    name="frameworks",
+    version="2026.11",
+    makes=("packages",),
+    requirements=FOLDER / "frameworks.txt",
+)
 
 # The quick ones first: whoever waits has something to use early.
-PROGRAMS: Final[tuple[Program, ...]] = (KAFKA, COMPOSE, PROMETHEUS, JAEGER, COLLECTOR)
+PROGRAMS: Final[tuple[Program, ...]] = (KAFKA, FRAMEWORKS, COMPOSE, PROMETHEUS, JAEGER, COLLECTOR)
