@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.journal.addresses import read_address
+from otel_codomon.values.showing import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from otel_codomon.journal.addresses import Address
 
 TRACES: Final = "traces"
 METRICS: Final = "metrics"
@@ -30,7 +34,8 @@ class Endpoint:
     Attributes:
         signal: `TRACES` or `METRICS`.
         protocol: `HTTP` or `GRPC`.
-        url: The whole address for HTTP; scheme, host and port for gRPC.
+        url: The whole address for HTTP; scheme, host and port for gRPC. Without
+            user and password, which are in the headers.
         headers: Sent with each request; keys in lower case. Not shown in a repr:
             they hold tokens.
         compression: ``gzip``, ``deflate`` or ``none``.
@@ -54,10 +59,8 @@ class Endpoint:
 
     @property
     def place(self) -> str:
-        """The address as it may be shown: without user, password and query."""
-        parts = urlsplit(self.url)
-        port = "" if parts.port is None else f":{parts.port}"
-        return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
+        """The address as it may be shown: without the query, which may hold a key."""
+        return self.url.partition("?")[0]
 
 
 def endpoints(
@@ -134,16 +137,23 @@ def _endpoint(
     headers: Mapping[str, str] | None,
 ) -> Endpoint:
     protocol = protocol or _setting(environ, signal, "PROTOCOL") or HTTP
+    address = _read(url)
     if protocol == GRPC:
-        url, insecure = _grpc_address(environ, signal, url)
+        is_named = "://" in url
+        insecure = address.scheme != "https" if is_named else _is_insecure(environ, signal)
+        address = replace(address, scheme="http" if insecure else "https", rest="")
     else:
-        url, insecure = (f"{url}v1/{signal}" if url.endswith("/") else url), False
+        insecure = False
+        if url.endswith("/"):
+            address = replace(address, rest=f"{address.rest}v1/{signal}")
+    by_user = {} if address.authorization is None else {"authorization": address.authorization}
+    own = _headers(environ, signal) if headers is None else _lower(headers)
     return Endpoint(
         signal=signal,
         protocol=protocol,
-        url=url,
+        url=address.url,
         insecure=insecure,
-        headers=_headers(environ, signal) if headers is None else _lower(headers),
+        headers={**by_user, **own},
         compression=(_setting(environ, signal, "COMPRESSION") or "none").lower(),
         timeout_seconds=_timeout(environ, signal),
         certificate=_setting(environ, signal, "CERTIFICATE"),
@@ -152,13 +162,20 @@ def _endpoint(
     )
 
 
-def _grpc_address(environ: Mapping[str, str], signal: str, url: str) -> tuple[str, bool]:
-    """Scheme, host and port; whether there is no TLS: the scheme says, or INSECURE."""
-    if "://" in url:
-        parts = urlsplit(url)
-        return f"{parts.scheme}://{parts.netloc}", parts.scheme != "https"
-    insecure = (_setting(environ, signal, "INSECURE") or "").lower() in _TRUE
-    return f"{'http' if insecure else 'https'}://{url.rstrip('/')}", insecure
+def _read(url: str) -> Address:
+    try:
+        return read_address(url)
+    except ValueError as error:
+        raise InvalidArgumentError(
+            f"{_PREFIX}ENDPOINT",
+            f"cannot send to {shown(url)}: {error}; give an address such as http://localhost:4318, "
+            "with what is special in a password percent-encoded",
+        ) from None
+
+
+def _is_insecure(environ: Mapping[str, str], signal: str) -> bool:
+    """Whether an address without a scheme is one without TLS."""
+    return (_setting(environ, signal, "INSECURE") or "").lower() in _TRUE
 
 
 def _timeout(environ: Mapping[str, str], signal: str) -> float:
@@ -173,7 +190,7 @@ def _timeout(environ: Mapping[str, str], signal: str) -> float:
     if not 0 < seconds < float("inf"):
         raise InvalidArgumentError(
             f"{_PREFIX}TIMEOUT",
-            f"cannot take {value!r:.80} for {_PREFIX}TIMEOUT: it is not a number of seconds "
+            f"cannot take {shown(value)} for {_PREFIX}TIMEOUT: it is not a number of seconds "
             "above zero; set it to one, such as 10",
         )
     return seconds

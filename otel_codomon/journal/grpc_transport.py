@@ -6,8 +6,8 @@ import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
+from otel_codomon.journal.addresses import read_address
 from otel_codomon.journal.answers import (
     MAX_DELAY_SECONDS,
     Answer,
@@ -15,6 +15,7 @@ from otel_codomon.journal.answers import (
     grpc_verdict,
 )
 from otel_codomon.journal.http_transport import MAX_ANSWER_BYTES, USER_AGENT, rejected_items
+from otel_codomon.journal.proxies import proxy_for
 
 # gRPC tells of every fork on standard error, which is the program's. It looks
 # at this variable of the process once, now; `os.environ` is left as it is, and
@@ -30,6 +31,8 @@ if _IS_OURS_TO_HUSH:
 if TYPE_CHECKING:
     from otel_codomon.journal.endpoints import Endpoint
 
+# gRPC asks for these before the others, whatever the scheme.
+_PROXIES: Final = ("grpc", "https", "http")
 _METHODS: Final = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
@@ -60,6 +63,11 @@ class GrpcTransport:
         self._channel: grpc.Channel | None = None
         self._call: Any = None
         self._metadata = tuple(endpoint.headers.items())
+        self._problem: str | None = None
+        try:
+            proxy_for(read_address(endpoint.url), names=_PROXIES)
+        except ValueError as error:  # gRPC would print the address of such a proxy
+            self._problem = str(error)
 
     def send(self, body: bytes, *, timeout_seconds: float) -> Answer:
         """Send *body* and read the answer; never raises for what the other side does.
@@ -68,6 +76,8 @@ class GrpcTransport:
             body: A request.
             timeout_seconds: For everything together, seconds.
         """
+        if self._problem is not None:
+            return Answer(verdict=Verdict.PARKED, reason=self._problem, is_answer=False)
         try:
             call = self._connected()
             answer = call(
@@ -100,7 +110,7 @@ class GrpcTransport:
 
 
 def _channel(endpoint: Endpoint) -> grpc.Channel:
-    address = urlsplit(endpoint.url).netloc
+    address = read_address(endpoint.url).place
     compression = _COMPRESSION.get(endpoint.compression, grpc.Compression.NoCompression)
     if endpoint.insecure:
         return grpc.insecure_channel(address, options=_OPTIONS, compression=compression)

@@ -7,18 +7,18 @@ go on for hours.
 
 from __future__ import annotations
 
-import base64
 import gzip
 import http.client
 import json
-import os
+import re
 import socket
 import ssl
 import time
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
 
+from otel_codomon.journal.addresses import read_address
 from otel_codomon.journal.answers import (
     Answer,
     Verdict,
@@ -26,6 +26,7 @@ from otel_codomon.journal.answers import (
     is_page,
     retry_after_seconds,
 )
+from otel_codomon.journal.proxies import DEFAULT_PORT, proxy_for
 from otel_codomon.kept_descriptor import KeptDescriptor
 from otel_codomon.version import __version__
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from otel_codomon.journal.addresses import Address
     from otel_codomon.journal.endpoints import Endpoint
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
@@ -45,6 +47,8 @@ _COMPRESS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "gzip": lambda body: gzip.compress(body, 6, mtime=0),
     "deflate": zlib.compress,
 }
+# How http.client says that a proxy made no tunnel; what the proxy wrote follows.
+_NO_TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})\b")
 # Field of partial success, in protobuf and in JSON.
 _REJECTED: Final = {
     "traces": ("rejected_spans", "rejectedSpans"),
@@ -113,15 +117,21 @@ class HttpTransport:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._connection: http.client.HTTPConnection | None = None
-        parts = urlsplit(endpoint.url)
-        self._is_tls = parts.scheme == "https"
-        self._host = parts.hostname or "localhost"
-        self._port = parts.port or (443 if self._is_tls else 80)
-        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._address = read_address(endpoint.url)
+        self._is_tls = self._address.scheme == "https"
+        rest = self._address.rest
+        self._target = rest if rest.startswith("/") else f"/{rest}"
         self._headers = _headers(endpoint)
-        self._proxy = _proxy(endpoint.url, self._host)
-        if self._proxy and not self._is_tls:
-            self._target = endpoint.url
+        self._problem: str | None = None
+        self._proxy: Address | None = None
+        try:
+            self._proxy = proxy_for(self._address)
+        except ValueError as error:
+            self._problem = str(error)
+        if self._proxy is not None and not self._is_tls:
+            # The proxy keeps its own credentials; in a tunnel they are in CONNECT.
+            self._target = f"{self._address.scheme}://{self._address.place}{self._target}"
+            self._headers |= _for_proxy(self._proxy)
 
     def send(self, body: bytes, *, timeout_seconds: float) -> Answer:
         """Post *body* and read the answer; never raises for what the other side does.
@@ -130,6 +140,8 @@ class HttpTransport:
             body: A request.
             timeout_seconds: For everything together, seconds.
         """
+        if self._problem is not None:
+            return Answer(verdict=Verdict.PARKED, reason=self._problem, is_answer=False)
         deadline = time.monotonic() + min(timeout_seconds, self.endpoint.timeout_seconds)
         compress = _COMPRESS.get(self.endpoint.compression)
         data = body if compress is None else compress(body)
@@ -160,6 +172,8 @@ class HttpTransport:
             self.close()  # more of it than anybody needs to know
         verdict = http_verdict(response.status)
         reason = f"HTTP {response.status}"
+        if response.status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            reason += " from the proxy"
         if verdict is Verdict.DELIVERED and is_page(response.headers.get("content-type", ""), body):
             return Answer(verdict=Verdict.PARKED, reason=f"{reason} with a page for people")
         return Answer(
@@ -182,16 +196,21 @@ class HttpTransport:
 
     def _new_connection(self, deadline: float) -> http.client.HTTPConnection:
         left = max(0.001, deadline - time.monotonic())
-        host, port = self._proxy or (self._host, self._port)
+        host, port = self._address.host, self._address.port or (443 if self._is_tls else 80)
+        server, server_port = host, port
+        if self._proxy is not None:
+            server, server_port = self._proxy.host, self._proxy.port or DEFAULT_PORT
         connection: http.client.HTTPConnection
         if self._is_tls:
             context = _tls_context(self.endpoint)
-            connection = http.client.HTTPSConnection(host, port, timeout=left, context=context)
-            if self._proxy:
-                connection.set_tunnel(self._host, self._port)
+            connection = http.client.HTTPSConnection(
+                server, server_port, timeout=left, context=context
+            )
+            if self._proxy is not None:
+                connection.set_tunnel(host, port, _for_proxy(self._proxy))
         else:
-            connection = http.client.HTTPConnection(host, port, timeout=left)
-        connection._create_connection = _connect_plainly  # type: ignore[attr-defined]  # noqa: SLF001 - the hook http.client has for this
+            connection = http.client.HTTPConnection(server, server_port, timeout=left)
+        connection._create_connection = partial(_connect_plainly, deadline)  # type: ignore[attr-defined]  # noqa: SLF001 - the hook http.client has for this
         return connection
 
     def close(self) -> None:
@@ -202,6 +221,7 @@ class HttpTransport:
 
 
 def _connect_plainly(
+    deadline: float,
     address: tuple[str, int],
     timeout: float,
     source_address: tuple[str, int] | None = None,
@@ -211,6 +231,7 @@ def _connect_plainly(
         connected.family, connected.type, connected.proto, fileno=connected.detach()
     )
     armed.settimeout(timeout)
+    armed.deadline = deadline  # also of what a proxy answers before there is a tunnel
     return armed
 
 
@@ -237,31 +258,26 @@ def _headers(endpoint: Endpoint) -> dict[str, str]:
     headers = {"content-type": "application/x-protobuf", "user-agent": USER_AGENT}
     if endpoint.compression in _COMPRESS:
         headers["content-encoding"] = endpoint.compression
-    parts = urlsplit(endpoint.url)
-    if parts.username is not None:
-        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
     return {**headers, **endpoint.headers}
 
 
-def _proxy(url: str, host: str) -> tuple[str, int] | None:
-    """The proxy that the environment names for *url*, as everything else honours it."""
-    if not any(name.lower().endswith("_proxy") for name in os.environ):
-        return None
-    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - slow, and rarely needed
-
-    proxies = getproxies()
-    address = proxies.get(urlsplit(url).scheme) or proxies.get("all")
-    if not address or proxy_bypass(host):
-        return None
-    parts = urlsplit(address if "://" in address else f"http://{address}")
-    return (parts.hostname or "localhost", parts.port or 3128)
+def _for_proxy(proxy: Address) -> dict[str, str]:
+    """The headers that only the proxy gets."""
+    return {} if proxy.authorization is None else {"Proxy-Authorization": proxy.authorization}
 
 
 def _no_answer(error: Exception) -> Answer:
     if isinstance(error, ssl.SSLCertVerificationError):
         return Answer(verdict=Verdict.PARKED, reason=f"TLS: {error.verify_message}")
-    return Answer(verdict=Verdict.RETRY, reason=type(error).__name__, is_answer=False)
+    refusal = _NO_TUNNEL.match(str(error))
+    if refusal is None:
+        return Answer(verdict=Verdict.RETRY, reason=type(error).__name__, is_answer=False)
+    is_parked = http_verdict(int(refusal[1])) is Verdict.PARKED
+    return Answer(
+        verdict=Verdict.PARKED if is_parked else Verdict.RETRY,
+        reason=f"HTTP {refusal[1]} from the proxy",
+        is_answer=False,
+    )
 
 
 def rejected_items(signal: str, body: bytes) -> int:

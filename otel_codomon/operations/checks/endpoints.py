@@ -29,7 +29,7 @@ _TO_DO: Final = {
     Verdict.REFUSED: "this is no OTLP receiver for this signal, or of another protocol: "
     "http/protobuf usually is on port 4318, grpc on 4317",
     Verdict.PARKED: "correct the address, the path, or the credentials in "
-    "OTEL_EXPORTER_OTLP_HEADERS; nothing is sent until then",
+    "OTEL_EXPORTER_OTLP_HEADERS or of the proxy; nothing is sent until then",
 }
 
 
