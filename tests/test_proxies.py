@@ -221,7 +221,7 @@ def basic(pair: str) -> str:
 )
 def test_an_address_that_leads_nowhere_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(
-        ValueError, match="^(there is no host in it|its host or its port cannot be)"
+        ValueError, match=r"^(there is no host in it|its host or its port cannot be)"
     ):
         read_address(text)
 
