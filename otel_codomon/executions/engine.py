@@ -180,12 +180,21 @@ def providers(tracer_provider: TracerProvider, meter_provider: MeterProvider) ->
         _chosen = before
 
 
-def start_detached(plan: Plan) -> Execution:
+def start_detached(plan: Plan, *, execution_id: str | None = None) -> Execution:
     """Start an execution that no block holds: its context is attached nowhere.
 
     Where nothing is configured it is watched all the same, and told to nobody.
+
+    Args:
+        plan: What it is.
+        execution_id: The caller's own id; None for a new one.
     """
-    return plan.begin(active_telemetry() or _silent_telemetry(), thread=False)
+    return plan.begin(any_telemetry(), thread=False, execution_id=execution_id)
+
+
+def any_telemetry() -> Telemetry:
+    """Where an execution that starts now goes; to nobody while nothing is configured."""
+    return active_telemetry() or _silent_telemetry()
 
 
 @lru_cache(maxsize=1)

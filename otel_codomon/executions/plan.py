@@ -67,6 +67,7 @@ class Plan:
         *,
         facts: Mapping[str, AttributeValue] | None = None,
         thread: bool = True,
+        execution_id: str | None = None,
     ) -> Execution:
         """Start one execution.
 
@@ -74,6 +75,7 @@ class Plan:
             telemetry: Where it goes.
             facts: What the arguments of the call told.
             thread: As for `Watch.start`.
+            execution_id: The caller's own id; None for a new one.
         """
         labels, attributes = self.labels, self.attributes
         if facts:
@@ -90,6 +92,7 @@ class Plan:
             thread=thread,
             result=self.result,
             more_attributes=self.more_attributes,
+            execution_id=execution_id,
         )
 
 

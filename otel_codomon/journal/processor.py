@@ -91,7 +91,8 @@ class JournalSpanProcessor(SpanProcessor):
             if own is not None:
                 self._own[_context(span).span_id] = own
             key, payload = self._started(span, own)
-            self._writer.append(segments.STARTED, payload, key=key)
+            # Not now: one that had ended before it was recorded started long ago.
+            self._writer.append(segments.STARTED, payload, key=key, time_unix_ns=span.start_time)
             self._flusher.watch_life()
 
     def _started(self, span: Span, own: OwnFacts | None) -> tuple[bytes, bytes]:

@@ -91,6 +91,13 @@ class JournalReader:
             found = self._payloads.execution(bytes.fromhex(record.span_id))
         return found or record
 
+    def of_id(self, execution_id: str) -> ExecutionRecord | None:
+        """The newest execution of exactly this id; None where there is none."""
+        for found in self.executions(keys=frozenset()):
+            if found.execution_id == execution_id:
+                return self.complete(found)
+        return None
+
     def find(self, wanted: str) -> ExecutionRecord | None:
         """The newest execution whose id, trace id or span id begins with *wanted*.
 

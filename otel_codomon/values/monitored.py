@@ -185,7 +185,7 @@ class MetricsSummary:
     """All executions together.
 
     Attributes:
-        running: How many run in this process now.
+        running: How many run now, in this process or on this machine as asked.
         finished: The finished ones together.
         by_outcome: How many ended in each way.
         by_language: The finished ones by language; ``unknown`` when nobody said.
@@ -270,6 +270,9 @@ class ResourceStats:
         cores: Cores that these keep busy now.
         memory_bytes: Memory that these hold now, bytes.
         processes: Living processes of these now.
+        running_elsewhere: Executions that run in other processes of this machine,
+            of which the figures above tell nothing; 0 where only this process
+            was asked for.
         finished: Finished executions the rest is about.
         cpu_seconds: CPU time of each, seconds.
         peak_memory_bytes: Memory peak of each, bytes.
@@ -279,13 +282,18 @@ class ResourceStats:
     cores: float | None
     memory_bytes: int | None
     processes: int | None
+    running_elsewhere: int
     finished: int
     cpu_seconds: Distribution | None
     peak_memory_bytes: Distribution | None
 
     @classmethod
     def of(
-        cls, finished: Iterable[ExecutionRecord], samples: Iterable[Sample | None]
+        cls,
+        finished: Iterable[ExecutionRecord],
+        samples: Iterable[Sample | None],
+        *,
+        running_elsewhere: int = 0,
     ) -> ResourceStats:
         """What *finished* executions used, beside one of *samples* for each that runs."""
         running = tuple(samples)
@@ -304,6 +312,7 @@ class ResourceStats:
             cores=_sum(sample.cores for sample in seen),
             memory_bytes=_sum(sample.memory_bytes for sample in seen),
             processes=_sum(sample.processes for sample in seen),
+            running_elsewhere=running_elsewhere,
             finished=count,
             cpu_seconds=Distribution.of(cpu_seconds),
             peak_memory_bytes=Distribution.of(peaks),
