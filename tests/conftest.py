@@ -9,6 +9,7 @@ import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 from support.collector import Collector
+from support.settings import SETTINGS, RunSetting, run_setting
 
 from otel_codomon.executions import registry
 from otel_codomon.sources.caches import registry as cache_registry
@@ -80,6 +81,13 @@ def collector(running_collector: Collector) -> Collector:
     """The same, as if nothing had arrived yet."""
     running_collector.reset()
     return running_collector
+
+
+@pytest.fixture(params=SETTINGS, ids=str)
+def setting(request: pytest.FixtureRequest) -> Iterator[RunSetting]:
+    """Runs a behaviour program in each setting that users have; one test for each."""
+    with run_setting(request.param) as run:
+        yield run
 
 
 @pytest.fixture

@@ -295,12 +295,14 @@ class Watch:
         """*usage* with the CPU time of trees, of children that are gone, and of threads."""
         if not attached.has_targets:
             usage = replace(usage, source="thread")
-        trees = attached.cpu_of_trees(self.own.started)
+        trees = attached.cpu_of_trees(self.own.started if self.own.is_by_steps else None)
         children = of_children(trees.complete(work))
         if children.cpu_ns is None and attached.has_targets:
-            # The targets are what counts, and of these the last sample stands.
-            children = Share(trees.told_ns + trees.seen_ns)
-            usage = replace(usage, is_final=False if trees.has_lost else None)
+            if trees.has_lost:  # of a target the last sample stands
+                children = Share(trees.told_ns + trees.seen_ns)
+                usage = replace(usage, is_final=False)
+            elif not self._in_process:  # the targets are what counts, and all have told
+                children = Share(trees.told_ns)
         if children.cpu_ns is None or own.cpu_ns is None:
             reason = children.reason or own.reason
             return replace(usage, cpu_seconds=None, absent_reason=reason)

@@ -71,6 +71,7 @@ class JournalSpanProcessor(SpanProcessor):
         self._flusher = Flusher(self._write_pending, writer)
         self._pending: list[ReadableSpan] = []
         self._own: dict[int, OwnFacts] = {}
+        self._parents: frozenset[bytes] = frozenset()
         self._make_locks()
         self._flusher.on_fork_in_child(self._after_fork)
 
@@ -82,6 +83,8 @@ class JournalSpanProcessor(SpanProcessor):
     def _after_fork(self) -> None:
         self._make_locks()
         self._pending, self._own = [], {}  # the parent writes them
+        # Some SDKs end a span when it is let go of, as here in the child.
+        self._parents |= self._writer.open_keys()
 
     @harmless("journal: start of a span", default=None)
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -136,6 +139,9 @@ class JournalSpanProcessor(SpanProcessor):
                 self._flusher.flush_soon(now=count >= _MAX_PENDING)
 
     def _write_execution(self, span: ReadableSpan) -> None:
+        key = _context(span).span_id.to_bytes(8, "big")
+        if key in self._parents:
+            return  # it goes on in the process that was forked from
         request = self._encoder.encode(span)
         if request is None:
             self._writer.unwritten += 1
@@ -144,7 +150,7 @@ class JournalSpanProcessor(SpanProcessor):
         self._writer.append(
             segments.TRACES,
             request,
-            key=_context(span).span_id.to_bytes(8, "big"),
+            key=key,
             flags=0 if delivered else segments.HISTORY,
         )
         if delivered:

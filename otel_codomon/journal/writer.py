@@ -174,6 +174,10 @@ class Writer:
         """Executions that were started and not ended."""
         return len(self._open)
 
+    def open_keys(self) -> frozenset[bytes]:
+        """The keys of the executions that were started and not ended."""
+        return frozenset(self._open)
+
     def sync(self) -> None:
         """Make what was appended survive the loss of power, if that was asked for."""
         if not self.must_sync:

@@ -163,6 +163,7 @@ class Attached:
         self.memory_limit_bytes: int | None = None
         self.cores_limit: float | None = None
         self._roots: set[int] = set()
+        self._targets: set[int] = set()
         self._told: list[ChildTotals] = []
         self._spawner_peak: int | None = None
         self.has_targets = False
@@ -182,6 +183,7 @@ class Attached:
         if pid is None or not self.add_tree(pid):
             return False
         self.has_targets = True
+        self._targets.add(pid)
         tell_when_reaped(target, self.reaped)
         return True
 
@@ -244,16 +246,18 @@ class Attached:
         """The client of a container engine among the trees, unless a cgroup has the work."""
         return None if self._cgroups else self._tree.client
 
-    def cpu_of_trees(self, started: frozenset[int]) -> CpuOfTrees:
+    def cpu_of_trees(self, started: frozenset[int] | None) -> CpuOfTrees:
         """What is known of the CPU time of the trees, and how.
 
         Args:
-            started: More processes that the execution is known to have started.
+            started: Of an execution in steps the processes that outlived the
+                step which started them; None for any other.
         """
         with self._lock:
             told = self._told_pids()
             rest_ns, seen_ns = self._tree.outside_cpu_ns(told), self._tree.reaped_cpu_ns(told)
-            gone = (self._roots | started) - told - self._tree.pids
+            watched = self._targets | started if started is not None else self._roots
+            gone = watched - told - self._tree.pids
         return CpuOfTrees(
             told_ns=sum(child.cpu_ns for child in self._told),
             seen_ns=seen_ns,
