@@ -8,8 +8,7 @@ from hypothesis import given, settings, strategies as st
 from support.secret_forms import NOTATIONS, ORDINARY, TOKENS, Notation
 
 from otel_codomon import execution, names
-from otel_codomon.emit import capture
-from otel_codomon.values.scrubbing import (
+from otel_codomon._platform.scrubbing import (
     REDACTED,
     gate,
     is_secret_name,
@@ -21,7 +20,8 @@ from otel_codomon.values.scrubbing import (
     secret_values,
     urls,
 )
-from otel_codomon.values.scrubbing.forms import FORMS
+from otel_codomon._platform.scrubbing.forms import FORMS
+from otel_codomon.emit import capture
 
 if sys.version_info >= (3, 11):
     from re._constants import MAX_REPEAT, MAXREPEAT, MIN_REPEAT

@@ -160,10 +160,10 @@ def _do(hook: Hook | None) -> None:
         return
     try:
         hook()
-    except Exception:
-        import logging  # noqa: PLC0415 - takes milliseconds to import, and is never needed
+    except Exception:  # noqa: BLE001 - a hook of any part: any failure at all
+        from otel_codomon._platform.logs import get_logger  # noqa: PLC0415 - slow, and rarely needed
 
-        logging.getLogger("otel_codomon").exception(
+        get_logger("otel_codomon").exception(
             "a fork hook failed; the observed program is not affected"
         )
 

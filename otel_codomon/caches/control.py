@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.journal import folder as folders, requests
 from otel_codomon.journal.writer import open_sessions
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 CLEAR = "clear"
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class ClearRequests:

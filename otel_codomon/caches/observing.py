@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, TypeVar, overload
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.ours import on_fork
 from otel_codomon.caches.control import ClearRequests
 from otel_codomon.emit.caches import CacheMetrics
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from otel_codomon.values.cache_findings import CacheFinding
 
 C = TypeVar("C")
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class CacheObserver:

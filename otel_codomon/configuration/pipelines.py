@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon.configuration.exporters import METRICS, TRACES, exporter_names, make_exporter
 from otel_codomon.errors import JournalUnavailableError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from otel_codomon.journal.pipeline import JournalPipeline
     from otel_codomon.settings import Setting
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 def open_journal(settings: Mapping[str, Setting[Any]], target: Target) -> JournalPipeline | None:

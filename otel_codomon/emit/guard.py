@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import logging
 import threading
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.ours import on_fork
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 D = TypeVar("D")
-_log = logging.getLogger("otel_codomon")
+_log = get_logger("otel_codomon")
 _told: set[str] = set()
 _lock = threading.RLock()
 

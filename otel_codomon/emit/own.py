@@ -7,11 +7,11 @@ do, so that a finished execution keeps its identity and its outcome.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from opentelemetry import context as otel_context
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon.values.cleaning import clean_text
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ V = TypeVar("V")
 _PREFIX: Final = "codomon."
 _KEY: Final = otel_context.create_key("otel_codomon.own")
 _MAX_REFUSED: Final = 100
-_log = logging.getLogger("otel_codomon")
+_log = get_logger("otel_codomon")
 _refused: Final[set[str]] = set()
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
+from otel_codomon._platform.showing import shown
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.journal.addresses import read_address
-from otel_codomon.values.showing import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

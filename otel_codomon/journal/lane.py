@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon.journal.answers import Answer, Verdict
 from otel_codomon.journal.backlog import Backlog
 from otel_codomon.journal.delivery import Courier
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from otel_codomon.journal.state import State
     from otel_codomon.kept_descriptor import KeptDescriptor
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _MIN_TIMEOUT_SECONDS: Final = 0.05
 

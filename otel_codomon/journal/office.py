@@ -6,12 +6,12 @@ elections or the end of the program.
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.endpoints import GRPC
 from otel_codomon.journal.lane import Lane
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from otel_codomon.journal.lane import Pace
     from otel_codomon.journal.retention import Caps
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _RECOVERY_SECONDS: Final = 5.0
 """How often the dead are looked for."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.endpoints import METRICS, TRACES
 from otel_codomon.journal.index import MAX_READ_BYTES, read_from
@@ -18,7 +18,7 @@ from otel_codomon.journal.state import load_state
 if TYPE_CHECKING:
     from otel_codomon.journal.state import State
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 _SIGNALS: Final = {folders.TRACES: TRACES, folders.METRICS: METRICS}
 _REQUESTS: Final = frozenset({segments.TRACES, segments.METRICS, segments.ENDED})
 

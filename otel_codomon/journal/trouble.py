@@ -56,9 +56,9 @@ class TroubleReport:
 
 
 def _log(message: str, *values: object) -> None:
-    import logging  # noqa: PLC0415 - 10 ms, and rarely needed
+    from otel_codomon._platform.logs import get_logger  # noqa: PLC0415 - 10 ms, and rarely needed
 
-    logging.getLogger(__name__).warning(message, *values)
+    get_logger(__name__).warning(message, *values)
 
 
 def reason_of(error: OSError) -> str:

@@ -7,7 +7,6 @@ then, or the samples' (see `executions.watch`).
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import threading
@@ -20,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 import psutil
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon.sandbox.capture import Capture
 from otel_codomon.sandbox.command import GRACE_SECONDS
 from otel_codomon.sandbox.ending import Ending
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from otel_codomon.sandbox.command import Command
     from otel_codomon.values.limits import Limits
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _HELD: Final = frozenset({"output_bytes"})
 # Asked to end first, and then ended, with whoever they had started meanwhile.

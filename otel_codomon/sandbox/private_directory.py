@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import shutil
 import tempfile
@@ -11,13 +10,14 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon.sandbox.removal import DIRECTORY_FLAGS, Removal, identity, why
 from otel_codomon.sandbox.toolchains import refused_by_the_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # For all of a removal. On one core 3,000 levels take 0.1 s, and 50,000 files 0.4 s.
 REMOVAL_SECONDS: Final = 10.0

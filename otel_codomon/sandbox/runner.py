@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, ParamSpec
 
 from otel_codomon import names
+from otel_codomon._platform.known_secrets import secrets_of
 from otel_codomon.emit.capture import captured, captured_arguments
-from otel_codomon.emit.scrubbed import scrubbed_text, secrets_of
+from otel_codomon.emit.scrubbed import scrubbed_text
 from otel_codomon.executions.block import execution
 from otel_codomon.sandbox.cancellation import Cancellation, current_cancellation
 from otel_codomon.sandbox.compilation import CompilationError

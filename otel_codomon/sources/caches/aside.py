@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextvars
-import logging
 import threading
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.ours import OwnThread
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class Call(Generic[T]):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon.sources.caches.standing import stand_in_front
 from otel_codomon.values.cache import NO_COUNTS, Counts
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.values.cache import CacheReading
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 _ONE_CLEAR = Counts(clears=1)
 
 

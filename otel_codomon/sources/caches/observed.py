@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.sources.caches.adapter import traits_of
 from otel_codomon.sources.caches.emptying import Emptying
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.sources.caches.adapter import CacheAdapter
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # A look is made again when the cache was emptied during it. A thread that
 # empties it all the time cannot hold the look up for ever.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.ours import on_fork
 from otel_codomon.errors import CacheNameTakenError, InvalidArgumentError
 from otel_codomon.sources.caches.aside import Aside
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from otel_codomon.values.cache import CacheReading, Counts
     from otel_codomon.values.cache_findings import CacheFinding
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 # An SDK instrument has a lifetime budget of 2000 attribute sets, and requests
 # take two for each cache: 500 leaves half of it for caches that come and go.

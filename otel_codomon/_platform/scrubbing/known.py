@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_codomon.values.scrubbing.gate import Span
+    from otel_codomon._platform.scrubbing.gate import Span
 
 MIN_SECRET: Final = 8
 """Characters; shorter values are words that texts are full of."""

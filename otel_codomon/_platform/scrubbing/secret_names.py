@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from otel_codomon.values.scrubbing.gate import compiled, words
+from otel_codomon._platform.scrubbing.gate import compiled, words
 
 _PARTS: Final = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+"
 # Words that promise one wherever they are in a name, also as its end: dbpassword.

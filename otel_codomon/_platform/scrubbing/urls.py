@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.values.scrubbing.gate import compiled, words
+from otel_codomon._platform.scrubbing.gate import compiled, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_codomon.values.scrubbing.gate import Span
+    from otel_codomon._platform.scrubbing.gate import Span
 
 _URL: Final = r"([A-Za-z][A-Za-z0-9+.-]{1,20})(?::|%3[Aa])(?://|\\/\\/|%2[Ff]%2[Ff])"
 # What ends an address. A password may have anything else in it, unencoded.

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.values.scrubbing.gate import REDACTED, may_be_secret_name, may_hold_secret
-from otel_codomon.values.scrubbing.known import MIN_SECRET, known_spans, variants
+from otel_codomon._platform.scrubbing.gate import REDACTED, may_be_secret_name, may_hold_secret
+from otel_codomon._platform.scrubbing.known import MIN_SECRET, known_spans, variants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from otel_codomon.values.scrubbing.gate import Span
+    from otel_codomon._platform.scrubbing.gate import Span
 
 __all__ = [
     "LOOKAHEAD",
@@ -79,7 +79,7 @@ def scrub_words(
     >>> scrub_words(["mysql", "-pX1", "--token", "abc", "-u", "me"])
     ['mysql', '-p[redacted]', '--token', '[redacted]', '-u', 'me']
     """
-    from otel_codomon.values.scrubbing.options import secret_words  # noqa: PLC0415 - few need it
+    from otel_codomon._platform.scrubbing.options import secret_words  # noqa: PLC0415 - few need it
 
     begins = secret_words(words)
     return [
@@ -100,14 +100,14 @@ def is_secret_name(name: str) -> bool:
     """Whether a variable or key of this name is likely to hold a secret."""
     if not may_be_secret_name(name):
         return False
-    from otel_codomon.values.scrubbing import secret_names  # noqa: PLC0415 - most need it not
+    from otel_codomon._platform.scrubbing import secret_names  # noqa: PLC0415 - most need it not
 
     return secret_names.is_secret_name(name)
 
 
 def is_count_name(name: str) -> bool:
     """Whether a number under this name, which looks secret, only counts something."""
-    from otel_codomon.values.scrubbing import secret_names  # noqa: PLC0415 - as above
+    from otel_codomon._platform.scrubbing import secret_names  # noqa: PLC0415 - as above
 
     return secret_names.is_count_name(name)
 
@@ -138,7 +138,7 @@ def _spans(text: str, secrets: frozenset[str], *, is_cut: bool) -> Iterator[Span
     yield from known_spans(text, secrets, is_cut=is_cut)
     if is_cut or may_hold_secret(text):
         # Most texts pass the gate, and `otel-codomon run` waits for each import.
-        from otel_codomon.values.scrubbing.finding import found_spans  # noqa: PLC0415
+        from otel_codomon._platform.scrubbing.finding import found_spans  # noqa: PLC0415
 
         yield from found_spans(text, is_cut=is_cut)
 

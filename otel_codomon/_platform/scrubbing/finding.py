@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_codomon.values.scrubbing.forms import form_spans
-from otel_codomon.values.scrubbing.gate import may_name_secret
-from otel_codomon.values.scrubbing.named import named_spans
-from otel_codomon.values.scrubbing.options import option_spans
-from otel_codomon.values.scrubbing.urls import cut_url_spans, url_spans
+from otel_codomon._platform.scrubbing.forms import form_spans
+from otel_codomon._platform.scrubbing.gate import may_name_secret
+from otel_codomon._platform.scrubbing.named import named_spans
+from otel_codomon._platform.scrubbing.options import option_spans
+from otel_codomon._platform.scrubbing.urls import cut_url_spans, url_spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_codomon.values.scrubbing.gate import Span
+    from otel_codomon._platform.scrubbing.gate import Span
 
 
 def found_spans(text: str, *, is_cut: bool) -> Iterator[Span]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.values.scrubbing.gate import REDACTED, compiled, words
-from otel_codomon.values.scrubbing.secret_names import (
+from otel_codomon._platform.scrubbing.gate import REDACTED, compiled, words
+from otel_codomon._platform.scrubbing.secret_names import (
     is_count_name,
     is_header_name,
     is_query_name,
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Iterator
 
-    from otel_codomon.values.scrubbing.gate import Span
+    from otel_codomon._platform.scrubbing.gate import Span
 
 # A quotation mark as the notations have it: plain, escaped, percent-encoded, of HTML.
 _QUOTE: Final = r"(?:\\{0,16}[\"']|%5[Cc]%22|%22|%27|&quot;|&#34;|&#39;|&apos;|\\u002[27])"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from otel_codomon.values.scrubbing import LOOKAHEAD, scrub
+from otel_codomon._platform.scrubbing import LOOKAHEAD, scrub
 
 _LONGEST: Final = 80  # characters
 

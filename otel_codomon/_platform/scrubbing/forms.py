@@ -13,12 +13,12 @@ from binascii import Error as Base64Error, a2b_base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.values.scrubbing.gate import compiled, has_long_run
+from otel_codomon._platform.scrubbing.gate import compiled, has_long_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_codomon.values.scrubbing.gate import Span
+    from otel_codomon._platform.scrubbing.gate import Span
 
 # Where a token may begin: after what is no part of one, after a percent-encoded
 # character, or after an escaped line break.

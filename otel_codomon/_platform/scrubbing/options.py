@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.values.scrubbing.gate import compiled
-from otel_codomon.values.scrubbing.secret_names import is_secret_name
+from otel_codomon._platform.scrubbing.gate import compiled
+from otel_codomon._platform.scrubbing.secret_names import is_secret_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from otel_codomon.values.scrubbing.gate import Span
+    from otel_codomon._platform.scrubbing.gate import Span
 
 _WORD: Final = r"[^\s\"';|&()]+|\"[^\"]*(?:\"|\Z)|'[^']*(?:'|\Z)"
 _MARKS: Final = "\"'"
