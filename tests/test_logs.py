@@ -3,12 +3,14 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 import otel_codomon
 from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.scrubbing import REDACTED
+
+if TYPE_CHECKING:
+    import pytest
 
 SECRET = "s3cr3t-Value-0123456789"  # noqa: S105 - planted
 
