@@ -15,6 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, strategies as st
+from opentelemetry.sdk.trace.sampling import Decision, _get_from_env_or_default
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    set_span_in_context,
+)
 from support.collector import PATIENT, Collector
 from support.escapees import NamedPipe, is_alive, stubborn_telling
 from support.terminal import Terminal
@@ -23,6 +31,7 @@ from otel_codomon import Kind, Outcome, cli, names
 from otel_codomon.cli import run_command
 from otel_codomon.cli.run_options import OPTIONS, read_plainly
 from otel_codomon.journal.reader import JournalReader
+from otel_codomon.sandbox.sampling import is_sampled
 from otel_codomon.sandbox.tree_limits import SAMPLE_SECONDS
 from otel_codomon.sources import cgroups
 
@@ -255,13 +264,184 @@ def test_stopping_and_continuing_the_job_is_as_without_us() -> None:
         terminal.wait_for(b"ready")
         for _ in range(2):
             terminal.type(b"\x1a")
-            assert terminal.shell_says() == "stopped"
+            assert terminal.shell_says() == f"stopped {int(signal.SIGTSTP)}"  # 148 in `$?`
             terminal.continue_job()
             assert terminal.shell_says() == "continued"
         terminal.type(b"on\n")
         terminal.wait_for(b"got on")
 
         assert terminal.shell_says() == "ended 3"
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code"),
+    [
+        ("-q -- sh -c 'exit 5' >&-", 5),
+        ("-- sh -c 'exit 5' >&-", 5),
+        ("-- sh -c 'exit 5' 2>&-", 5),
+        ("-- sh -c 'exit 5' <&- >&- 2>&-", 5),
+        ("-- sh -c 'exit 5' 2>/dev/full", 5),
+        ("-- sh -c 'exit 5' >/dev/full 2>/dev/full", 5),
+        ("-- true 2>/dev/full", 0),
+        ("--output 9 -- true", 0),
+        ("--output 9 -- true 2>/dev/full", 0),
+        ("-- no-such-program 2>/dev/full", 127),
+        ("-- no-such-program 2>&-", 127),
+        ("2>/dev/full", 2),
+    ],
+)
+def test_the_exit_code_depends_on_no_stream(redirected: str, code: int, journal: Path) -> None:
+    line = f"{' '.join(COMMAND)} {redirected}"
+
+    done = subprocess.run(["sh", "-c", line], capture_output=True, check=False)
+
+    assert done.returncode == code
+    assert b"Traceback" not in done.stderr
+    assert len(recorded(journal)) == (code != 2)
+    for segment in journal.glob("*.seg"):  # no stream of the command was a file of ours
+        assert segment.read_bytes().startswith(b"\xffOC\xfe")
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_closed_stream_is_closed_for_the_command_too() -> None:
+    line = f"{' '.join(COMMAND)} -q -- sh -c 'echo x >&0' <&- 2>&1; echo $?"
+
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+
+    assert done.stdout.splitlines()[-1] != "0"
+    assert "descriptor" in done.stdout  # that it is bad
+
+
+@pytest.mark.parametrize("command", [["list"], ["journal", "status"], ["doctor"]])
+@pytest.mark.parametrize("where", [">&-", ">/dev/full", ">/dev/full 2>/dev/full"])
+@pytest.mark.usefixtures("journal")
+def test_other_commands_say_that_their_output_is_lost(where: str, command: list[str]) -> None:
+    line = " ".join([*COMMAND[:-1], *command, "--format", "json", where])
+
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("otel-codomon: cannot write to standard output: ") or (
+        where.endswith("2>/dev/full") and not done.stderr
+    )
+
+
+_PLANTED = """
+import os, signal, sys
+from otel_codomon.sandbox.foreground_execution import ForegroundExecution
+end = ForegroundExecution.end
+def planted(*arguments):
+    {planted}
+    return end(*arguments)
+ForegroundExecution.end = planted
+from otel_codomon.cli import main
+sys.exit(main(["run", "-q", "--", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_comes_too_late_loses_nothing(number: signal.Signals, journal: Path) -> None:
+    program = _PLANTED.format(planted=f"os.kill(os.getpid(), {int(number)})")
+
+    done = subprocess.run([sys.executable, "-c", program, "sh", "-c", "exit 5"], check=False)
+
+    assert done.returncode == 5
+    assert [execution.outcome for execution in recorded(journal)] == [Outcome.ERROR]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [(["sh", "-c", "exit 5"], 5), (["sh", "-c", "kill -9 $$"], 137)]
+)
+@pytest.mark.usefixtures("journal")
+def test_a_failure_of_ours_takes_no_exit_code_away(command: list[str], code: int) -> None:
+    program = _PLANTED.format(planted="raise RuntimeError('planted')")
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == code
+    assert "RuntimeError: planted; the command is not affected" in done.stderr
+
+
+# --- sampling -----------------------------------------------------------------
+
+_SAMPLERS = (
+    *("always_on", "always_off", "traceidratio"),
+    *("parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"),
+    *("PARENTBASED_ALWAYS_OFF", "no_such_sampler", ""),
+)
+
+
+@given(
+    sampler=st.sampled_from((None, *_SAMPLERS)),
+    argument=st.sampled_from((None, "0", "1", "0.5", "1e-3", "2", "-1", "nan", "half", "")),
+    flags=st.sampled_from((None, "00", "01", "02", "03")),
+    trace_id=st.integers(1, 2**128 - 1),
+)
+def test_it_samples_as_the_sdk_does(
+    sampler: str | None, argument: str | None, flags: str | None, trace_id: int
+) -> None:
+    given_variables = {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": argument}
+    environ = {name: value for name, value in given_variables.items() if value is not None}
+    parent = None
+    if flags is not None:
+        context = SpanContext(trace_id, 1, is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
+        parent = set_span_in_context(NonRecordingSpan(context))
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in given_variables:
+            patch.delenv(name, raising=False)
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        theirs = _get_from_env_or_default().should_sample(parent, trace_id, "x")
+
+    ours = is_sampled(f"{trace_id:032x}", flags, environ)
+    assert ours == (theirs.decision is Decision.RECORD_AND_SAMPLE)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"OTEL_TRACES_SAMPLER": "always_off"},
+        {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"},
+        {"TRACEPARENT": f"00-{'a' * 32}-{'b' * 16}-00"},
+    ],
+    ids=["always off", "ratio", "parent"],
+)
+def test_what_is_not_sampled_is_kept_counted_and_not_sent(
+    variables: dict[str, str], journal: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**variables, **collector.environment()}.items():
+        monkeypatch.setenv(name, value)
+
+    shown = otel_run("-q", "--", "printenv", "TRACEPARENT").stdout
+    linked = otel_run("-q", "--propagate", "linked", "--", "printenv", "TRACEPARENT").stdout
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
+    otel_run("-q", "--", "true")
+    subprocess.run([*COMMAND[:-1], "journal", "send"], check=True, capture_output=True)
+
+    assert shown.endswith("-00\n")
+    assert linked.endswith("-00\n")
+    assert [span.name for span in collector.spans()] == ["true"]
+    assert len(recorded(journal)) == 3
+    counted = {point.attributes["codomon.execution.name"] for point in collector.points()}
+    assert counted == {"printenv", "true"}
+
+
+def test_a_configuration_file_is_refused_and_the_command_runs(
+    journal: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in collector.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OTEL_CONFIG_FILE", "/etc/otel.yaml")
+
+    done = otel_run("--", "sh", "-c", "exit 5")
+
+    assert done.returncode == 5
+    assert "OTEL_CONFIG_FILE is set, which this command does not read" in done.stderr
+    assert len(recorded(journal)) == 1
+    assert collector.requests() == []
 
 
 # --- what can be said ---------------------------------------------------------

@@ -134,10 +134,84 @@ metrics.get_meter_provider().shutdown(1)
     assert (done.returncode, done.stdout) == (0, "['job']\n"), done.stderr
 
 
-def test_a_second_call_changes_nothing(tmp_path: Path) -> None:
-    done = run_program(tmp_path, before="assert configure() is configure(slots=True)")
+def test_a_second_call_changes_nothing_and_says_so(tmp_path: Path) -> None:
+    before = """
+first = configure(service_name="app", capture=["code"])
+assert configure() is first
+assert configure(service_name="app", capture=["code"]) is first
+assert configure(slots=True, service_name="other", headers={"a": "secret"}) is first
+"""
+
+    done = run_program(tmp_path, before=before)
+
+    assert done.returncode == 0
+    assert done.stderr.startswith("configure() ignores service_name, headers, slots: the first")
+
+
+def test_a_call_beside_providers_says_what_it_ignores(tmp_path: Path) -> None:
+    before = """
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+trace.set_tracer_provider(TracerProvider())
+metrics.set_meter_provider(MeterProvider())
+configure(service_name="other", endpoint="http://127.0.0.1:9", sample_interval=1, journal=False)
+"""
+
+    done = run_program(tmp_path, before=before)
+
+    assert done.returncode == 0
+    assert done.stderr.startswith("configure() ignores service_name, endpoint: providers are there")
+
+
+_CONFIG_FILE = """
+file_format: "1.0-rc.1"
+resource: {attributes: [{name: service.name, value: described}]}
+propagator: {composite: [{tracecontext: {}}]}
+tracer_provider:
+  sampler: {%s: {}}
+  processors: [{simple: {exporter: {console: {}}}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("sampler", "count"), [("always_on", 1), ("always_off", 0)], ids=["sampled", "unsampled"]
+)
+def test_a_configuration_file_alone_says_what_there_is(
+    sampler: str, count: int, tmp_path: Path, collector: Collector
+) -> None:
+    path = tmp_path / "otel.yaml"
+    path.write_text(_CONFIG_FILE % sampler)
+    environment = {**collector.environment(), "OTEL_CONFIG_FILE": str(path)}
+
+    done = run_program(tmp_path, environment, before="print(sorted(configure().made))")
 
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("[]\n")
+    assert done.stdout.count('"name": "job"') == count
+    assert done.stdout.count('"service.name": "described"') == count
+    assert collector.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("before", "says"),
+    [
+        ("", "cannot use OTEL_CONFIG_FILE='/no/such/file'"),
+        (
+            "import sys; sys.modules['opentelemetry.configuration'] = None\n",
+            "opentelemetry-configuration is not installed",
+        ),
+    ],
+)
+def test_a_configuration_file_that_cannot_be_read_is_an_error_at_start(
+    before: str, says: str, tmp_path: Path
+) -> None:
+    done = run_program(
+        tmp_path, {"OTEL_CONFIG_FILE": "/no/such/file"}, before=f"{before}configure()"
+    )
+
+    assert done.returncode == 1
+    assert says in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
+from otel_codomon.cli.standard_streams import let_go_of_stdout, open_missing, tell
 from otel_codomon.errors import CodomonError, InvalidArgumentError
 from otel_codomon.version import __version__
 
@@ -90,18 +91,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         for a failure that was explained on stderr, 2 for wrong usage.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    open_missing()
     _say_what_cannot_be_encoded()
     try:
         code = _run_command(arguments)
         sys.stdout.flush()
     except CodomonError as error:
-        print(f"{PROGRAM}: {_one_line(error)}", file=sys.stderr)  # noqa: T201 - the command's own message
+        tell(f"{PROGRAM}: {_one_line(error)}\n")
         return WRONG_USAGE if isinstance(error, InvalidArgumentError) else FAILURE
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        _let_go_of_stdout()
+        let_go_of_stdout()
         return BROKEN_PIPE
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        let_go_of_stdout()  # a full disk, or closed: only writing tells nothing of a file
+        tell(f"{PROGRAM}: cannot write to standard output: {os.strerror(error.errno or 0)}\n")
+        return FAILURE
     return code
 
 
@@ -166,10 +174,3 @@ def _say_what_cannot_be_encoded() -> None:
     """Where the locale has no such character print its code, rather than fail."""
     if hasattr(sys.stdout, "reconfigure"):  # a test or an embedder may have put another file there
         sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def _let_go_of_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's own flush at exit is quiet."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, sys.stdout.fileno())
-    os.close(nothing)

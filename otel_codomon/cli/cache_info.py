@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from otel_codomon.cli import options, output
+from otel_codomon.cli.standard_streams import tell
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.operations.cache_report import (
     CLEAR_TIMEOUT_SECONDS,
@@ -152,7 +153,7 @@ def _clear(args: argparse.Namespace) -> int:
     name = args.clear_cache or None
     chosen = report_caches(journal=args.journal, what=args.what, name=name, pid=args.pid).caches
     if not chosen:
-        sys.stderr.write("no running process reports such a cache; nothing was emptied\n")
+        tell("no running process reports such a cache; nothing was emptied\n")
         return 1
     if not args.yes and not _agrees(chosen):
         return 1
@@ -196,6 +197,5 @@ def _agrees(chosen: tuple[CacheLine, ...]) -> bool:
         )
     for line in chosen:
         output.complain(f"  {line.name} of process {line.pid}")
-    sys.stderr.write(f"empty {in_words(len(chosen), 'cache', 'caches')}? [y/N] ")
-    sys.stderr.flush()
+    tell(f"empty {in_words(len(chosen), 'cache', 'caches')}? [y/N] ")
     return sys.stdin.readline().strip().lower() in ("y", "yes")

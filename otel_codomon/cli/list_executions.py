@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon.cli import options, output
 from otel_codomon.cli.progress import Progress
+from otel_codomon.cli.standard_streams import tell
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.operations.executions import Wanted, iterate_executions
 from otel_codomon.operations.places import find_journal
@@ -77,9 +78,7 @@ def run(args: argparse.Namespace, /) -> int:
     with Progress("executions read") as progress:
         _PRINTERS[args.format](_lines(reader, wanted, progress), reader)
     if reader.unreadable:
-        sys.stderr.write(
-            f"{reader.unreadable:,} records of the journal could not be read and are left out\n"
-        )
+        tell(f"{reader.unreadable:,} records of the journal could not be read and are left out\n")
     return 0
 
 

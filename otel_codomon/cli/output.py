@@ -12,6 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_codomon.cli.standard_streams import tell
 from otel_codomon.values.plain import plain
 from otel_codomon.values.printable import csv_cell, printable
 
@@ -68,7 +69,7 @@ def say(line: str) -> None:
 
 def complain(line: str) -> None:
     """Print one line of text on stderr."""
-    sys.stderr.write(printable(line) + "\n")
+    tell(printable(line) + "\n")
 
 
 def speaks_unicode(environ: Mapping[str, str] | None = None) -> bool:

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon.cli.standard_streams import tell
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -31,8 +33,7 @@ class Progress:
 
     def __exit__(self, *_error: object) -> None:
         if self._said:
-            sys.stderr.write(_ERASE_LINE)
-            sys.stderr.flush()
+            tell(_ERASE_LINE)
 
     def __call__(self, count: int) -> None:
         """Say that *count* are done, if it is time."""
@@ -41,5 +42,4 @@ class Progress:
             return
         self._next = now + 0.2
         self._said = True
-        sys.stderr.write(f"{_ERASE_LINE}{count:,} {self._what}")
-        sys.stderr.flush()
+        tell(f"{_ERASE_LINE}{count:,} {self._what}")

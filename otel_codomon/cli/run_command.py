@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 
 from otel_codomon.cli.run_options import declare, read_plainly
+from otel_codomon.cli.standard_streams import tell
 from otel_codomon.sandbox import environment
 from otel_codomon.sandbox.foreground import Foreground
 from otel_codomon.sandbox.light_execution import Identity
@@ -21,7 +21,8 @@ from otel_codomon.sources import cgroups
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeVar
 
     from otel_codomon.cli.run_options import Options
     from otel_codomon.sandbox.foreground_execution import ForegroundExecution
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from otel_codomon.sandbox.tree_limits import TreeMeter
     from otel_codomon.sources.cgroups import Cgroup
     from otel_codomon.values.result import ExecutionResult
+
+    T = TypeVar("T")
 
 HELP = "run a command as one execution"
 EXAMPLES = """
@@ -44,6 +47,7 @@ FAILURE = 1
 # Imports for looking take as long as a short command; who lasts longer has a curve.
 _LATER_SECONDS = 0.25
 TIMED_OUT = 124
+_SIGNALLED = 128  # what a shell adds to the number of a signal
 
 
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:
@@ -60,10 +64,10 @@ def run(args: Options, /) -> int:
     """Run the command; its exit code is ours."""
     words = words_of(args.command)
     if not words:
-        sys.stderr.write("otel-codomon run: no command; see `otel-codomon run --help`\n")
+        tell("otel-codomon run: no command; see `otel-codomon run --help`\n")
         return WRONG_USAGE
     if args.isolation == "none" and (args.writable or args.allow_env):
-        sys.stderr.write(
+        tell(
             "otel-codomon run: cannot use --writable or --allow-env: there is no isolation, and "
             "the command may write to all that you may and has your environment; "
             "add --isolation bubblewrap\n"
@@ -125,7 +129,7 @@ def _run(args: Options, start: Start) -> int:
 
 
 def _run_in(cgroup: Cgroup | None, args: Options, start: Start) -> int:
-    identity = Identity(os.environ.get("TRACEPARENT"))
+    identity = Identity(os.environ)
     limits = _held(cgroup, args)
     env = _environment(identity, args)
     meter = None if limits is None else limits.meter(cgroup)
@@ -135,23 +139,61 @@ def _run_in(cgroup: Cgroup | None, args: Options, start: Start) -> int:
         return _tell_failure(args, start, identity, error)
     except SetupError as error:
         return _tell_setup_error(args, start, identity, str(error))
-    # The command runs. From here on there is time for imports.
-    execution = _execution(args, start, identity, pid=foreground.tree.pid)
-    targets = (cgroup, foreground.tree.pid) if cgroup else (foreground.tree.pid,)
+    # The command runs. From here on there is time for imports, and nothing of ours may end us.
+    pid = foreground.tree.pid
+    execution = _guarded("record the execution", lambda: _execution(args, start, identity, pid=pid))
     foreground.wait(
         deadline=args.timeout and identity.started_ns / 1e9 + args.timeout,
         grace_seconds=args.grace,
         meter=meter or (None if cgroup else _unlimited_meter()),
-        later=lambda: execution.look(targets, _set_up_gauges),
+        later=lambda: _look(execution, (cgroup, pid) if cgroup else (pid,)),
         later_seconds=_LATER_SECONDS,
     )
-    foreground.restore()
-    result = execution.end(foreground, cgroup)
-    problem = foreground.apart.problem if foreground.apart else None
-    _summarise(args, result, execution.problem or problem)
+    foreground.restore(is_over=True)
+    code = _guarded("record the execution", lambda: _finish(args, execution, foreground, cgroup))
+    foreground.release()
     if foreground.timed_out:
         return TIMED_OUT
-    return FAILURE if result.exit_code is None else result.exit_code
+    return _plain_code(foreground) if code is None else code
+
+
+def _look(execution: ForegroundExecution | None, targets: tuple[object, ...]) -> None:
+    if execution is not None:
+        _guarded("sample the execution", lambda: execution.look(targets, _set_up_gauges))
+
+
+def _finish(
+    args: Options,
+    execution: ForegroundExecution | None,
+    foreground: Foreground,
+    cgroup: Cgroup | None,
+) -> int | None:
+    """Record how the command ended, and summarise it; its exit code, None where not known."""
+    if execution is None:
+        return None
+    result = execution.end(foreground, cgroup)
+    problem = execution.problem or (foreground.apart.problem if foreground.apart else None)
+    _guarded("summarise", lambda: _summarise(args, result, problem))
+    return result.exit_code
+
+
+def _plain_code(foreground: Foreground) -> int:
+    """The exit code of the command, where nothing of ours could tell it."""
+    status = foreground.tree.status
+    code = FAILURE if status is None else os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else _SIGNALLED - code
+
+
+def _guarded(what: str, do: Callable[[], T]) -> T | None:
+    """Do something of ours; None where it fails, which the command does not notice."""
+    try:
+        return do()
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with us, the exit code is the command's
+        from otel_codomon.values.printable import printable  # noqa: PLC0415 - only for a message
+
+        found = printable(f"{type(error).__name__}: {error}")
+        tell(f"otel-codomon run: cannot {what}: {found}; the command is not affected\n")
+        return None
 
 
 def _start(
@@ -333,7 +375,7 @@ def _tell_failure(args: Options, start: Start, identity: Identity, error: OSErro
     """Say that the command could not be started, to the user and to the journal."""
     result = _execution(args, start, identity, pid=None).fail(error)
     program = start.argv[0]
-    sys.stderr.write(
+    tell(
         f"otel-codomon run: cannot run {program!r}: {os.strerror(error.errno or 0).lower()}; "
         "check its name, its path and its permissions\n"
     )
@@ -343,7 +385,7 @@ def _tell_failure(args: Options, start: Start, identity: Identity, error: OSErro
 def _tell_setup_error(args: Options, start: Start, identity: Identity, reason: str) -> int:
     """Say that the command cannot be isolated, to the user and to the journal."""
     result = _execution(args, start, identity, pid=None).refuse(reason)
-    sys.stderr.write(f"otel-codomon run: {reason}\n")
+    tell(f"otel-codomon run: {reason}\n")
     return result.exit_code or FAILURE
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from typing import TYPE_CHECKING
 
+from otel_codomon.cli.standard_streams import tell
 from otel_codomon.values.execution import Outcome
 from otel_codomon.values.printable import printable
 
@@ -37,10 +37,9 @@ def write_summary(
             _write(said, None)
     except OSError as error:
         # The exit code stays the command's: this is our trouble, not its.
-        sys.stderr.write(
-            f"otel-codomon: cannot write the summary to {printable(str(where))}: "
-            f"{os.strerror(error.errno or 0)}\n"
-        )
+        place = "standard error" if where is None else printable(where)
+        reason = os.strerror(error.errno or 0)
+        tell(f"otel-codomon: cannot write the summary to {place}: {reason}\n")
 
 
 def _write(text: str, where: str | None) -> None:

@@ -13,6 +13,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
+from otel_codomon.configuration import config_file, without_effect
 from otel_codomon.configuration.configured import Configuration
 from otel_codomon.configuration.exporters import (
     METRICS,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _lock = threading.Lock()
 _configured: Configuration | None = None
+_given: Mapping[str, Any] = {}
 
 
 def configure(
@@ -63,8 +65,9 @@ def configure(
 
     Providers that are there already (a distro's, the program's own) are used
     and nothing is replaced. Where there are none, they are made, and the
-    standard ``OTEL_*`` variables say where their data goes. With no endpoint
-    configured nothing is sent and nothing is retried.
+    standard ``OTEL_*`` variables say where their data goes, or the file that
+    ``OTEL_CONFIG_FILE`` names. With no endpoint configured nothing is sent and
+    nothing is retried. Arguments that have no effect are named in the log.
 
     Args:
         service_name: Name of the service; default ``OTEL_SERVICE_NAME``.
@@ -92,19 +95,21 @@ def configure(
     Raises:
         InvalidArgumentError: An argument or a variable cannot mean anything.
     """
-    global _configured  # noqa: PLW0603 - once for the process is what it is for
-    settings = read_settings(
-        {
-            "journal": journal,
-            "deliver": deliver,
-            "durability": durability,
-            "exit_timeout": exit_timeout,
-            "sample_interval": sample_interval,
-            "slots": slots,
-            "host_metrics": host_metrics,
-            "capture": capture,
-        }
-    )
+    global _configured, _given  # noqa: PLW0603 - once for the process is what it is for
+    said = {
+        "journal": journal,
+        "deliver": deliver,
+        "durability": durability,
+        "exit_timeout": exit_timeout,
+        "sample_interval": sample_interval,
+        "slots": slots,
+        "host_metrics": host_metrics,
+        "capture": capture,
+    }
+    settings = read_settings(said)
+    where_to = {"endpoint": endpoint, "protocol": protocol, "headers": headers}
+    whose = {"service_name": service_name, "resource_attributes": resource_attributes}
+    given = {**whose, **where_to, **said}
     target = check_target(endpoint, protocol, headers)
     _check_resource(service_name, resource_attributes)
     with _lock:
@@ -117,6 +122,10 @@ def configure(
                 by_slot=settings["slots"].value,
             )
             report_host(_configured.meter_provider, settings)
+            without_effect.report_first(given, _configured)
+            _given = given
+        else:
+            without_effect.report_again(given, _given)
         return _configured
 
 
@@ -141,24 +150,33 @@ def _set_up(
     if read_bool(os.environ.get(OTEL_SDK_DISABLED, "")):
         return Configuration(settings)
     made = set()
+    is_described = config_file.is_set()
+    if is_described and not (engine.has_tracer_provider() or engine.has_meter_provider()):
+        config_file.make_providers()
     # Before the providers: what is made first ends last, and sends what they leave.
     journal = open_journal(settings, target)
-    if not engine.has_tracer_provider():
+    if not (engine.has_tracer_provider() or is_described):
         tracer_provider = TracerProvider(resource=resource)
         for processor in span_processors(target, journal):
             tracer_provider.add_span_processor(processor)
         trace.set_tracer_provider(tracer_provider)
         made.add(TRACES.name)
-    elif journal is not None:
+    elif journal is not None and engine.has_tracer_provider():
         join_provider(journal, trace.get_tracer_provider(), deliver=settings["deliver"].value)
-    if not engine.has_meter_provider():
+    if not (engine.has_meter_provider() or is_described):
         metrics.set_meter_provider(MeterProvider(metric_readers(target, journal), resource))
         made.add(METRICS.name)
-    elif journal is not None and settings["deliver"].value and has_endpoint(METRICS, target):
+    elif journal is not None and _delivers_metrics(settings, target):
         read_metrics_of(journal, metrics.get_meter_provider())
     if journal is not None:
         journal.observe()
     return Configuration(settings, frozenset(made), journal=journal)
+
+
+def _delivers_metrics(settings: Mapping[str, Setting[Any]], target: Target) -> bool:
+    """Whether the journal is to deliver the metrics of a provider that is not ours."""
+    is_wanted = bool(settings["deliver"].value) and has_endpoint(METRICS, target)
+    return is_wanted and engine.has_meter_provider()
 
 
 def keep_history(

@@ -10,7 +10,7 @@ from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.endpoints import METRICS, TRACES
 from otel_codomon.journal.facts import facts_of
 from otel_codomon.journal.index import MAX_READ_BYTES, is_locked, read_from
-from otel_codomon.journal.segments import HISTORY, Record, decode
+from otel_codomon.journal.segments import HISTORY, UNSAMPLED, Record, decode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,7 +163,7 @@ class Backlog:
         return Item(name, end, payload, item.time_unix_ns)
 
     def _payload(self, record: Record, descriptor: int) -> bytes | None:
-        if record.flags & HISTORY:
+        if record.flags & _KEPT[self.signal]:
             return None
         if record.signal == _REQUESTS[self.signal]:
             return record.payload
@@ -223,7 +223,7 @@ def count_records(folder_fd: int, name: str, *, signals: tuple[int, ...], start:
     finally:
         os.close(descriptor)
     return sum(
-        isinstance(item, Record) and item.signal in signals and not item.flags & HISTORY
+        isinstance(item, Record) and item.signal in signals and not item.flags & _KEPT[TRACES]
         for item in decode(read)
     )
 
@@ -240,3 +240,5 @@ _MAKERS: Final[dict[str, Callable[..., bytes]]] = {
     TRACES: lambda conversion, facts, resource: conversion.span_request(facts, resource),
     METRICS: lambda conversion, facts, resource: conversion.metrics_request(facts, resource),
 }
+# What is history alone, by signal: the metrics of an unsampled execution count.
+_KEPT: Final = {TRACES: HISTORY | UNSAMPLED, METRICS: HISTORY}

@@ -50,7 +50,6 @@ class SpanFacts(NamedTuple):
         links: Trace id and span id, hexadecimal, of each span it is linked to.
         resource_key: Key of the RESOURCE record that tells its resource; None
             where the record tells it itself.
-        is_sampled: Whether it is to be delivered.
     """
 
     trace_id: str
@@ -66,7 +65,6 @@ class SpanFacts(NamedTuple):
     events: tuple[Mapping[str, Any], ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     resource_key: bytes | None = None
-    is_sampled: bool = True
 
     def as_died(self, last_sign_unix_ns: int) -> SpanFacts:
         """The same, ended by the death of its process some time after its last sign of life."""
@@ -162,7 +160,6 @@ def _of_json(record: Record, wanted: frozenset[str] | None) -> SpanFacts:
         events=tuple(told.get("events", ())),
         links=tuple((str(trace_id), str(span_id)) for trace_id, span_id in told.get("links", ())),
         resource_key=bytes.fromhex(told["resource"]) if "resource" in told else None,
-        is_sampled=told.get("sampled") is not False,
     )
 
 

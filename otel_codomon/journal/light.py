@@ -30,6 +30,8 @@ STATUS_UNSET = 0
 STATUS_OK = 1
 STATUS_ERROR = 2
 
+CONFIG_FILE = "OTEL_CONFIG_FILE"
+
 _ENDPOINTS = (
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
@@ -73,6 +75,7 @@ def write_started(
     parent_span_id: str | None = None,
     span_kind: int = KIND_INTERNAL,
     links: Sequence[tuple[str, str]] = (),
+    is_sampled: bool = True,
 ) -> bool:
     """Append the start of an execution.
 
@@ -88,6 +91,7 @@ def write_started(
         parent_span_id: The span it is a child of; None for a root.
         span_kind: `KIND_INTERNAL` or `KIND_CLIENT`.
         links: Trace id and span id of each span it is linked to.
+        is_sampled: Whether its span is to be delivered.
 
     Returns:
         Whether it is on disk.
@@ -101,7 +105,7 @@ def write_started(
         "attributes": attributes,
         "links": links,
     }
-    return _write(writer, segments.STARTED, payload, span_id, resource)
+    return _write(writer, segments.STARTED, payload, span_id, resource, is_sampled=is_sampled)
 
 
 def write_ended(
@@ -117,6 +121,7 @@ def write_ended(
     parent_span_id: str | None = None,
     span_kind: int = KIND_INTERNAL,
     links: Sequence[tuple[str, str]] = (),
+    is_sampled: bool = True,
     status: int = STATUS_UNSET,
     status_message: str = "",
     events: Sequence[Mapping[str, object]] = (),
@@ -135,6 +140,7 @@ def write_ended(
         parent_span_id: The span it is a child of; None for a root.
         span_kind: `KIND_INTERNAL` or `KIND_CLIENT`.
         links: As `write_started`.
+        is_sampled: As `write_started`.
         status: `STATUS_UNSET`, `STATUS_OK` or `STATUS_ERROR`.
         status_message: A few words, for an error.
         events: Mappings with ``name``, ``unix_ns`` and ``attributes``.
@@ -155,7 +161,7 @@ def write_ended(
         "message": status_message,
         "events": events,
     }
-    written = _write(writer, segments.ENDED, payload, span_id, resource)
+    written = _write(writer, segments.ENDED, payload, span_id, resource, is_sampled=is_sampled)
     writer.sync()
     return written
 
@@ -166,12 +172,15 @@ def _write(
     payload: dict[str, object],
     span_id: str,
     resource: Mapping[str, object],
+    *,
+    is_sampled: bool,
 ) -> bool:
     declared = to_json(resource)
     resource_key = key_of(declared)
     writer.declare(resource_key, declared)
     payload["resource"] = resource_key.hex()
-    return writer.append(signal, to_json(payload), key=bytes.fromhex(span_id))
+    flags = 0 if is_sampled else segments.UNSAMPLED
+    return writer.append(signal, to_json(payload), key=bytes.fromhex(span_id), flags=flags)
 
 
 def to_json(value: object) -> bytes:
@@ -230,8 +239,10 @@ def _unquoted(value: str) -> str:
 
 
 def is_delivery_wanted(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether the environment names somebody to send to."""
+    """Whether the environment names a receiver. A configuration file replaces its variables."""
     environ = os.environ if environ is None else environ
+    if environ.get(CONFIG_FILE):
+        return False
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
     return any(environ.get(name, "").strip() for name in _ENDPOINTS)

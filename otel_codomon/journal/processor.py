@@ -94,8 +94,10 @@ class JournalSpanProcessor(SpanProcessor):
             if own is not None:
                 self._own[_context(span).span_id] = own
             key, payload = self._started(span, own)
+            flags = 0 if _is_sampled(span) else segments.UNSAMPLED
             # Not now: one that had ended before it was recorded started long ago.
-            self._writer.append(segments.STARTED, payload, key=key, time_unix_ns=span.start_time)
+            start = span.start_time
+            self._writer.append(segments.STARTED, payload, key=key, flags=flags, time_unix_ns=start)
             self._flusher.watch_life()
 
     def _started(self, span: Span, own: OwnFacts | None) -> tuple[bytes, bytes]:
@@ -110,8 +112,6 @@ class JournalSpanProcessor(SpanProcessor):
             "attributes": dict(attributes) if own is None else own.restored(attributes),
             "resource": self._resource_key(span.resource),
         }
-        if not context.trace_flags.sampled:
-            payload["sampled"] = False
         return context.span_id.to_bytes(8, "big"), light.to_json(payload)
 
     def _resource_key(self, resource: Resource) -> str:

@@ -65,12 +65,11 @@ class Recovery:
 
     def _bury(self, index: Index, key: bytes, place: Place) -> bool:
         record = read_record(self._kept.checked(), index.names[place.segment], place)
-        facts = None if record is None else facts_of(record)
-        if facts is None:
+        if record is None or (facts := facts_of(record)) is None:
             return False
         died = facts.as_died(index.last_sign_unix_ns(place))
         resource = resource_attributes(index.resources.get(facts.resource_key or b""))
-        flags = 0 if facts.is_sampled else segments.HISTORY
+        flags = segments.HISTORY if record.flags & segments.UNSAMPLED else 0
         request = span_request(died, resource)
         return self._writer.append(segments.TRACES, request, key=key, flags=flags)
 

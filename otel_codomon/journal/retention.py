@@ -12,7 +12,7 @@ from otel_codomon._platform.logs import get_logger
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.endpoints import METRICS, TRACES
 from otel_codomon.journal.index import MAX_READ_BYTES, read_from
-from otel_codomon.journal.segments import HISTORY, Record, decode
+from otel_codomon.journal.segments import HISTORY, UNSAMPLED, Record, decode
 from otel_codomon.journal.state import load_state
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _SIGNALS: Final = {folders.TRACES: TRACES, folders.METRICS: METRICS}
+_KEPT: Final = HISTORY | UNSAMPLED
 _REQUESTS: Final = frozenset({segments.TRACES, segments.METRICS, segments.ENDED})
 
 
@@ -124,6 +125,6 @@ def _undelivered(descriptor: int, name: str, state: State) -> int:
         return 0
     start = state.sent[signal].get(name, 0)
     return sum(
-        isinstance(item, Record) and item.signal in _REQUESTS and not item.flags & HISTORY
+        isinstance(item, Record) and item.signal in _REQUESTS and not item.flags & _KEPT
         for item in decode(read_from(descriptor, start, MAX_READ_BYTES))
     )

@@ -31,6 +31,8 @@ METRICS = 6
 
 # Flag: kept as this machine's history, delivered by somebody else's exporter.
 HISTORY = 1
+# Flag: of an execution that is not sampled. Its span is kept as history, its metrics count.
+UNSAMPLED = 2
 
 NO_KEY = bytes(8)
 
@@ -58,7 +60,7 @@ class Record:
     Attributes:
         signal: What kind of record, one of the constants of this module, or a
             number that a later version will know.
-        flags: `HISTORY` or 0.
+        flags: `HISTORY`, `UNSAMPLED`, both or neither.
         key: Span id of the execution that a STARTED, ENDED or TRACES record is
             about, or the id of a SESSION or RESOURCE; `NO_KEY` otherwise.
         time_unix_ns: When it was written, nanoseconds since the epoch.

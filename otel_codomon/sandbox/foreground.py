@@ -26,6 +26,7 @@ from otel_codomon.sandbox.tree import Tree, descendants, send, signal
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
     from otel_codomon.sandbox.apart import Apart
     from otel_codomon.sandbox.tree_limits import TreeMeter
@@ -38,6 +39,7 @@ _PASSED_ON = frozenset(
         *(signal.SIGTSTP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM),
     }
 )
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM)
 _WATCHED = _PASSED_ON | {signal.SIGCHLD}
 # By these the terminal stops a job; SIGSTOP is somebody's own doing, who would
 # not know to wake us too.
@@ -92,6 +94,7 @@ class Foreground:
         """
         self.limit: tuple[str, float | None] | None = None
         self.timed_out = False
+        self._late: dict[int, Any] = {}
         self._meter: TreeMeter | None = None
         self.apart = apart
         # From here on signals wait until `wait` asks for them: none is lost
@@ -166,11 +169,23 @@ class Foreground:
         is_seen = self._meter is not None and self._meter.has_unwaited
         return is_seen or self.tree.has_unwaited
 
-    def restore(self) -> None:
-        """Take signals again as before: for what is started after the command."""
+    def restore(self, *, is_over: bool = False) -> None:
+        """Take signals again as before: for what is started after the command.
+
+        Args:
+            is_over: Whether the command has ended: what was sent to end it, and
+                came too late, does not end us before that is recorded.
+        """
+        if is_over:
+            self._late = {number: signal.signal(number, _ignore) for number in _ended_by()}
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.sigtimedwait({signal.SIGALRM}, 0)  # ours, if it came after the last look
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+    def release(self) -> None:
+        """Let signals end this process again: everything is recorded."""
+        for number, handler in self._late.items():
+            signal.signal(number, handler)
 
     def _serve(self, seconds: float) -> None:
         """Pass on one signal, or note one change of the command; *seconds* at most.
@@ -205,16 +220,14 @@ class Foreground:
         for pid in stopped:
             send(pid, signal.SIGSTOP)
         apart.release()
-        signal.pthread_kill(get_ident(), signal.SIGSTOP)
+        _stop_by(signal.SIGTSTP)
         for pid in stopped:
             send(pid, signal.SIGCONT)
 
     def _stop_along(self) -> None:
-        while self.tree.stopped_by in _JOB_STOPS:
+        while (by := self.tree.stopped_by) in _JOB_STOPS:
             self.tree.stopped_by = None
-            # Until the shell continues the group. To this thread, so that it goes no
-            # step further; another would take its time to hear.
-            signal.pthread_kill(get_ident(), signal.SIGSTOP)
+            _stop_by(by)
             # SIGCONT has reached the command too, if the group was meant: passed on
             # as a matter of course it would undo a stop that came right after it.
             if not self._moves_by_itself():
@@ -239,6 +252,29 @@ class Foreground:
         if passed is not None:
             self.limit = passed
             self.tree.kill()
+
+
+def _ignore(*_signal: object) -> None:
+    """Take a signal that came too late."""
+
+
+def _ended_by() -> list[int]:
+    """The signals that would end us: those that are ignored stay so."""
+    return [number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN]
+
+
+def _stop_by(number: int) -> None:
+    """Stop as the command did, until the shell continues the group.
+
+    By the same signal, which the shell reports: 148 for Ctrl-Z. To this thread,
+    so that it goes no step further; another would take its time to hear.
+    """
+    before = signal.signal(number, signal.SIG_DFL)
+    signal.pthread_kill(get_ident(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    # It was delivered before that returned, and this goes on after the stop.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number} & _WATCHED)
+    signal.signal(number, before)
 
 
 def _keep_descriptors() -> None:

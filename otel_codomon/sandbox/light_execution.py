@@ -10,6 +10,7 @@ import os
 import time
 
 from otel_codomon.errors import CodomonError
+from otel_codomon.sandbox import sampling
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ _HEX = frozenset("0123456789abcdef")
 _TRACE_ID, _SPAN_ID = 32, 16  # hexadecimal digits
 
 
+_NOT_DELIVERED = (
+    "OTEL_CONFIG_FILE is set, which this command does not read: the execution is in the journal "
+    "and not delivered; set the OTEL_EXPORTER_OTLP_* variables instead"
+)
+
+
 class Identity:
     """The ids of an execution, drawn before anything else is known of it.
 
@@ -35,18 +42,24 @@ class Identity:
         span_id: Its span.
         parent_span_id: The inherited span; None for a root.
         flags: The trace's flags, two hexadecimal digits.
+        is_sampled: Whether its span is to be delivered.
         started_unix_ns: Now, nanoseconds since the epoch.
         started_ns: Now, monotonic clock, nanoseconds.
         linked: Trace id and span id that it has a link to; None without one.
     """
 
-    def __init__(self, traceparent: str | None) -> None:
-        inherited = parse_traceparent(traceparent or "")
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Inherit a trace from *environ*, or draw one, and decide whether it is sampled."""
+        inherited = parse_traceparent(environ.get("TRACEPARENT", ""))
+        parent_flags: str | None = None
         self.parent_span_id: str | None = None
         if inherited is None:
-            self.trace_id, self.flags = os.urandom(16).hex(), "01"
+            self.trace_id = os.urandom(16).hex()
         else:
-            self.trace_id, self.parent_span_id, self.flags = inherited
+            self.trace_id, self.parent_span_id, parent_flags = inherited
+        self.is_sampled = sampling.is_sampled(self.trace_id, parent_flags, environ)
+        others = int(parent_flags or "00", 16) & ~sampling.SAMPLED
+        self.flags = f"{others | self.is_sampled:02x}"
         self.span_id = os.urandom(8).hex()
         self.execution_id = os.urandom(16).hex()
         self.started_unix_ns = time.time_ns()
@@ -56,7 +69,7 @@ class Identity:
     def link(self) -> str:
         """Draw a trace for the command, which this one has a link to; what it inherits of that."""
         self.linked = trace_id, span_id = os.urandom(16).hex(), os.urandom(8).hex()
-        return f"00-{trace_id}-{span_id}-01"
+        return f"00-{trace_id}-{span_id}-{int(self.is_sampled):02x}"
 
     @property
     def traceparent(self) -> str:
@@ -86,7 +99,7 @@ class LightExecution:
     Attributes:
         identity: Its ids and its start.
         labels: What its metrics are summed by.
-        problem: Why it is not in the journal; None when it is.
+        problem: Why it is not in the journal, or stays there; None where neither.
     """
 
     def __init__(
@@ -112,6 +125,8 @@ class LightExecution:
             light.write_started(self._writer, **self._span())
 
     def _open(self) -> Writer | None:
+        if os.environ.get(self._light.CONFIG_FILE):
+            self.problem = _NOT_DELIVERED
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             return None
         try:
@@ -136,6 +151,7 @@ class LightExecution:
             "attributes": self._attributes,
             "resource": self._light.resource(service_name="otel-codomon"),
             "links": () if identity.linked is None else (identity.linked,),
+            "is_sampled": identity.is_sampled,
         }
 
     def touch(self) -> None:

@@ -31,7 +31,7 @@ while True:
         os.write(tell, b"ended %d\\n" % os.waitstatus_to_exitcode(status))
         break
     os.tcsetpgrp(0, os.getpgrp())
-    os.write(tell, b"stopped\\n")
+    os.write(tell, b"stopped %d\\n" % os.WSTOPSIG(status))
     os.read(hear, 1)
     os.tcsetpgrp(0, job)
     os.killpg(job, signal.SIGCONT)
