@@ -154,6 +154,7 @@ class _Tools:
         memory_bytes: int | None = None,
         cpu_seconds: float | None = None,
         processes: int | None = None,
+        disk_bytes: int | None = None,
         output_bytes: int | None = None,
     ) -> CommandReport:
         """Run a command (program and arguments), or a source text in a language, as one execution.
@@ -166,6 +167,7 @@ class _Tools:
             "memory_bytes": memory_bytes,
             "cpu_seconds": cpu_seconds,
             "processes": processes,
+            "disk_bytes": disk_bytes,
             "output_bytes": output_bytes,
         }
         allowance = self._allowance.lowered(timeout_seconds=timeout_seconds, limits=limits)

@@ -97,6 +97,19 @@ def test_a_server_that_only_reads_makes_no_journal(tmp_path: Path) -> None:
 
 
 @isolated
+def test_a_private_directory_has_room_for_so_much(tmp_path: Path) -> None:
+    script = "head -c 1000000 /dev/zero > small; head -c 600000000 /dev/zero > large; sleep 1000"
+
+    async def question(client: Any) -> Any:  # noqa: ANN401 - as above
+        fits = await run(client, command=["sh", "-c", "head -c 1000000 /dev/zero > small"])
+        return fits, await run(client, command=["sh", "-c", script], disk_bytes=10**7)
+
+    fits, large = ask(tmp_path, question, "--allow-run")
+
+    assert (fits["outcome"], large["outcome"]) == ("success", "limit_exceeded"), large
+
+
+@isolated
 def test_commands_are_isolated_unless_the_operator_says_otherwise(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
@@ -158,6 +171,7 @@ ASKED = {
     "memory_bytes": 2**40,
     "cpu_seconds": 21,
     "processes": 1000,
+    "disk_bytes": 10**12,
     "output_bytes": 10**6,
 }
 
@@ -169,7 +183,9 @@ def test_an_agent_cannot_ask_for_more_than_its_operator_allows(tmp_path: Path) -
             for name, value in ASKED.items()
         }
 
-    told = ask(tmp_path, question, *OPEN, "--timeout", "30", "--limit-cpu", "20")
+    told = ask(
+        tmp_path, question, *OPEN, "--timeout", "30", "--limit-cpu", "20", "--limit-disk", "1M"
+    )
 
     for name, message in told.items():
         assert f"{name} {ASKED[name]:g} is not allowed" in message
@@ -384,6 +400,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"command": ["true"], "cpu_seconds": -2}, "use a number above 0"),
     ({"command": ["true"], "processes": 0}, "use a number above 0"),
     ({"command": ["true"], "output_bytes": 0}, "use a number above 0"),
+    ({"command": ["true"], "disk_bytes": -1}, "use a number above 0"),
+    ({"command": ["true"], "memory_bytes": 512}, "cannot limit memory_bytes to 512"),
     ({"command": ["true"], "timeout": 5}, "unknown argument 'timeout' of run: it takes command"),
     ({"command": ["true"], "directory": "/"}, "unknown argument 'directory'"),
     ({"command": ["true"], "isolation": "none"}, "unknown argument 'isolation'"),
@@ -415,6 +433,7 @@ def test_bad_input_is_an_error_that_says_what_to_do_and_runs_nothing(tmp_path: P
         (("--limit-memory", "much"), "--limit-memory"),
         (("--limit-cpu", "nan"), "--limit-cpu"),
         (("--limit-processes", "1.5"), "--limit-processes"),
+        (("--limit-disk", "-"), "--limit-disk"),
         (("--limit-file-size", "0"), "--limit-file-size"),
         (("--limit-open-files", "x"), "--limit-open-files"),
         (("--limit-output", ""), "--limit-output"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon.cli import options, output
 from otel_codomon.cli.run_options import Option
-from otel_codomon.cli.sizes import positive_number, positive_whole, size_bytes
+from otel_codomon.cli.sizes import memory_bytes, positive_number, positive_whole, size_bytes
 from otel_codomon.errors import CodomonError, InvalidArgumentError
 from otel_codomon.values.limits import Limits
 
@@ -25,7 +25,8 @@ otel-codomon mcp --allow-run --timeout 30 --limit-memory 512M --directory ./scra
 otel-codomon mcp --allow-run --isolation none --allow-clear
 """
 
-_MIB: Final = 1024**2
+MIB: Final = 1024**2
+_PRIVATE_DISK_BYTES: Final = 512 * MIB
 # What the agent's commands may do at most; the agent itself can only ask for less.
 OPTIONS: Final = (
     Option(
@@ -58,8 +59,8 @@ OPTIONS: Final = (
     Option(
         "--limit-memory",
         dest="memory_bytes",
-        convert=size_bytes,
-        default=1024 * _MIB,
+        convert=memory_bytes,
+        default=1024 * MIB,
         metavar="SIZE",
         help="memory of its tree (default: 1G)",
     ),
@@ -70,6 +71,14 @@ OPTIONS: Final = (
         default=64,
         metavar="N",
         help="processes of its tree at one time (default: %(default)s)",
+    ),
+    Option(
+        "--limit-disk",
+        dest="disk_bytes",
+        convert=size_bytes,
+        metavar="SIZE",
+        help="disk that it adds where it may write (default: 512M in a private directory, none in "
+        "one that you name)",
     ),
     Option(
         "--limit-file-size",
@@ -128,7 +137,11 @@ def _allowance(args: argparse.Namespace) -> Allowance | None:
     """What commands may do; None, with the reason on stderr, where none can be run."""
     from otel_codomon.operations.running import Allowance, why_not  # noqa: PLC0415 - only for `run`
 
-    limits = {each.name: getattr(args, each.name, None) for each in fields(Limits)}
+    limits = {each.name: getattr(args, each.name) for each in fields(Limits)}
+    # Of a directory that is not ours every file is counted first, which may take long.
+    is_private = args.isolation != "none" and args.directory is None
+    if limits["disk_bytes"] is None and is_private:
+        limits["disk_bytes"] = _PRIVATE_DISK_BYTES
     allowance = Allowance(
         isolation=args.isolation,
         limits=Limits(**limits),

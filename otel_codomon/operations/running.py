@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 # Of each output stream, so that an answer can be read.
 SHOWN_BYTES: Final = 20_000
 MIB: Final = 1024**2
-DEFAULT_LIMITS: Final = Limits(memory_bytes=1024 * MIB, processes=64, output_bytes=SHOWN_BYTES)
+DEFAULT_LIMITS: Final = Limits(
+    memory_bytes=1024 * MIB, processes=64, disk_bytes=512 * MIB, output_bytes=SHOWN_BYTES
+)
 DEFAULT_SECONDS: Final = 60.0
 _TRY_SECONDS: Final = 10.0
 _NO_LIMITS: Final[Mapping[str, float | None]] = {}
