@@ -262,10 +262,10 @@ def _environment(identity: Identity, args: Options) -> dict[str, str]:
     propagate = args.propagate or ("full" if is_open else "none")
     if propagate == "full":
         context = {name: ours[name] for name in environment.CONTEXT if name in ours}
-        told = environment.exporting(ours, secrets=True)
+        told = environment.exporting(ours)
         return {**env, **told, **context, "TRACEPARENT": identity.traceparent}
     if propagate == "linked":
-        told = environment.exporting(ours, secrets=False)
+        told = environment.linked(ours)
         return {**env, **told, "TRACEPARENT": identity.link()}
     return env
 

@@ -25,8 +25,29 @@ PROPAGATION = ("none", "linked", "full")
 # What a trace goes on by, and what tells an OpenTelemetry SDK what to do.
 CONTEXT = ("TRACEPARENT", "TRACESTATE", "BAGGAGE")
 _SETTINGS = "OTEL_"
-# An exporter's headers and keys are credentials: not even a linked child gets them.
-_SECRETS = ("HEADERS", "CERTIFICATE", "CLIENT_KEY")
+# What a linked child is told, which has to find a receiver and no credentials.
+_OTLP = ("ENDPOINT", "PROTOCOL", "COMPRESSION", "TIMEOUT", "INSECURE", "CERTIFICATE")
+LINKED = frozenset(
+    (
+        *(
+            f"OTEL_EXPORTER_OTLP_{kind}{name}"
+            for kind in ("", "TRACES_", "METRICS_", "LOGS_")
+            for name in _OTLP
+        ),
+        *(f"OTEL_{signal}_EXPORTER" for signal in ("TRACES", "METRICS", "LOGS")),
+        *("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_PROPAGATORS", "OTEL_SDK_DISABLED"),
+        *("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_LOG_LEVEL"),
+        *("OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_EXPORT_TIMEOUT", "OTEL_BSP_MAX_QUEUE_SIZE"),
+        *("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BLRP_SCHEDULE_DELAY", "OTEL_BLRP_EXPORT_TIMEOUT"),
+        *("OTEL_METRIC_EXPORT_INTERVAL", "OTEL_METRIC_EXPORT_TIMEOUT"),
+        *("OTEL_METRICS_EXEMPLAR_FILTER", "OTEL_SEMCONV_STABILITY_OPT_IN"),
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        *("OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
+        *("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
+        *("OTEL_SPAN_EVENT_COUNT_LIMIT", "OTEL_SPAN_LINK_COUNT_LIMIT"),
+    )
+)
 
 
 def build_environment(
@@ -60,10 +81,42 @@ def without_telemetry(ours: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def exporting(ours: Mapping[str, str], *, secrets: bool) -> dict[str, str]:
-    """What of *ours* tells an OpenTelemetry SDK where to send to, with or without credentials."""
-    return {
-        name: value
-        for name, value in ours.items()
-        if name.startswith(_SETTINGS) and (secrets or not name.endswith(_SECRETS))
+def exporting(ours: Mapping[str, str]) -> dict[str, str]:
+    """What of *ours* tells an OpenTelemetry SDK what to do, credentials included."""
+    return {name: value for name, value in ours.items() if name.startswith(_SETTINGS)}
+
+
+def linked(ours: Mapping[str, str]) -> dict[str, str]:
+    """What of *ours* lets a program report that gets no credentials: see `LINKED`.
+
+    An address is passed on without user, password and query; a value that
+    holds what looks like a secret is not passed on.
+    """
+    known = {name: value for name, value in ours.items() if name in LINKED and value}
+    # Imported for who asks for this only: the command waits for it.
+    from otel_codomon._platform.scrubbing import scrub, secret_values  # noqa: PLC0415
+
+    secrets = secret_values(ours)
+    plain = {
+        name: _plain_address(value) if _is_address(name) else value for name, value in known.items()
     }
+    return {
+        name: value for name, value in plain.items() if value and scrub(value, secrets) == value
+    }
+
+
+def _is_address(name: str) -> bool:
+    return name.endswith("_ENDPOINT")
+
+
+def _plain_address(address: str) -> str:
+    """*address* without user, password and query; nothing of one that cannot be read."""
+    plain = address.partition("?")[0]
+    if "@" not in address:
+        return plain
+    from otel_codomon.journal.addresses import read_address  # noqa: PLC0415 - few have a user
+
+    try:
+        return read_address(address).url.partition("?")[0]
+    except ValueError:
+        return ""

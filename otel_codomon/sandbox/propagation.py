@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.trace import SpanContext, TraceFlags, format_span_id, format_trace_id
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from otel_codomon.sandbox.environment import exporting
+from otel_codomon.sandbox.environment import exporting, linked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,14 +41,14 @@ def _linked(current: Execution, ours: Mapping[str, str]) -> dict[str, str]:
     )
     current.span.add_link(fresh)
     parent = f"00-{format_trace_id(fresh.trace_id)}-{format_span_id(fresh.span_id)}-01"
-    return {"TRACEPARENT": parent, **exporting(ours, secrets=False)}
+    return {"TRACEPARENT": parent, **linked(ours)}
 
 
 def _full(current: Execution, ours: Mapping[str, str]) -> dict[str, str]:
     carrier: dict[str, str] = {}
     TraceContextTextMapPropagator().inject(carrier, current.context)
     told = {name.upper(): value for name, value in carrier.items()}
-    return {**told, **exporting(ours, secrets=True)}
+    return {**told, **exporting(ours)}
 
 
 _PROPAGATE: Final = {"none": _nothing, "linked": _linked, "full": _full}
