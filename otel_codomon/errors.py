@@ -22,6 +22,17 @@ class InvalidArgumentError(CodomonError, ValueError):
         super().__init__(message)
 
 
+class NoEventLoopError(CodomonError, RuntimeError):
+    """A coroutine of this package is awaited where no event loop of asyncio runs."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cannot wait for a command here: no event loop of asyncio runs in this thread; "
+            "call run in a thread instead, under trio with "
+            "`await trio.to_thread.run_sync(functools.partial(run, command))`"
+        )
+
+
 class UnknownExecutionError(CodomonError, LookupError):
     """No execution of this id runs here or is in the journal.
 

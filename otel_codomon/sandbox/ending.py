@@ -84,6 +84,7 @@ class Ending:
         pid: Process id; None when it was not started.
         failure: ``errno`` of the start that failed; None when it was started.
         status: Wait status; None when nobody could tell, or it was not started.
+        is_lost: Whether another waiter of the host took its wait status.
         rusage: Figures of its whole tree, without what was used before the
             program began: a `resource.struct_rusage` as a tuple, its memory 0
             where that is not known. Empty when nobody could tell.
@@ -103,6 +104,7 @@ class Ending:
     pid: int | None = None
     failure: int | None = None
     status: int | None = None
+    is_lost: bool = False
     rusage: tuple[float, ...] = ()
     cgroup_cpu_seconds: float | None = None
     has_unwaited: bool = False
@@ -229,6 +231,11 @@ _MEANINGS: Final[tuple[tuple[_Question, Outcome, _Answer], ...]] = (
         lambda _, limit: limit is not None,
         Outcome.LIMIT_EXCEEDED,
         lambda _, limit: f"it passed its limit: {limit and limit.limit}",
+    ),
+    (
+        lambda e, _: e.is_lost,
+        Outcome.UNKNOWN,
+        lambda *_: "its exit status was lost: the host ignores SIGCHLD, or waits for any child",
     ),
     (
         lambda e, _: e.failure is None and e.status is None,

@@ -57,13 +57,14 @@ def run_portable(
         return Ending(failure=error.errno)
     tree = _Tree(process)
     captures = Capture(command.output_bytes), Capture(command.output_bytes)
-    threads = [
-        _pumping(_drain, process.stdout, captures[0]),
-        _pumping(_drain, process.stderr, captures[1]),
-        _pumping(_feed, process.stdin, command.stdin),
-    ]
+    threads: list[threading.Thread] = []
     timed_out = cancelled = False
     try:
+        threads += [
+            _pumping(_drain, process.stdout, captures[0]),
+            _pumping(_drain, process.stderr, captures[1]),
+            _pumping(_feed, process.stdin, command.stdin),
+        ]
         on_start(process.pid)
         timed_out, cancelled = _wait(process, deadline, cancellation)
     finally:
@@ -72,7 +73,8 @@ def run_portable(
             _outlast(thread)
     return Ending(
         pid=process.pid,
-        status=None if process.returncode is None else _wait_status(process.returncode),
+        status=_wait_status(process),
+        is_lost=process.is_lost,
         timed_out=timed_out,
         cancelled=cancelled,
         left=left,
@@ -98,8 +100,31 @@ def _tell_not_held(limits: tuple[str, ...]) -> None:
         )
 
 
-def _start(command: Command) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - starting what was asked for is the job
+class _Child(subprocess.Popen[bytes]):
+    """A child whose exit status may be taken by another waiter, which is then noticed.
+
+    `subprocess` makes such a child a success. The kernel takes the status where
+    the host ignores SIGCHLD, and a handler of the host where it waits for any child.
+    """
+
+    is_lost = False
+
+    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
+        try:
+            return os.waitpid(self.pid, wait_flags)
+        except ChildProcessError:
+            self.is_lost = True
+            return self.pid, 0
+
+    def poll(self) -> int | None:
+        """As in subprocess, which does not come through `_try_wait` here."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+
+def _start(command: Command) -> _Child:
+    return _Child(
         command.argv,
         executable=command.path,
         stdin=subprocess.PIPE if command.stdin else subprocess.DEVNULL,
@@ -200,6 +225,9 @@ class _Tree:
                     return
 
 
-def _wait_status(returncode: int) -> int:
-    """The wait status that means *returncode*."""
-    return -returncode if returncode < 0 else returncode << 8
+def _wait_status(process: _Child) -> int | None:
+    """The wait status of *process*; None while it lives, and where nobody knows."""
+    code: int | None = process.returncode
+    if code is None or process.is_lost:
+        return None
+    return -code if code < 0 else code << 8

@@ -8,6 +8,7 @@ import functools
 import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, ParamSpec
@@ -16,6 +17,7 @@ from otel_codomon import names
 from otel_codomon._platform.known_secrets import secrets_of
 from otel_codomon.emit.capture import captured, captured_arguments
 from otel_codomon.emit.scrubbed import scrubbed_text
+from otel_codomon.errors import NoEventLoopError
 from otel_codomon.executions.block import execution
 from otel_codomon.sandbox.cancellation import Cancellation, current_cancellation
 from otel_codomon.sandbox.compilation import CompilationError
@@ -250,14 +252,18 @@ def _in_thread(
     """
 
     async def call(*args: P.args, **kwargs: P.kwargs) -> ExecutionResult:
+        loop = _running_loop()
         cancellation = Cancellation()
         try:
             context = contextvars.copy_context()
             context.run(current_cancellation.set, cancellation)
-            work, thread = _start_thread(functools.partial(context.run, function, *args, **kwargs))
+            work = functools.partial(context.run, function, *args, **kwargs)
+            done, thread = _start_thread(work, loop)
             try:
-                return await _outlast(work, on_cancel=cancellation.say)
+                return await _outlast(done, on_cancel=cancellation.say)
             finally:
+                # Nobody waits any more where the loop was closed or given up.
+                cancellation.say()
                 thread.join()  # it has said its last word
         finally:
             cancellation.close()
@@ -265,10 +271,16 @@ def _in_thread(
     return call
 
 
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise NoEventLoopError from None
+
+
 def _start_thread(
-    work: Callable[[], ExecutionResult],
+    work: Callable[[], ExecutionResult], loop: asyncio.AbstractEventLoop
 ) -> tuple[asyncio.Future[ExecutionResult], threading.Thread]:
-    loop = asyncio.get_running_loop()
     done: asyncio.Future[ExecutionResult] = loop.create_future()
 
     def settle(result: ExecutionResult | None, error: BaseException | None) -> None:
@@ -282,7 +294,8 @@ def _start_thread(
             result, error = work(), None
         except BaseException as raised:  # noqa: BLE001 - carried to who waits
             result, error = None, raised
-        loop.call_soon_threadsafe(settle, result, error)
+        with suppress(RuntimeError):  # the loop was closed: nobody waits
+            loop.call_soon_threadsafe(settle, result, error)
 
     thread = threading.Thread(target=target, name="otel-codomon-run", daemon=True)
     thread.start()
@@ -307,8 +320,13 @@ async def _outlast(
 
 arun = _in_thread(run)
 arun.__name__ = arun.__qualname__ = "arun"
-arun.__doc__ = """`run` for coroutines: the event loop goes on meanwhile.
+arun.__doc__ = """`run` for coroutines of asyncio: the event loop goes on while the command runs.
 
 Cancelling it ends the command with its tree, with outcome ``cancelled``; the
-cancellation goes on when nothing of the tree is left.
+cancellation goes on when nothing of the tree is left. So does giving up the
+coroutine, as when its event loop is closed.
+
+Raises:
+    NoEventLoopError: No event loop of asyncio runs here; use `run` in a thread
+        of the framework's, such as ``trio.to_thread.run_sync(run, ["make"])``.
 """

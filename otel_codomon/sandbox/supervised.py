@@ -40,6 +40,7 @@ _PROGRAM: Final = (
 # One read takes what a pipe of this size can hold. The kernel's own size is
 # 64 KiB, with which draining costs the command three times as many switches.
 _PIPE_BYTES: Final = 1024 * 1024
+_STDERR: Final = 2
 # A supervisor that was asked to end the command, and had the time of grace for
 # it, gets so much more before its work is taken from it.
 _SLACK_SECONDS: Final = 1.0
@@ -313,7 +314,7 @@ class _Conversation:
 
 def _start_supervisor(*, has_input: bool) -> tuple[subprocess.Popen[bytes], socket.socket]:
     python = interpreter() or sys.executable
-    ours, theirs = socket.socketpair()
+    ours, theirs = map(_above_standard_streams, socket.socketpair())
     try:
         with theirs:
             process = subprocess.Popen(  # noqa: S603 - our own file
@@ -331,6 +332,15 @@ def _start_supervisor(*, has_input: bool) -> tuple[subprocess.Popen[bytes], sock
         ours.close()
         raise
     return process, ours
+
+
+def _above_standard_streams(end: socket.socket) -> socket.socket:
+    """The same socket with a descriptor above 2: in a child the streams take the others.
+
+    A host whose own standard streams are closed gets those numbers for whatever it opens.
+    """
+    with end:
+        return socket.socket(fileno=fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _STDERR + 1))
 
 
 def _own_environment() -> dict[str, str]:

@@ -209,7 +209,7 @@ def _end_of(pid: int, pause_seconds: float) -> tuple[list[int], float]:
     """A descriptor that is ready when process *pid* has ended, and how long to wait for it."""
     try:
         return [os.pidfd_open(pid)], pause_seconds
-    except OSError:  # refused by a filter on system calls
+    except (OSError, AttributeError):  # refused by a filter on system calls, or not built in
         return [], _POLL_SECONDS
 
 

@@ -171,10 +171,18 @@ class _Told:
     pid: int
     returncode: int | None
 
+    # Kept here for the shutdown of the interpreter, when modules are empty, and
+    # wait4 raises because it imports one.
+    _codomon_is_over = staticmethod(sys.is_finalizing)
+    _codomon_waitpid = staticmethod(os.waitpid)
+    _codomon_no_hang = getattr(os, "WNOHANG", 0)
+
     def _try_wait(self, wait_flags: int) -> tuple[int, int]:
         try:
+            if self._codomon_is_over():
+                return self._codomon_waitpid(self.pid, wait_flags)
             pid, status, rusage = os.wait4(self.pid, wait_flags)
-        except ChildProcessError:  # somebody else waited for it: as in subprocess
+        except ChildProcessError:  # another caller waited for it: as in subprocess
             return self.pid, 0
         if pid == self.pid:
             totals = totals_of(rusage, pid=pid)
@@ -189,7 +197,7 @@ class _Told:
         if self.returncode is None and self._waitpid_lock.acquire(blocking=False):
             try:
                 if self.returncode is None:
-                    pid, status = self._try_wait(os.WNOHANG)
+                    pid, status = self._try_wait(self._codomon_no_hang)
                     if pid == self.pid:
                         self._handle_exitstatus(status)
             finally:
