@@ -13,7 +13,7 @@ from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.sandbox.bubblewrap import find_bubblewrap, is_within
 from otel_codomon.sandbox.call_filter import call_filter
 from otel_codomon.sandbox.command import Wrapper
-from otel_codomon.sandbox.shown import depth, private_homes, resolve_shown
+from otel_codomon.sandbox.shown import can_be_covered, depth, exposed_homes, resolve_shown
 from otel_codomon.sandbox.toolchains import UnavailableError
 from otel_codomon.sandbox.wrapping import FILTER_FD, TOLD_FD
 from otel_codomon.values.execution import SandboxType
@@ -48,6 +48,7 @@ _MIB: Final = 1024 * 1024
 # Memory that nobody else is charged with, so it is bounded; /dev/shm is Docker's.
 _TMPFS_BYTES: Final = 256 * _MIB
 _SHARED_MEMORY_BYTES: Final = 64 * _MIB
+_EMPTY_BYTES: Final = 4096  # for mount points alone
 
 _OPTIONS: Final = (
     # Each by its own name: --unshare-all asks for user and cgroup namespaces only
@@ -118,19 +119,23 @@ def _file_system(
 ) -> Iterator[str]:
     """From the outermost to the innermost: each mount covers what was there before."""
     size = _tmpfs_bytes(command.limits)
-    for path in (*_SYSTEM, *_expanded(_SETTINGS), *_add_ons(command.path)):
+    system = (*_SYSTEM, *_add_ons(command.path))
+    covered = exposed_homes(os.environ, shown=system)
+    home = os.path.normpath(command.env.get("HOME") or "/")
+    own = (home,) if can_be_covered(home) else ()
+    for path in (*system, *_expanded(_SETTINGS)):
         yield from ("--ro-bind-try", path, path)
     yield from ("--proc", "/proc")
     yield from _kernel_files()
     yield from ("--dev", "/dev")
     yield from _tmpfs("/dev/shm", min(size, _SHARED_MEMORY_BYTES))  # noqa: S108 - a private one
     yield from ("--remount-ro", "/dev")
-    yield from _tmpfs("/tmp", size)  # noqa: S108 - a private one
-    homes = private_homes(os.environ, home=command.env.get("HOME", ""))
-    for home in homes:
-        yield from _tmpfs(home, size)
-    yield from _binds(writable, [*_programs(command.path, homes), *readable])
-    yield from ("--remount-ro", "/")  # what lies between the mounts
+    yield from _tmpfs("/tmp", size)  # noqa: S108 - as above
+    for path in sorted({*covered, *own}, key=depth):
+        yield from _tmpfs(path, size if path in own else _EMPTY_BYTES)
+    yield from _binds(writable, [*_programs(command.path, (*covered, *own)), *readable])
+    for path in ({"/"} | {*covered}).difference(own):  # what lies between the mounts
+        yield from ("--remount-ro", path)
 
 
 def _tmpfs(path: str, size_bytes: int) -> tuple[str, ...]:
@@ -148,7 +153,7 @@ def _kernel_files() -> Iterator[str]:
     for path in filter(os.path.exists, _READ_ONLY):
         yield from ("--ro-bind", path, path)
     for path in filter(os.path.exists, _EMPTY):
-        yield from (*_tmpfs(path, 4096), "--remount-ro", path)
+        yield from (*_tmpfs(path, _EMPTY_BYTES), "--remount-ro", path)
     for path in filter(os.path.exists, _HIDDEN):
         yield from ("--ro-bind", "/dev/null", path)  # a device that cannot be opened there
 

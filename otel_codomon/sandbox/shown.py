@@ -90,18 +90,18 @@ def _homes_of_people(*own: int) -> tuple[str, ...]:
     )
 
 
-def private_homes(environ: Mapping[str, str], *, home: str) -> tuple[str, ...]:
-    """Where an empty home is mounted over what the system has there, outermost first.
+def exposed_homes(environ: Mapping[str, str], *, shown: Iterable[str]) -> tuple[str, ...]:
+    """Homes that lie within what is shown of the system, and have to be covered there."""
+    system = tuple(shown)
+    return tuple(
+        home
+        for home in protected_homes(environ)
+        if any(is_within(home, place) for place in system) and can_be_covered(home)
+    )
 
-    Args:
-        environ: The environment of this process.
-        home: HOME of the command.
-    """
-    candidates = {*protected_homes(environ), *([os.path.normpath(home)] if home else [])}
-    return tuple(sorted(filter(_can_be_covered, candidates), key=depth))
 
-
-def _can_be_covered(home: str) -> bool:
+def can_be_covered(home: str) -> bool:
+    """Whether an empty directory may be mounted as *home*, and hides nothing of the system."""
     if not home.startswith("/") or home == "/" or any(is_within(home, each) for each in _KERNEL):
         return False
     hides = any(is_within(system, home) for system in _SYSTEM)

@@ -35,7 +35,7 @@ _HEAD_BYTES: Final = 200
 _LOOK_SECONDS: Final = 0.2
 _WAIT_SECONDS: Final = 0.05
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-_OPOST_AT, _ECHO_AT = 1, 3  # where they stand in what `termios.tcgetattr` returns
+_OPOST_AT, _ECHO_AT, _KEYS_AT = 1, 3, 6  # where they stand in what `termios.tcgetattr` returns
 
 
 class Streams:
@@ -58,6 +58,7 @@ class Streams:
         self._has_typing = _INPUT in self._terminals
         self._master, self._slave = self._open_terminal()
         self._saved: list[object] | None = None
+        self._ahead: list[bytes] = []  # typed before the terminal was taken
         self._feed: int | None = None  # our end of its input; None without one, or by the pty
         self._outputs: list[_Pump] = []
         self._waker, self._wake = _pipe()
@@ -162,7 +163,16 @@ class Streams:
             self._saved = None
 
     def _take_terminal(self) -> None:
-        """Let the command's terminal do what the caller's would: edit, echo, interrupt."""
+        """Let the command's terminal do what the caller's would: edit, echo, interrupt.
+
+        Whole lines that were typed before are taken as such: in another mode, the
+        end of input among them would be a character like others.
+        """
+        while select.select([_INPUT], [], [], 0)[0]:
+            data = _read_some(_INPUT)
+            self._ahead.append(data or termios.tcgetattr(_INPUT)[_KEYS_AT][termios.VEOF])
+            if not data:
+                break
         with suppress(termios.error):
             self._saved = list(termios.tcgetattr(_INPUT))
             tty.setraw(_INPUT, termios.TCSADRAIN)
@@ -219,6 +229,8 @@ class Streams:
     def _typed(self) -> Iterator[bytes]:
         """What is typed, while the terminal is ours."""
         while True:
+            while self._ahead:
+                yield self._ahead.pop(0)
             ready, _, _ = select.select([_INPUT, self._waker], [], [], _LOOK_SECONDS)
             if self._waker in ready:
                 return
