@@ -55,18 +55,18 @@ _COMMON: Final = _numbers(
     "io_uring_setup 425 io_uring_enter 426 io_uring_register 427 openat2 437 fchmodat2 452"
 )
 _GENERIC: Final = _COMMON | _numbers(
-    "mknodat 33 fchmod 52 fchmodat 53 openat 56 syslog 116 socket 198 socketpair 199 "
+    "fcntl 25 mknodat 33 fchmod 52 fchmodat 53 openat 56 syslog 116 socket 198 socketpair 199 "
     "add_key 217 request_key 218 keyctl 219 perf_event_open 241 bpf 280 userfaultfd 282"
 )
 _X86_64: Final = _COMMON | _numbers(
-    "open 2 socket 41 socketpair 53 creat 85 chmod 90 fchmod 91 syslog 103 mknod 133 "
+    "open 2 socket 41 fcntl 72 socketpair 53 creat 85 chmod 90 fchmod 91 syslog 103 mknod 133 "
     "add_key 248 request_key 249 keyctl 250 openat 257 mknodat 259 fchmodat 268 "
     "perf_event_open 298 bpf 321 userfaultfd 323"
 )
 _I386: Final = _COMMON | _numbers(
-    "open 5 creat 8 mknod 14 chmod 15 fchmod 94 socketcall 102 syslog 103 add_key 286 "
+    "open 5 creat 8 mknod 14 chmod 15 fcntl 55 fchmod 94 socketcall 102 syslog 103 add_key 286 "
     "request_key 287 keyctl 288 openat 295 mknodat 297 fchmodat 306 perf_event_open 336 "
-    "bpf 357 socket 359 socketpair 360 userfaultfd 374"
+    "bpf 357 socket 359 socketpair 360 userfaultfd 374 fcntl64 221"
 )
 # By `platform.machine()`. A call in any other ABI is refused.
 _MACHINES: Final = {
@@ -94,6 +94,9 @@ _MODES: Final = _numbers(
 _OPENS: Final = ("open", "openat")
 _CREATING: Final = 0o100 | 0o20000000
 _SOCKETS: Final = ("socket", "socketpair")
+# Root owns the files of the system, and with a lease could keep others from writing them.
+_CONTROLS: Final = ("fcntl", "fcntl64")
+_SET_LEASE: Final = 1024
 
 
 def call_filter(machine: str | None = None) -> bytes | None:
@@ -130,6 +133,8 @@ def _judge(abi: _Abi) -> Iterator[bytes]:
             yield _when(_EQUAL, number, _check_mode(_MODES[name], has_flags=name in _OPENS))
         elif name in _SOCKETS:
             yield _when(_EQUAL, number, _check_family())
+        elif name in _CONTROLS:
+            yield _when(_EQUAL, number, _check_lease())
     yield _step(_RETURN, _ALLOW)
 
 
@@ -143,6 +148,11 @@ def _check_mode(argument: int, *, has_flags: bool) -> bytes:
 def _check_family() -> bytes:
     allowed = [_when(_EQUAL, family, _step(_RETURN, _ALLOW)) for family in _FAMILIES]
     return _argument(0) + b"".join(allowed) + _fail(errno.EAFNOSUPPORT)
+
+
+def _check_lease() -> bytes:
+    refuse = _when(_EQUAL, _SET_LEASE, _fail(errno.EPERM))
+    return _argument(1) + refuse + _step(_RETURN, _ALLOW)
 
 
 def _argument(index: int) -> bytes:
