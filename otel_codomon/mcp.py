@@ -16,16 +16,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import anyio
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
 from mcp.types import ToolAnnotations
-from pydantic import RootModel
+from pydantic import BeforeValidator, Field, RootModel
 
 from otel_codomon.errors import CodomonError
 from otel_codomon.operations.cache_report import (
+    WHAT,
     CacheReport,
     ClearReport,
     empty_caches,
@@ -48,6 +49,8 @@ from otel_codomon.operations.running import (
     run_command,
 )
 from otel_codomon.operations.stats import Monitor, Stats
+from otel_codomon.values.bounds import LONGEST_SECONDS
+from otel_codomon.values.execution import Outcome
 from otel_codomon.values.plain import plain
 from otel_codomon.values.printable import printable
 from otel_codomon.version import __version__
@@ -75,6 +78,25 @@ _RATE_SECONDS: Final = 0.5
 _AT_ONCE: Final = 8
 
 
+def _one_of(*words: str) -> BeforeValidator:
+    """Checks that an argument is one of *words*, and says so in the tool's schema."""
+
+    def check(value: object) -> object:
+        if value in words:
+            return value
+        raise ValueError(f"use one of {', '.join(words)}")
+
+    return BeforeValidator(check, json_schema_input_type=Literal[words])
+
+
+# What an argument may be: checked by the SDK, and in the schema that an agent reads.
+_Text = Annotated[str, Field(min_length=1, max_length=1000)]
+_Period = Annotated[float, Field(gt=0, le=LONGEST_SECONDS)]
+_Pid = Annotated[int, Field(ge=1)]
+_What = Annotated[str, _one_of(*WHAT)]
+_Outcome = Annotated[str, _one_of("running", *(each.value for each in Outcome))]
+
+
 class _Tools:
     """The tools, on one journal.
 
@@ -90,35 +112,27 @@ class _Tools:
 
     def list_executions(
         self,
-        limit: int = _RECENT,
-        name: str | None = None,
-        outcome: str | None = None,
-        since_seconds: float | None = None,
+        limit: Annotated[int, Field(ge=1, le=_MOST)] = _RECENT,
+        name: _Text | None = None,
+        outcome: _Outcome | None = None,
+        since_seconds: _Period | None = None,
     ) -> ExecutionList:
-        """List executions, the newest first.
-
-        Outcomes: success, error, timeout, killed, oom_killed, limit_exceeded, cancelled,
-        setup_error, host_died, and running.
-        """
-        if not 0 < limit <= _MOST:
-            raise ToolError(f"cannot list {limit} executions: give a limit from 1 to {_MOST}")
+        """List executions, the newest first."""
         wanted = Wanted(since_seconds=since_seconds, name=name, outcome=outcome, limit=limit)
         return list_executions(journal=self._journal, wanted=wanted)
 
-    def show_execution(self, execution_id: str) -> ExecutionDetail:
+    def show_execution(self, execution_id: _Text) -> ExecutionDetail:
         """Show everything about one execution, by the beginning of its id or trace id."""
         return show_execution(execution_id, journal=self._journal)
 
-    def report(self, since_seconds: float = DAY_SECONDS, name: str | None = None) -> Report:
+    def report(self, since_seconds: _Period = DAY_SECONDS, name: _Text | None = None) -> Report:
         """Report what ran in a period, how it ended, and the bottlenecks and regressions in it.
 
         Each finding has its evidence, what to do, and a limit that would fit.
         """
-        if not since_seconds > 0:
-            raise ToolError("cannot look back 0 seconds or less: give a period above 0")
         return make_report(journal=self._journal, since_seconds=since_seconds, name=name)
 
-    def stats(self, name: str | None = None) -> Stats:
+    def stats(self, name: _Text | None = None) -> Stats:
         """Look at the host and at the executions that run now, over half a second."""
         import time  # noqa: PLC0415 - this tool's alone
 
@@ -131,7 +145,7 @@ class _Tools:
             monitor.close()
 
     def cache_info(
-        self, what: str = "all", name: str | None = None, pid: int | None = None
+        self, what: _What = "all", name: _Text | None = None, pid: _Pid | None = None
     ) -> CacheReport:
         """Show the caches of the running processes: hits, misses, sizes, and what is wrong.
 
@@ -174,7 +188,7 @@ class _Tools:
         async with self._slots:
             return await _ended(run_command(work, allowance))
 
-    def clear_caches(self, name: str | None = None, pid: int | None = None) -> ClearReport:
+    def clear_caches(self, name: _Text | None = None, pid: _Pid | None = None) -> ClearReport:
         """Empty caches of running processes: those whose names contain a text, or all."""
         return empty_caches(journal=self._journal, name=name, pid=pid)
 

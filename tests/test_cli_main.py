@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from support.typed import typed
 
 from otel_codomon import __version__, cli
 
@@ -118,3 +119,12 @@ def test_the_skeleton_imports_nothing_that_is_slow() -> None:
     ).stdout.split()
 
     assert {"typing", "argparse", "dataclasses", "subprocess", "opentelemetry"}.isdisjoint(loaded)
+
+
+@pytest.mark.parametrize("command", ["list", "report", "monitor-stats"])
+@pytest.mark.parametrize("since", ["1e300d", "99999999d", "0s", "-1h", "nanm", "soon", "5"])
+def test_a_period_that_is_none_is_refused_in_one_line(command: str, since: str) -> None:
+    done = typed(command, f"--since={since}")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"invalid duration '{since}': use 90s, 15m, 1h or 2d" in done.stderr

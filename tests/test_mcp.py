@@ -111,8 +111,27 @@ def test_reading_tools_answer_with_what_the_operations_return(folder: Path) -> N
     ("tool", "arguments", "way_out"),
     [
         ("show_execution", {"execution_id": "nobody"}, "otel-codomon list"),
-        ("list_executions", {"limit": 0}, "give a limit from 1"),
-        ("report", {"since_seconds": 0}, "give a period above 0"),
+        ("show_execution", {}, "Field required"),
+        ("show_execution", {"execution_id": ""}, "at least 1 character"),
+        ("show_execution", {"execution_id": "\ud800"}, "Input should be"),
+        ("show_execution", {"execution_id": "x" * 1001}, "at most 1000 characters"),
+        ("list_executions", {"limit": 0}, "greater than or equal to 1"),
+        ("list_executions", {"limit": 1001}, "less than or equal to 1000"),
+        ("list_executions", {"limit": "many"}, "valid integer"),
+        ("list_executions", {"name": ""}, "at least 1 character"),
+        ("list_executions", {"outcome": "fine"}, "use one of running, success, error"),
+        ("list_executions", {"since_seconds": -1}, "greater than 0"),
+        ("list_executions", {"since_seconds": 1e300}, "less than or equal to 1000000000"),
+        ("list_executions", {"since": 5}, "unknown argument 'since'"),
+        ("report", {"since_seconds": 0}, "greater than 0"),
+        ("report", {"since_seconds": 1e300}, "less than or equal to 1000000000"),
+        ("report", {"name": 5}, "valid string"),
+        ("stats", {"name": ""}, "at least 1 character"),
+        ("cache_info", {"what": "disk"}, "use one of function, module, all"),
+        ("cache_info", {"pid": 0}, "greater than or equal to 1"),
+        ("clear_caches", {"name": ""}, "at least 1 character"),
+        ("clear_caches", {"pid": -1}, "greater than or equal to 1"),
+        ("doctor", {"verbose": True}, "unknown argument 'verbose' of doctor: it takes none"),
         ("run", {}, "give either a command or a source text"),
     ],
 )
@@ -122,7 +141,7 @@ def test_what_the_caller_did_wrong_is_an_error_that_says_what_to_do(
     async def answer(client: Any) -> Any:  # noqa: ANN401 - as above
         return await client.call_tool(tool, arguments)
 
-    told = ask(folder, answer, Allowance(isolation="none"))
+    told = ask(folder, answer, Allowance(isolation="none"), may_clear=True)
 
     assert told.is_error
     assert way_out in told.content[0].text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from otel_codomon.values.bounds import LONGEST_SECONDS
+
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
     import argparse
@@ -80,17 +82,15 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def span_of_time(text: str, /) -> float:
-    """A span of time as ``90s``, ``15m``, ``1h`` or ``2d``, in seconds.
+    """A duration as ``90s``, ``15m``, ``1h`` or ``2d``, in seconds.
 
     Raises:
         argparse.ArgumentTypeError: It is not written like that.
     """
     unit = _UNITS.get(text[-1:])
     seconds = _number(text[:-1]) * (unit or 0)
-    if not 0 < seconds < float("inf"):
-        raise refusal(
-            f"cannot look back {text!r:.40}: it is no span of time; write one as 90s, 15m, 1h or 2d"
-        )
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise refusal(f"invalid duration {text!r:.40}: use 90s, 15m, 1h or 2d, of at most 30 years")
     return seconds
 
 
