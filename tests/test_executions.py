@@ -756,3 +756,14 @@ def test_importing_the_package_imports_nothing_of_opentelemetry() -> None:
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
 
     assert found.stdout.strip() == b"[]"
+
+
+def test_the_name_may_be_a_keyword(recorder: Recorder) -> None:
+    @execution(name="nightly", language="bash")
+    def job() -> None:
+        with execution(name="step"):
+            pass
+
+    job()
+
+    assert [span.name for span in recorder.spans()] == ["step", "nightly"]

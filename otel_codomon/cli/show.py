@@ -100,6 +100,7 @@ _IN_WORDS: Final[Mapping[str, tuple[str, Mapping[str | None, str]]]] = {
         {"cgroup": "{}, page cache counted", None: "{}, the sum of peaks of its processes"},
     ),
     "peak_cache_bytes": ("peak page cache", {None: "{}"}),
+    "is_final": ("final", {None: "{}: the last sample stands"}),
 }
 _UNITS = ("_bytes", "_seconds")
 

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from otel_codomon._platform.logs import get_logger
 from otel_codomon.configuration.exporters import METRICS, TRACES, exporter_names, make_exporter
 from otel_codomon.errors import JournalUnavailableError
+from otel_codomon.executions.heartbeats import heartbeats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +46,7 @@ def open_journal(settings: Mapping[str, Setting[Any]], target: Target) -> Journa
             ),
             durability=settings["durability"].value,
             exit_timeout_seconds=settings["exit_timeout"].value,
+            heartbeats=heartbeats,
         )
     except ImportError:
         _log.warning(

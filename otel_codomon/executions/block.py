@@ -34,7 +34,6 @@ def execution(name: F, /) -> F: ...
 @overload
 def execution(
     name: str | None = None,
-    /,
     *,
     kind: Kind | str = Kind.FUNCTION,
     language: str | None = None,
@@ -52,7 +51,6 @@ def execution(
 
 def execution(
     name: Any = None,
-    /,
     *,
     kind: Kind | str = Kind.FUNCTION,
     language: str | None = None,

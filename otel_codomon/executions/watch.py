@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon.executions.marks import Marks
 from otel_codomon.executions.sampler import sampler
-from otel_codomon.sources.attached import Attached
+from otel_codomon.sources.attached import Attached, SoFar
 from otel_codomon.sources.own_thread import OwnWork
 from otel_codomon.sources.reaping import has_children, note_owner, totals_of
 from otel_codomon.values.attribution import Share, of_children, of_threads
 from otel_codomon.values.execution import Kind
+from otel_codomon.values.heartbeat import MAX_PIDS, Heartbeat
 from otel_codomon.values.sample import Reading, Sample
 from otel_codomon.values.series import Series
 from otel_codomon.values.totals import ChildTotals
@@ -220,6 +221,42 @@ class Watch:
         ended_ns = 0 if self._attached is None else self._attached.cpu_ns
         return Reading(taken_ns=time.monotonic_ns(), cpu_ns=own_ns + ended_ns)
 
+    def heartbeat(self, span_id: str, *, with_curve: bool) -> Heartbeat:
+        """The figures so far, by the samples that were taken; takes none and reads no file.
+
+        Args:
+            span_id: Its span, 16 hexadecimal digits.
+            with_curve: Whether to add the curve so far.
+        """
+        with self._lock:
+            attached, series, latest = self._attached, self._series, self.latest
+            seen = SoFar() if attached is None else attached.so_far()
+            read, written = seen.transfers or (None, None)
+            totals = Usage(
+                source=_source(attached, seen),
+                cpu_seconds=None if latest is None else latest.cpu_seconds,
+                peak_memory_bytes=seen.peak_memory_bytes,
+                peak_cache_bytes=seen.peak_cache_bytes,
+                disk_read_bytes=read,
+                disk_write_bytes=written,
+                processes=seen.processes,
+                samples=0 if series is None else series.samples,
+                is_final=False,
+                curve=None if series is None or not with_curve else series.curve(),
+            )
+            if attached is not None and attached.client is not None:
+                latest, totals = None, without_work(totals, attached.client)
+        return Heartbeat(
+            span_id=span_id,
+            age_seconds=self.age_seconds,
+            totals=totals,
+            cores=None if latest is None else latest.cores,
+            memory_bytes=None if latest is None else latest.memory_bytes,
+            processes=None if latest is None else latest.processes,
+            pids=seen.pids[:MAX_PIDS],
+            cgroup=seen.cgroup,
+        )
+
     # --- limits and the end ---------------------------------------------------
 
     @property
@@ -309,6 +346,13 @@ class Watch:
         total_ns = own.cpu_ns + children.cpu_ns + trees.rest_ns
         is_known = usage.cpu_seconds is not None or bool(total_ns)
         return replace(usage, cpu_seconds=total_ns / 1e9 if is_known else None)
+
+
+def _source(attached: Attached | None, seen: SoFar) -> str:
+    """What figures so far come from, for `Usage.source`."""
+    if seen.cgroup is not None:
+        return "cgroup"
+    return "process_tree" if attached is not None and attached.has_targets else "thread"
 
 
 def _usage_of_thread(own: Share, children: Share) -> Usage:

@@ -66,12 +66,18 @@ class SpanFacts(NamedTuple):
     links: tuple[tuple[str, str], ...] = ()
     resource_key: bytes | None = None
 
-    def as_died(self, last_sign_unix_ns: int) -> SpanFacts:
-        """The same, ended by the death of its process some time after its last sign of life."""
+    def as_died(self, last_sign_unix_ns: int, used: Usage | None = None) -> SpanFacts:
+        """The same, ended by the death of its process some time after its last sign of life.
+
+        Args:
+            last_sign_unix_ns: That sign, nanoseconds since the epoch.
+            used: What it had used at its last heartbeat; None without one.
+        """
         return self._replace(
             ended_unix_ns=max(self.started_unix_ns, last_sign_unix_ns),
             attributes={
                 **self.attributes,
+                **({} if used is None else used.attributes()),
                 names.EXECUTION_OUTCOME: Outcome.HOST_DIED.value,
                 names.ERROR_TYPE: Outcome.HOST_DIED.value,
             },

@@ -32,11 +32,15 @@ class Flusher:
         flush: Writes what is pending.
         writer: Whose segment gets the signs of life, and is synced where its
             durability asks for it.
+
+    Attributes:
+        beat: Called after each sign of life; never raises.
     """
 
     def __init__(self, flush: Callable[[], None], writer: Writer) -> None:
         self._flush = flush
         self._writer = writer
+        self.beat: Callable[[], None] = lambda: None
         self._after_fork: Callable[[], None] = lambda: None
         self._reset()
         _flushers.add(self)
@@ -112,6 +116,7 @@ class Flusher:
             self._writer.sync()
             if self._writer.running:
                 self._writer.touch()
+                self.beat()
 
     def _needs_sync(self) -> bool:
         return self._writer.durability != PROCESS and self._writer.must_sync

@@ -30,6 +30,9 @@ MAX_AGE_SECONDS = 48 * 3600.0
 TRACES = "t"
 METRICS = "m"
 STREAMS = {"traces": TRACES, "metrics": METRICS}
+# What running executions use, beside the records: see `heartbeats`.
+HEARTBEATS = "h"
+MAX_HEARTBEATS_BYTES = 8 * 1024 * 1024
 # What was refused by a collector or is damaged, kept for a look.
 ASIDE = "x"
 
@@ -54,12 +57,16 @@ def journal_folder(environ: Mapping[str, str] | None = None) -> str | None:
 
 
 def segment_names(folder_fd: int, stream: str | None = None) -> list[str]:
-    """Names of the segments in the folder, oldest first; of one *stream* only."""
+    """Names of the segments in the folder, oldest first; of one *stream* only.
+
+    Without one they are those of records: heartbeats are kept by other rules.
+    """
     return sorted(
         (
             name
             for name in os.listdir(folder_fd)
-            if name.endswith(SUFFIX) and (name[:1] == stream or (stream is None))
+            if name.endswith(SUFFIX)
+            and (name[:1] == stream or (stream is None and name[:1] != HEARTBEATS))
         ),
         key=lambda name: (created_unix_ns(name), name),
     )

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.facts import facts_of
+from otel_codomon.journal.heartbeats import LivingHeartbeats
 from otel_codomon.journal.index import MAX_READ_BYTES, is_locked, read_from
 from otel_codomon.journal.segments import NO_KEY, Record, decode
 
 if TYPE_CHECKING:
     from otel_codomon.values.execution import ExecutionRecord
+    from otel_codomon.values.heartbeat import Heartbeat
 
 
 @dataclass(slots=True)
@@ -43,11 +45,16 @@ class LivingExecutions:
 
     Args:
         folder: Path of the journal; nothing runs where there is none.
+
+    Attributes:
+        heartbeats: What those that have run for a second use now, by span id.
     """
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._segments: dict[str, _Segment] = {}
+        self._living_heartbeats = LivingHeartbeats()
+        self.heartbeats: dict[str, Heartbeat] = {}
 
     def look(self) -> tuple[ExecutionRecord, ...]:
         """The executions that run now, oldest first."""
@@ -61,6 +68,7 @@ class LivingExecutions:
             self._segments = {name: self._segments.get(name, _Segment()) for name in locked}
             for name, segment in self._segments.items():
                 _read_on(folder_fd, name, segment)
+            self.heartbeats = self._living_heartbeats.look(folder_fd)
         finally:
             os.close(folder_fd)
         return self._running()

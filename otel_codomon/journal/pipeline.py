@@ -14,6 +14,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from otel_codomon import names
 from otel_codomon.emit.guard import harmless
 from otel_codomon.journal import folder as folders
+from otel_codomon.journal.heartbeats import HeartbeatWriter
 from otel_codomon.journal.metrics import JournalMetricExporter
 from otel_codomon.journal.processor import JournalSpanProcessor
 from otel_codomon.journal.sender import Sender
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
 
     from otel_codomon.journal.endpoints import Endpoint
+    from otel_codomon.journal.heartbeats import Source
 
 
 class JournalPipeline:
@@ -41,6 +43,7 @@ class JournalPipeline:
         endpoints: Where to, by signal; without any the journal is history only.
         durability: ``process``, ``power`` or ``strict``.
         exit_timeout_seconds: How long the end may take, seconds.
+        heartbeats: Tells what the executions of this process have used so far.
 
     Raises:
         JournalUnavailableError: The folder cannot be used.
@@ -53,8 +56,10 @@ class JournalPipeline:
         endpoints: Mapping[str, Endpoint],
         durability: str = PROCESS,
         exit_timeout_seconds: float = 2.0,
+        heartbeats: Source | None = None,
     ) -> None:
         self.folder = folder
+        self._beat = None if heartbeats is None else HeartbeatWriter(folder, heartbeats).beat
         self._spans = Writer(folder, durability=durability)
         self._metrics = Writer(folder, stream=folders.METRICS, durability=durability)
         self.sender = Sender(folder, endpoints, writer=self._spans) if endpoints else None
@@ -80,6 +85,7 @@ class JournalPipeline:
             deliver=deliver,
             on_write=_nothing if sender is None else sender.notice,
             on_flush=None if sender is None or not deliver else sender.flush,
+            beat=self._beat,
         )
         if sender is not None:
             sender.start()  # others' records may wait, and the dead be found
@@ -214,6 +220,7 @@ def open_pipeline(
     endpoints: Mapping[str, Endpoint],
     durability: str = PROCESS,
     exit_timeout_seconds: float = 2.0,
+    heartbeats: Source | None = None,
 ) -> JournalPipeline:
     """The pipeline of this process for *folder*, made if there is none.
 
@@ -231,6 +238,7 @@ def open_pipeline(
                 endpoints=endpoints,
                 durability=durability,
                 exit_timeout_seconds=exit_timeout_seconds,
+                heartbeats=heartbeats,
             )
         return found
 

@@ -51,6 +51,7 @@ class JournalSpanProcessor(SpanProcessor):
         on_write: Called after spans were written.
         on_flush: Waits, for so many seconds at most, until what was written is
             delivered, and says whether it is; None where nobody delivers.
+        beat: Called about once a second while executions run.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class JournalSpanProcessor(SpanProcessor):
         deliver: bool = True,
         on_write: Callable[[], None] = lambda: None,
         on_flush: Callable[[float], bool] | None = None,
+        beat: Callable[[], None] | None = None,
     ) -> None:
         self._writer = writer
         self.deliver = deliver
@@ -69,6 +71,8 @@ class JournalSpanProcessor(SpanProcessor):
         self._encoder = SpanEncoder()
         self._resource_keys: dict[int, tuple[Resource, str]] = {}
         self._flusher = Flusher(self._write_pending, writer)
+        if beat is not None:
+            self._flusher.beat = harmless("journal: heartbeats", default=None)(beat)
         self._pending: list[ReadableSpan] = []
         self._own: dict[int, OwnFacts] = {}
         self._parents: frozenset[bytes] = frozenset()

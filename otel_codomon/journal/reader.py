@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.facts import IDENTITY, facts_of
+from otel_codomon.journal.heartbeats import usage_of_dead
 from otel_codomon.journal.index import build_index
 from otel_codomon.journal.segments import Record, decode
 from otel_codomon.kept_descriptor import KeptDescriptor
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.journal.index import Place
     from otel_codomon.values.execution import ExecutionRecord
+    from otel_codomon.values.usage import Usage
 
 _WINDOW_BYTES: Final = 32 * 1024
 """Read of a segment at once: thirty executions or so."""
@@ -132,6 +134,7 @@ class _Payloads:
         self._missed = missed
         self._windows: dict[int, tuple[int, bytes]] = {}
         self._opened: dict[int, KeptDescriptor | None] = {}
+        self._used: dict[str, Usage] | None = None
         self._is_checked = False
         self._index = build_index(kept.checked(), since_unix_ns=since_unix_ns, check_payloads=False)
         missed(self._index.damaged)
@@ -182,8 +185,15 @@ class _Payloads:
             return None
         pid = None if place.session < 0 else self._index.sessions[place.session].pid
         if place.signal == segments.STARTED and not self._index.is_alive(place):
-            facts = facts.as_died(self._index.last_sign_unix_ns(place))
+            used = self._used_by_dead().get(key.hex())
+            facts = facts.as_died(self._index.last_sign_unix_ns(place), used)
         return facts.execution(host_pid=pid)
+
+    def _used_by_dead(self) -> dict[str, Usage]:
+        """What the dead had used at their last heartbeat; read when the first is met."""
+        if self._used is None:
+            self._used = usage_of_dead(self._kept.checked())
+        return self._used
 
     def _record(self, place: Place) -> Record | None:
         found = next(decode(self._bytes(place)), None)

@@ -8,6 +8,7 @@ from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.backlog import segment_size
 from otel_codomon.journal.conversion import resource_attributes, span_request
 from otel_codomon.journal.facts import facts_of
+from otel_codomon.journal.heartbeats import remove_of_dead, usage_of_dead
 from otel_codomon.journal.index import build_index, is_locked, read_record
 from otel_codomon.journal.writer import TAKE_OVER_AGE_NS
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from otel_codomon.journal.state import State
     from otel_codomon.journal.writer import Writer
     from otel_codomon.kept_descriptor import KeptDescriptor
+    from otel_codomon.values.usage import Usage
 
 _Sight = tuple[tuple[str, int], ...]
 _NOTHING: Final[_Sight] = ()
@@ -49,9 +51,12 @@ class Recovery:
             return 0
         index = build_index(self._kept.checked(), settled=self._state.settled)
         found = 0
-        for key, place in index.died():
-            found += self._bury(index, key, place)
+        died = index.died()
+        used = usage_of_dead(self._kept.checked()) if died else {}
+        for key, place in died:
+            found += self._bury(index, key, place, used.get(key.hex()))
         self._settle(index)
+        remove_of_dead(self._kept.checked())
         self._seen = self._look()
         return found
 
@@ -63,11 +68,11 @@ class Recovery:
             if name not in self._state.settled and not is_locked(self._kept.checked(), name)
         )
 
-    def _bury(self, index: Index, key: bytes, place: Place) -> bool:
+    def _bury(self, index: Index, key: bytes, place: Place, used: Usage | None) -> bool:
         record = read_record(self._kept.checked(), index.names[place.segment], place)
         if record is None or (facts := facts_of(record)) is None:
             return False
-        died = facts.as_died(index.last_sign_unix_ns(place))
+        died = facts.as_died(index.last_sign_unix_ns(place), used)
         resource = resource_attributes(index.resources.get(facts.resource_key or b""))
         flags = segments.HISTORY if record.flags & segments.UNSAMPLED else 0
         request = span_request(died, resource)

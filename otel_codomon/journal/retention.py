@@ -65,6 +65,7 @@ def evict(
         now_unix_ns: Nanoseconds since the epoch; None for now.
     """
     now = time.time_ns() if now_unix_ns is None else now_unix_ns
+    _evict_heartbeats(folder_fd, state, caps, now)
     found = [(name, *_facts(folder_fd, name)) for name in folders.segment_names(folder_fd)]
     total = sum(size for _, size, _ in found)
     count = undelivered = 0
@@ -78,6 +79,18 @@ def evict(
             count += 1
             undelivered += lost
     return Evicted(count, undelivered)
+
+
+def _evict_heartbeats(folder_fd: int, state: State, caps: Caps, now_unix_ns: int) -> None:
+    """Remove the oldest heartbeats of dead processes beyond their own cap; they are not counted."""
+    names = folders.segment_names(folder_fd, folders.HEARTBEATS)
+    found = [(name, *_facts(folder_fd, name)) for name in names]
+    total = sum(size for _, size, _ in found)
+    for name, size, written_unix_ns in found:
+        is_old = now_unix_ns - written_unix_ns > caps.age_seconds * 1e9
+        is_beyond = total > min(folders.MAX_HEARTBEATS_BYTES, caps.size_bytes)
+        if (is_old or is_beyond) and _remove(folder_fd, name, state) is not None:
+            total -= size
 
 
 def make_room(folder_fd: int, *, size_bytes: int) -> int:

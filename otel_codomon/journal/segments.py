@@ -21,13 +21,14 @@ MAGIC = b"\xffOC\xfe"
 VERSION = 1
 
 # Kinds of records. TRACES and METRICS hold one complete OTLP export request
-# each; the others hold a small JSON object.
+# each; the others hold a JSON object.
 SESSION = 1
 RESOURCE = 2
 STARTED = 3
 ENDED = 4
 TRACES = 5
 METRICS = 6
+HEARTBEAT = 7
 
 # Flag: kept as this machine's history, delivered by somebody else's exporter.
 HISTORY = 1

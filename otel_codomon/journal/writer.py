@@ -81,6 +81,7 @@ class Writer:
         durability: str = PROCESS,
         max_segment_bytes: int = MAX_SEGMENT_BYTES,
         max_journal_bytes: int = folders.MAX_JOURNAL_BYTES,
+        takes_over: bool = True,
         report: TroubleReport | None = None,
     ) -> None:
         self.folder = folder
@@ -93,6 +94,7 @@ class Writer:
         self.evicted = 0
         self._max_segment_bytes = max_segment_bytes
         self._max_journal_bytes = max_journal_bytes
+        self._takes_over = takes_over
         self._reset()
         os.close(folders.open_folder(folder))
         if not os.access(folder, os.W_OK | os.X_OK, effective_ids=_AS_EFFECTIVE_USER):
@@ -168,6 +170,11 @@ class Writer:
             self._open[key] = encoded
         else:
             self._open.pop(key, None)
+
+    @property
+    def segment_name(self) -> str:
+        """Name of the segment of the last record; empty before the first."""
+        return self._name
 
     @property
     def running(self) -> int:
@@ -333,6 +340,8 @@ class Writer:
 
     def _take_over(self, folder_fd: int, now: int) -> tuple[int, str] | None:
         """A segment that a dead process left and that has room."""
+        if not self._takes_over:
+            return None
         names = folders.segment_names(folder_fd, self.stream)
         for name in names[: -_TAKE_OVER_TRIES - 1 : -1]:
             if not 0 <= now - folders.created_unix_ns(name) < TAKE_OVER_AGE_NS:
@@ -368,7 +377,7 @@ class Writer:
         try:
             names = folders.segment_names(folder_fd)
             size = sum(os.stat(name, dir_fd=folder_fd).st_size for name in names)
-            age_ns = now - folders.created_unix_ns(names[0])
+            age_ns = now - folders.created_unix_ns(names[0]) if names else 0
             if size > self._max_journal_bytes or age_ns > folders.MAX_AGE_SECONDS * 1e9:
                 from otel_codomon.journal.retention import make_room  # noqa: PLC0415 - 20 ms, rarely
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from otel_codomon.values.execution import ExecutionRecord
+    from otel_codomon.values.heartbeat import Heartbeat
 
 # Looks that trends are found in.
 REMEMBERED: Final = 120
@@ -28,9 +29,10 @@ REMEMBERED: Final = 120
 class RunningExecution:
     """One execution that runs now. None is not known.
 
-    What it uses is the usage of the tree of processes it is observed from.
-    Executions inside one process share that tree and cannot be told apart
-    from outside: *shared_by* says how many do.
+    Of one that has run for a second its own figures are known, by the heartbeat
+    of the process that observes it. Of a younger one they are those of the tree
+    of processes it is observed from, which executions inside one process
+    share: *shared_by* says how many do.
 
     Attributes:
         execution_id: Identifies it.
@@ -172,6 +174,7 @@ class Monitor:
         self.journal = find_journal(journal)
         self._host = HostLook(what)
         self._living = LivingExecutions(self.journal)
+        self._with_processes = with_processes
         self._trees = TreeLook(with_processes=with_processes)
         self._name = name
         self._thresholds = thresholds
@@ -198,14 +201,21 @@ class Monitor:
 
     def _executions(self, now_unix_ns: int) -> Iterator[RunningExecution]:
         living = self._living.look()
+        beats = self._living.heartbeats
         roots = {record.execution_id: _root(record) for record in living}
-        trees = self._trees.look({pid for pid in roots.values() if pid is not None})
-        sharing = Counter(roots.values())
+        without = [record for record in living if record.span_id not in beats]
+        looked_at = {roots[record.execution_id] for record in without}
+        if self._with_processes:
+            looked_at = set(roots.values())
+        trees = self._trees.look({pid for pid in looked_at if pid is not None})
+        sharing = Counter(roots[record.execution_id] for record in without)
         for record in living:
             if self._name in (None, record.labels.name):
                 root = roots[record.execution_id]
                 tree = None if root is None else trees.get(root)
-                yield _running(record, root, sharing[root], tree, now_unix_ns)
+                found = _running(record, root, max(1, sharing[root]), tree, now_unix_ns)
+                beat = beats.get(record.span_id)
+                yield found if beat is None else _with_heartbeat(found, beat)
 
     def _remember(self, stats: Stats) -> None:
         for name, figure in FIGURES.items():
@@ -246,6 +256,17 @@ def _running(
         memory_bytes=None if tree is None else tree.memory_bytes,
         process_count=None if tree is None else tree.process_count,
         processes=() if tree is None else tree.processes,
+    )
+
+
+def _with_heartbeat(running: RunningExecution, beat: Heartbeat) -> RunningExecution:
+    """*running* with its own figures, as the process that observes it has sampled them."""
+    return replace(
+        running,
+        shared_by=1,
+        cores=beat.cores,
+        memory_bytes=beat.memory_bytes,
+        process_count=beat.processes,
     )
 
 

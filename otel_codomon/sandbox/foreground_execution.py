@@ -103,6 +103,8 @@ class ForegroundExecution:
             targets=targets,
             set_up=set_up,
             touch=self._told.touch,
+            folder=self._told.folder,
+            span_id=self._told.identity.span_id,
         )
 
     def end(self, foreground: Foreground, cgroup: Cgroup | None) -> ExecutionResult:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_codomon.executions.running import Execution
+    from otel_codomon.journal.heartbeats import HeartbeatWriter
     from otel_codomon.values.execution import Labels
+    from otel_codomon.values.heartbeat import Heartbeat
     from otel_codomon.values.limits import Limits
     from otel_codomon.values.usage import Usage
 
@@ -35,6 +37,8 @@ class LiveLook:
         targets: What to look at: its pid, its cgroup.
         set_up: Makes the providers that live gauges go to.
         touch: Leaves a sign of life in the journal.
+        folder: Path of the journal; None without one.
+        span_id: Its span, 16 hexadecimal digits.
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class LiveLook:
         targets: tuple[object, ...],
         set_up: Callable[[], None],
         touch: Callable[[], None],
+        folder: str | None,
+        span_id: str,
     ) -> None:
         self._labels = labels
         self._limits = limits
@@ -53,6 +59,10 @@ class LiveLook:
         self._targets = targets
         self._set_up = set_up
         self._touch = touch
+        self._folder = folder
+        self._span_id = span_id
+        self._beats: HeartbeatWriter | None = None
+        self._beating = threading.Lock()
         self._ended = threading.Event()
         self._execution: Execution | None = None
         self._ready = threading.Event()
@@ -67,6 +77,33 @@ class LiveLook:
         self._ready.set()
         while not self._ended.wait(_SIGN_OF_LIFE_SECONDS):
             self._touch()
+            self._beat()
+
+    def _beat(self) -> None:
+        """Write a heartbeat, where there is a journal and nothing is wrong with it."""
+        from otel_codomon.journal.heartbeats import HeartbeatWriter  # noqa: PLC0415 - while it runs
+
+        if self._folder is None or self._execution is None:
+            return
+        try:
+            with self._beating:
+                if self._beats is None:
+                    self._beats = HeartbeatWriter(self._folder, self._heartbeats)
+                self._beats.beat()
+        except Exception:  # noqa: BLE001 - as above
+            self._folder = None
+
+    def _heartbeats(self, with_curves: bool) -> list[Heartbeat]:  # noqa: FBT001 - see `Source`
+        if self._execution is None or self._ended.is_set():
+            return []
+        return [self._execution.watch.heartbeat(self._span_id, with_curve=with_curves)]
+
+    def _end_beats(self) -> None:
+        """Remove the heartbeats: the end of the execution tells more."""
+        with self._beating:
+            beats, self._beats, self._folder = self._beats, None, None
+            if beats is not None:
+                beats.end()
 
     def _watched(self) -> Execution:
         """An execution for the gauges to find; its span and totals are told by the journal."""
@@ -93,6 +130,7 @@ class LiveLook:
     def finish(self) -> Usage | None:
         """Stop looking; what was seen, None when nothing was."""
         self._ended.set()
+        self._end_beats()
         if not self._ready.wait(_PATIENCE_SECONDS) or self._execution is None:
             return None
         self._execution.succeed()

@@ -154,6 +154,11 @@ class LightExecution:
             "is_sampled": identity.is_sampled,
         }
 
+    @property
+    def folder(self) -> str | None:
+        """The journal that it is in, and that others read; None without one."""
+        return None if self._writer is None or self._is_passing else self._writer.folder
+
     def touch(self) -> None:
         """Leave a sign of life: should this process be killed, the execution ended after it."""
         if self._writer is not None:

@@ -128,6 +128,26 @@ class CpuOfTrees(NamedTuple):
         )
 
 
+class SoFar(NamedTuple):
+    """What samples have seen of an execution. None is not known.
+
+    Attributes:
+        peak_memory_bytes: As in `Usage`.
+        peak_cache_bytes: As in `Usage`.
+        processes: Processes that were seen.
+        transfers: Bytes from and to storage, of those that live.
+        pids: Process id and start, in clock ticks since boot.
+        cgroup: Path of its cgroup.
+    """
+
+    peak_memory_bytes: int | None = None
+    peak_cache_bytes: int | None = None
+    processes: int | None = None
+    transfers: tuple[int, int] | None = None
+    pids: tuple[tuple[int, int], ...] = ()
+    cgroup: str | None = None
+
+
 class Attached:
     """All that was attached to one execution. May be used from several threads.
 
@@ -282,6 +302,20 @@ class Attached:
     def is_whole(self) -> bool:
         """Whether the totals of the whole execution were told."""
         return any(child.is_whole for child in self._told)
+
+    def so_far(self) -> SoFar:
+        """What the samples so far have seen; reads no file."""
+        with self._lock:
+            tree, source = self._tree, self._cgroups[-1] if self._cgroups else None
+            by_tree = max(tree.peak_sum_bytes or 0, tree.largest_peak_bytes or 0)
+            return SoFar(
+                peak_memory_bytes=(by_tree if source is None else source.peak_bytes) or None,
+                peak_cache_bytes=None if source is None else source.cache_bytes,
+                processes=tree.seen or None,
+                transfers=tree.transfers(),
+                pids=tuple(tree.members()),
+                cgroup=None if source is None else next(iter(source.cgroup.folders.values()), None),
+            )
 
     def usage(self) -> Usage:
         """The totals so far."""

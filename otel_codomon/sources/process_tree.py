@@ -252,6 +252,10 @@ class ProcessTree:
         """
         return self._most_cpu_ns
 
+    def members(self) -> list[tuple[int, int]]:
+        """Process id and start, in clock ticks since boot, of each member, as first seen."""
+        return [(member.pid, member.stat.start_ticks) for member in self._members.values()]
+
     def outside_cpu_ns(self, told: frozenset[int]) -> int:
         """CPU time of all that live, and of the dead whose parent was no member.
 

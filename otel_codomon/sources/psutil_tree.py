@@ -108,6 +108,10 @@ class PsutilTree:
         """The roots: whether they live is not looked at."""
         return set(self._roots)
 
+    def members(self) -> list[tuple[int, int]]:
+        """Not told: starts in clock ticks are Linux's."""
+        return []
+
     @property
     def largest_peak_bytes(self) -> int | None:
         """The largest resident set seen of one; where the system keeps a mark, that."""

@@ -62,6 +62,8 @@ def write_quantity(name: str, value: object) -> str:
     """*value* for people, in the unit that *name* ends with; a text as it is."""
     if isinstance(value, str):
         return value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if value is not None and not isinstance(value, (int, float)):
         return str(value)
     writer = next((write for end, write in _WRITERS if name.endswith(end)), in_number)
