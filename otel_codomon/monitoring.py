@@ -12,6 +12,7 @@ import time
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.showing import shown
 from otel_codomon.errors import (
     InvalidArgumentError,
     JournalUnavailableError,
@@ -124,7 +125,7 @@ def _checked(scope: object) -> object:
     if scope in _SCOPES:
         return scope
     raise InvalidArgumentError(
-        "scope", f"invalid scope {scope!r:.80}: use one of {', '.join(_SCOPES)}"
+        "scope", f"invalid scope {shown(scope)}: use one of {', '.join(_SCOPES)}"
     )
 
 

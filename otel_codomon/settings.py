@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from otel_codomon import environment_variables as env
+from otel_codomon._platform.showing import shown
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.private_folder import state_folder
 
@@ -175,5 +176,5 @@ def _setting(
     except ValueError as error:
         name = option.name if origin == "argument" else origin
         raise InvalidArgumentError(
-            name, f"cannot take {given!r:.80} for {name}: it is {error}"
+            name, f"cannot take {shown(given)} for {name}: it is {error}"
         ) from None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, overload
 
 from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.ours import on_fork
+from otel_codomon._platform.showing import shown
 from otel_codomon.caches.control import ClearRequests
 from otel_codomon.emit.caches import CacheMetrics
 from otel_codomon.errors import CacheNameTakenError, CodomonError, InvalidArgumentError
@@ -182,12 +183,12 @@ def observe_cache(
     if name is not None and not isinstance(name, str):
         raise InvalidArgumentError(
             "name",
-            f"cannot call a cache {name!r:.80}: it is no text; leave it out for the default",
+            f"cannot call a cache {shown(name)}: it is no text; leave it out for the default",
         )
     if not isinstance(adapters, Sequence):
         raise InvalidArgumentError(
             "adapters",
-            f"cannot read caches by {adapters!r:.80}: it is no list of adapters; "
+            f"cannot read caches by {shown(adapters)}: it is no list of adapters; "
             "pass one, as (YourAdapter(), *DEFAULT_ADAPTERS)",
         )
 

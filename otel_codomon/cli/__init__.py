@@ -165,9 +165,12 @@ def _code_of(stop: SystemExit) -> int:
 
 
 def _one_line(error: CodomonError) -> str:
-    from otel_codomon.values.printable import printable  # noqa: PLC0415 - only for a message
+    # Only for a message.
+    from otel_codomon._platform.known_secrets import known_secrets  # noqa: PLC0415
+    from otel_codomon._platform.scrubbing import scrub  # noqa: PLC0415
+    from otel_codomon.values.printable import printable  # noqa: PLC0415
 
-    return printable(" ".join(str(error).split()))
+    return printable(scrub(" ".join(str(error).split()), known_secrets()))
 
 
 def _say_what_cannot_be_encoded() -> None:

@@ -374,9 +374,11 @@ def _execution(
 def _tell_failure(args: Options, start: Start, identity: Identity, error: OSError) -> int:
     """Say that the command could not be started, to the user and to the journal."""
     result = _execution(args, start, identity, pid=None).fail(error)
-    program = start.argv[0]
+    from otel_codomon._platform.showing import shown  # noqa: PLC0415 - only for a message
+
+    why = os.strerror(error.errno or 0).lower()
     tell(
-        f"otel-codomon run: cannot run {program!r}: {os.strerror(error.errno or 0).lower()}; "
+        f"otel-codomon run: cannot run {shown(start.argv[0])}: {why}; "
         "check its name, its path and its permissions\n"
     )
     return result.exit_code or FAILURE
@@ -385,7 +387,7 @@ def _tell_failure(args: Options, start: Start, identity: Identity, error: OSErro
 def _tell_setup_error(args: Options, start: Start, identity: Identity, reason: str) -> int:
     """Say that the command cannot be isolated, to the user and to the journal."""
     result = _execution(args, start, identity, pid=None).refuse(reason)
-    tell(f"otel-codomon run: {reason}\n")
+    tell(f"otel-codomon run: {result.reason or reason}\n")
     return result.exit_code or FAILURE
 
 

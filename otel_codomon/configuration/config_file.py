@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from otel_codomon._platform.showing import shown
+from otel_codomon.emit.scrubbed import scrubbed_text
 from otel_codomon.errors import InvalidArgumentError
 
 OTEL_CONFIG_FILE: Final = "OTEL_CONFIG_FILE"  # SDKs before 1.42 have no constant of it
@@ -34,7 +36,7 @@ def make_providers() -> None:
     except ImportError:
         raise InvalidArgumentError(
             OTEL_CONFIG_FILE,
-            f"cannot read {OTEL_CONFIG_FILE}={path!r:.200}: opentelemetry-configuration is not "
+            f"cannot read {OTEL_CONFIG_FILE}={shown(path)}: opentelemetry-configuration is not "
             "installed; install it, or unset the variable and set the others of OTEL_*",
         ) from None
     try:
@@ -42,6 +44,6 @@ def make_providers() -> None:
     except Exception as error:
         raise InvalidArgumentError(
             OTEL_CONFIG_FILE,
-            f"cannot use {OTEL_CONFIG_FILE}={path!r:.200}: {error!s:.500}; correct the file, or "
-            "unset the variable",
+            f"cannot use {OTEL_CONFIG_FILE}={shown(path)}: {scrubbed_text(error, limit=500)}; "
+            "correct the file, or unset the variable",
         ) from error

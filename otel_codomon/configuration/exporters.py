@@ -18,6 +18,7 @@ from opentelemetry.sdk.environment_variables import (
 )
 from opentelemetry.util._importlib_metadata import entry_points
 
+from otel_codomon._platform.showing import shown
 from otel_codomon.errors import InvalidArgumentError
 
 PROTOCOLS: Final = ("http/protobuf", "grpc")
@@ -77,7 +78,7 @@ def check_target(
     if endpoint is not None and not str(endpoint).startswith(("http://", "https://")):
         raise InvalidArgumentError(
             "endpoint",
-            f"cannot send to {endpoint!r:.80}: it begins with neither http:// nor https://; "
+            f"cannot send to {shown(endpoint)}: it begins with neither http:// nor https://; "
             "give the whole address, such as http://localhost:4318",
         )
     for name, value in (
@@ -87,7 +88,7 @@ def check_target(
         if value and value not in PROTOCOLS:
             raise InvalidArgumentError(
                 name,
-                f"cannot send with {name} {value!r:.80}: it is none of the known ones; "
+                f"cannot send with {name} {shown(value)}: it is none of the known ones; "
                 f"use one of {', '.join(PROTOCOLS)}",
             )
     check_texts("headers", headers)
@@ -108,7 +109,7 @@ def check_texts(argument: str, value: object) -> None:
         return
     raise InvalidArgumentError(
         argument,
-        f"cannot take {value!r:.80} for {argument}: it is no mapping of texts; "
+        f"cannot take {shown(value)} for {argument}: it is no mapping of texts; "
         'pass a dict, such as {"name": "value"}',
     )
 
@@ -184,6 +185,6 @@ def _named_exporter(signal: Signal, name: str) -> Any:  # noqa: ANN401 - whateve
     known = ", ".join(sorted({"otlp", "none", *(row.name for row in entry_points(group=group))}))
     raise InvalidArgumentError(
         signal.exporters,
-        f"cannot export {signal.name} with {name!r:.80}: no installed package has such an "
+        f"cannot export {signal.name} with {shown(name)}: no installed package has such an "
         f"exporter; set {signal.exporters} to one of {known}",
     )

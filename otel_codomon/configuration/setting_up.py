@@ -13,6 +13,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
+from otel_codomon._platform.showing import shown
 from otel_codomon.configuration import config_file, without_effect
 from otel_codomon.configuration.configured import Configuration
 from otel_codomon.configuration.exporters import (
@@ -134,7 +135,7 @@ def _check_resource(service_name: object, attributes: object) -> None:
     if service_name is not None and not isinstance(service_name, str):
         raise InvalidArgumentError(
             "service_name",
-            f"cannot take {service_name!r:.80} for service_name: it is no text; pass one, or set "
+            f"cannot take {shown(service_name)} for service_name: it is no text; pass one, or set "
             "OTEL_SERVICE_NAME",
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
+
+from otel_codomon._platform.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     _Question = Callable[[Configuration], bool]
 
-_log = logging.getLogger("otel_codomon")
+_log = get_logger("otel_codomon")
 
 
 def _makes_a_provider(configuration: Configuration) -> bool:

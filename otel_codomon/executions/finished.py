@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.trace import INVALID_SPAN, format_span_id, format_trace_id
 
 from otel_codomon import names
+from otel_codomon._platform.showing import shown
 from otel_codomon.emit.guard import harmless
 from otel_codomon.emit.own import OwnFacts
 from otel_codomon.emit.scrubbed import scrubbed_text
@@ -91,7 +92,7 @@ def make_finished(
             "outcome", "how it ended is missing: pass an outcome, an exit code or a result"
         )
     if not isinstance(usage, (Usage, type(None))):
-        raise InvalidArgumentError("usage", f"invalid usage {usage!r:.80}: pass Usage(...)")
+        raise InvalidArgumentError("usage", f"invalid usage {shown(usage)}: pass Usage(...)")
     started_unix_ns, ended_unix_ns = check_times(*times)
     return Finished(
         plan=plan,
@@ -114,7 +115,7 @@ def check_id(execution_id: object) -> str:
     if not isinstance(execution_id, str) or not _is_visible(execution_id):
         raise InvalidArgumentError(
             "execution_id",
-            f"invalid execution_id {execution_id!r:.80}: use visible text of 1 to {MAX_NAME} "
+            f"invalid execution_id {shown(execution_id)}: use visible text of 1 to {MAX_NAME} "
             "characters, or leave it out",
         )
     if scrubbed_text(execution_id) != execution_id:  # it cannot be scrubbed: it has to be found
@@ -137,12 +138,12 @@ def check_times(started: object, ended: object) -> tuple[int, int]:
     started_ns, ended_ns = _unix_ns("started", started), _unix_ns("ended", ended)
     if ended_ns < started_ns:
         raise InvalidArgumentError(
-            "ended", f"invalid ended {ended!r:.80}: it is before started, {started!r:.80}"
+            "ended", f"invalid ended {shown(ended)}: it is before started, {shown(started)}"
         )
     if ended_ns > time.time_ns() + _SKEW_SECONDS * 1e9:
         raise InvalidArgumentError(
             "ended",
-            f"invalid ended {ended!r:.80}: it is in the future; use seconds since the epoch, or "
+            f"invalid ended {shown(ended)}: it is in the future; use seconds since the epoch, or "
             "an aware datetime",
         )
     return started_ns, ended_ns
@@ -157,7 +158,7 @@ def _unix_ns(argument: str, value: object) -> int:
     hint = " with a time zone" if isinstance(value, datetime) else ""
     raise InvalidArgumentError(
         argument,
-        f"invalid {argument} {value!r:.80}: use seconds since the epoch, or a datetime{hint}",
+        f"invalid {argument} {shown(value)}: use seconds since the epoch, or a datetime{hint}",
     )
 
 
@@ -183,7 +184,7 @@ def check_verdict(
     if exit_code is not None:
         if not isinstance(exit_code, int) or isinstance(exit_code, bool):
             raise InvalidArgumentError(
-                "exit_code", f"invalid exit_code {exit_code!r:.80}: use a whole number"
+                "exit_code", f"invalid exit_code {shown(exit_code)}: use a whole number"
             )
         said = settle(said, read_exit_code(exit_code))
     return settle(said, read_result(result))
@@ -195,7 +196,7 @@ def _outcome(value: object) -> Outcome | None:
     found = status_outcome(value)
     if found is None:
         known = ", ".join(each.value for each in Outcome if each is not Outcome.HOST_DIED)
-        raise InvalidArgumentError("outcome", f"invalid outcome {value!r:.80}: use one of {known}")
+        raise InvalidArgumentError("outcome", f"invalid outcome {shown(value)}: use one of {known}")
     return found
 
 

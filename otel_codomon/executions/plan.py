@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from otel_codomon import names
+from otel_codomon._platform.showing import shown
 from otel_codomon.emit.own import without_reserved
 from otel_codomon.emit.scrubbed import scrubbed_attributes, scrubbed_name, scrubbed_text
 from otel_codomon.errors import InvalidArgumentError
@@ -144,7 +145,7 @@ def _result_reader(result: object) -> Callable[[object], object] | None:
     if found is None:
         raise InvalidArgumentError(
             "result",
-            f"cannot read results with {result!r:.80}: it is neither callable nor one of "
+            f"cannot read results with {shown(result)}: it is neither callable nor one of "
             f"{', '.join(READERS)}; pass one of these, or a function from a result to an Outcome "
             "or to a dict with status and exit_code",
         )
@@ -161,8 +162,9 @@ def _called(arguments: object) -> Mapping[str, str]:
         if role not in BY_NAME or not (name is None or isinstance(name, str)):
             raise InvalidArgumentError(
                 "arguments",
-                f"cannot read {role!r:.80} from the argument {name!r:.80}: the arguments that are "
-                f"understood are {', '.join(BY_NAME)}, each by the name of a parameter; {way_out}",
+                f"cannot read {shown(role)} from the argument {shown(name)}: the arguments "
+                f"that are understood are {', '.join(BY_NAME)}, each by the name of a parameter; "
+                f"{way_out}",
             )
     return {role: name for role, name in {**BY_NAME, **arguments}.items() if name is not None}
 
@@ -172,7 +174,7 @@ def _text(argument: str, value: object) -> str:
         return value
     raise InvalidArgumentError(
         argument,
-        f"cannot take {value!r:.80} as the {argument} of an execution: it is not a text "
+        f"cannot take {shown(value)} as the {argument} of an execution: it is not a text "
         "with something in it; leave it out for the default",
     )
 
@@ -181,7 +183,7 @@ def _check_type(argument: str, value: object, kind: type, way_out: str) -> None:
     if value is not None and not isinstance(value, kind):
         raise InvalidArgumentError(
             argument,
-            f"cannot take {value!r:.80} as the {argument} of an execution: "
+            f"cannot take {shown(value)} as the {argument} of an execution: "
             f"it is of type {type(value).__qualname__}; {way_out}",
         )
 
@@ -193,7 +195,7 @@ def _member(choices: type[E], argument: str, value: object) -> E:
         known = ", ".join(choice.value for choice in choices)
         raise InvalidArgumentError(
             argument,
-            f"cannot take {value!r:.80} as the {argument} of an execution: it is none of "
+            f"cannot take {shown(value)} as the {argument} of an execution: it is none of "
             f"the known ones; use one of {known}",
         ) from None
 
@@ -206,7 +208,7 @@ def _check_timeout(timeout: object) -> None:
         return
     raise InvalidArgumentError(
         "timeout",
-        f"cannot set the timeout to {timeout!r:.80}: it is not a positive number of seconds; "
+        f"cannot set the timeout to {shown(timeout)}: it is not a positive number of seconds; "
         "leave it out for none",
     )
 

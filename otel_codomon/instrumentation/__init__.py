@@ -8,6 +8,7 @@ from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-de
     BaseInstrumentor,
 )
 
+from otel_codomon._platform.showing import shown
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.instrumentation.targets import TARGETS
 
@@ -62,6 +63,6 @@ def _check_provider(argument: str, value: object, method: str) -> None:
     if value is not None and not callable(getattr(value, method, None)):
         raise InvalidArgumentError(
             argument,
-            f"cannot take {value!r:.80} for {argument}: it has no {method}(); "
+            f"cannot take {shown(value)} for {argument}: it has no {method}(); "
             "pass a provider, or leave it out for the global one",
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
+from otel_codomon._platform.showing import shown
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.values.bounds import (
     LARGEST,
@@ -14,7 +15,7 @@ from otel_codomon.values.bounds import (
     MOST_OPEN_FILES,
     MOST_PROCESSES,
 )
-from otel_codomon.values.untrusted import plain_number, shown
+from otel_codomon.values.untrusted import plain_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from otel_codomon._platform.showing import shown
 from otel_codomon.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Thresholds:
             if value is not None and not (is_number and math.isfinite(value) and value > 0):
                 raise InvalidArgumentError(
                     field,
-                    f"cannot set the threshold {field} to {value!r:.80}: it is not a positive "
+                    f"cannot set the threshold {field} to {shown(value)}: it is not a positive "
                     "number; leave it out for none",
                 )
 

@@ -2,22 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from otel_codomon.values.cleaning import clean_name
-
-_SHOWN: Final = 80  # characters of a value that a message repeats
-
-
-def shown(value: object) -> str:
-    """*value* for a message: bounded, on one line, whatever its ``__repr__`` does."""
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - `__repr__` of a stranger: any failure at all
-        text = f"<unprintable {type(value).__qualname__}>"
-    text = clean_name(text, default="''")
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-
 
 def plain_number(value: object, *, is_whole: bool = False) -> float | None:
     """Return *value* as an int, or as a float unless it has to be whole; None where it is neither.

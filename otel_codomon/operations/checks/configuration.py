@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.scrubbing import is_secret_name, scrub, secret_values
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.operations.checks.line import CheckLine, State
 from otel_codomon.settings import OPTIONS, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from otel_codomon.operations.checks.line import Scene
 
 ABOUT: Final = "configuration"
-# Values that hold tokens, by a part of the variable's name.
-_SECRET: Final = ("HEADERS", "KEY", "CREDENTIAL", "TOKEN", "PASSWORD")
+# Values that hold tokens, though their names do not promise it.
+_SECRET: Final = ("HEADERS", "KEY", "CREDENTIAL")
+_LONGEST: Final = 200  # characters
 
 
 def check(scene: Scene) -> Iterator[CheckLine]:
@@ -26,7 +28,7 @@ def check(scene: Scene) -> Iterator[CheckLine]:
     for name in sorted(scene.environ):
         if name.startswith("OTEL_") and name not in ours:
             yield CheckLine(
-                about=ABOUT, name=name, state=State.OK, found=_shown(name, scene.environ[name])
+                about=ABOUT, name=name, state=State.OK, found=_shown(name, scene.environ)
             )
 
 
@@ -51,7 +53,8 @@ def _origin(origin: str) -> str:
     return "the default" if origin == "default" else origin
 
 
-def _shown(name: str, value: str) -> str:
-    if any(word in name for word in _SECRET):
+def _shown(name: str, environ: Mapping[str, str]) -> str:
+    value = environ[name]
+    if is_secret_name(name) or any(word in name for word in _SECRET):
         return f"set, {len(value)} characters"
-    return value[:200]
+    return scrub(value, secret_values(environ), limit=_LONGEST)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.ours import on_fork
+from otel_codomon._platform.showing import shown
 from otel_codomon.errors import CacheNameTakenError, InvalidArgumentError
 from otel_codomon.sources.caches.aside import Aside
 from otel_codomon.sources.caches.observed import ObservedCache
@@ -266,7 +267,7 @@ def _checked_name(name: str | None, cache: object) -> str:
     if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
         raise InvalidArgumentError(
             "name",
-            f"cannot observe a cache as {name!r:.80}: a name is a text of 1 to {_LONGEST_NAME} "
+            f"cannot observe a cache as {shown(name)}: a name is a text of 1 to {_LONGEST_NAME} "
             "printable characters; choose another",
         )
     return name
