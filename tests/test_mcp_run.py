@@ -13,8 +13,8 @@ import pytest
 from support.bubblewrap import MISSING
 from support.escapees import STUBBORN, NamedPipe, wait_until_dead
 from support.history import Past, write_history
+from support.hostile import EVIL, is_safe, texts_in
 from support.typed import clean_environment, typed
-from test_printable import EVIL, is_safe, texts_in
 
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.operations.running import DEFAULT_LIMITS, Allowance

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 from support.browser import look_like, open_browser
 from support.history import MIB, Past, write_history
+from support.hostile import EVIL, hostile_journal, is_safe, texts_in
 
 from otel_codomon import names
 from otel_codomon.cli.page import render
@@ -126,6 +127,30 @@ def test_what_a_name_holds_is_text_and_nothing_of_it_runs(page: Chrome) -> None:
     assert page.title == "Executions - otel-codomon report"
     assert page.execute_script("return document.images.length") == 0
     assert page.get_log("browser") == []  # type: ignore[no-untyped-call] # selenium's
+
+
+def test_no_word_of_a_journal_becomes_more_than_text(chrome: Chrome, tmp_path: Path) -> None:
+    words = [*EVIL, HOSTILE, "' onmouseover='document.title=1", '" autofocus onfocus="x', "`${x}`"]
+    page = tmp_path / "report.html"
+    with hostile_journal(words) as folder:
+        page.write_text(render(make_report(journal=folder)), encoding="utf-8")
+
+    chrome.get(page.as_uri())
+    chrome.execute_script("document.querySelectorAll('details').forEach((d) => d.open = true)")
+    chrome.execute_script("document.querySelectorAll('.row').forEach((row) => row.click())")
+    handlers, tags, scripts = chrome.execute_script("""
+        const all = [...document.querySelectorAll('*')];
+        return [
+            all.flatMap((e) => e.getAttributeNames()).filter((n) => n.startsWith('on')),
+            all.filter((e) => ['IMG', 'IFRAME', 'OBJECT'].includes(e.tagName)).length,
+            document.scripts.length,
+        ];
+    """)
+
+    assert (handlers, tags, scripts) == ([], 0, 2)
+    assert chrome.title == "Executions - otel-codomon report"
+    assert all(map(is_safe, texts_in(data_of(page.read_text("utf-8")))))
+    assert chrome.get_log("browser") == []  # type: ignore[no-untyped-call] # selenium's
 
 
 def test_counts_are_written_in_full_and_a_pid_is_no_quantity(
