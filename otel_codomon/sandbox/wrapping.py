@@ -18,18 +18,20 @@ _JOIN_SESSION_KEYRING = 1
 
 
 class Wrapping:
-    """What bubblewrap reads from us and reports to us, in memory that has no name anywhere.
+    """What bubblewrap reads from us and reports to us, by descriptors without a name.
 
     Its options hold the command's variables, and a command line can be read by
-    every user of the machine.
+    every user of the machine. It reports through a pipe: a limit on the size of
+    files does not apply to that.
     """
 
     def __init__(self, options: bytes, call_filter: bytes) -> None:
-        self._told = os.memfd_create("told")
+        self._told, tell = os.pipe()
+        os.set_blocking(self._told, False)
         self._files = {
             OPTIONS_FD: _in_memory("options", options),
             FILTER_FD: _in_memory("filter", call_filter),
-            TOLD_FD: self._told,
+            TOLD_FD: tell,
         }
 
     def prepare(self) -> None:
@@ -39,8 +41,11 @@ class Wrapping:
             os.dup2(descriptor, number)
 
     def has_run(self) -> bool:
-        """Whether bubblewrap has started the command and seen it end; asked at the end."""
-        return b'"exit-code"' in os.pread(self._told, 4096, 0)
+        """Whether bubblewrap has started the command and seen it end; asked once, at the end."""
+        try:
+            return b'"exit-code"' in os.read(self._told, 4096)
+        except BlockingIOError:  # it did not get as far as a report
+            return False
 
 
 def _in_memory(name: str, data: bytes) -> int:
