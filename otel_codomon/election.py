@@ -39,6 +39,7 @@ class Election:
         self.lock_file = lock_file
         self._standing: Kept = {}
         self._asking: Kept = {}
+        self._users: dict[str, int] = {}
         self._holder: dict[str, int] = {}
 
     def stand(self, folder: str) -> bool:
@@ -93,17 +94,26 @@ class Election:
         return None if answer[0] == fcntl.F_UNLCK else max(0, answer[4])
 
     def _to_stand(self, folder: str) -> KeptDescriptor:
-        """The descriptor that is locked; another one when the file is not there any more."""
+        """The descriptor that is locked; another one when the file is not there any more.
+
+        Nor may it be kept by a process that has become another user: it could
+        not do the job, and others could not have it.
+        """
         kept = self._still_there(self._standing, folder)
-        if kept is not None:
+        if kept is not None and self._users.get(folder) == os.geteuid():
             return kept
         self._holder.pop(folder, None)
+        lost = self._standing.pop(folder, None)
+        if lost is not None:
+            lost.close()
         folder_fd = open_folder(folder)
         try:
             number = open_file(folder_fd, self.lock_file, os.O_RDWR | os.O_CREAT)
         finally:
             os.close(folder_fd)
-        return self._keep(self._standing, folder, number)
+        fresh = self._standing[folder] = KeptDescriptor(number)
+        self._users[folder] = os.geteuid()
+        return fresh
 
     def _to_ask(self, folder: str) -> KeptDescriptor | None:
         """A descriptor that can be asked who holds the lock; None where there is no file.
@@ -123,7 +133,11 @@ class Election:
             return None
         finally:
             os.close(folder_fd)
-        return self._keep(self._asking, folder, number)
+        before, fresh = self._asking.get(folder), KeptDescriptor(number)
+        self._asking[folder] = fresh
+        if before is not None and not before.is_same(fresh):
+            before.close()
+        return fresh
 
     def _still_there(self, kept: Kept, folder: str) -> KeptDescriptor | None:
         """What is kept for *folder*, if its file is still the one of that name."""
@@ -134,10 +148,3 @@ class Election:
             and found.is_at(os.path.join(folder, self.lock_file))
         )
         return found if is_there else None
-
-    def _keep(self, kept: Kept, folder: str, number: int) -> KeptDescriptor:
-        before, fresh = kept.get(folder), KeptDescriptor(number)
-        kept[folder] = fresh
-        if before is not None and not before.is_same(fresh):
-            before.close()
-        return fresh

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.journal import election, light, segments
 from otel_codomon.journal.segments import Record, decode
 
@@ -62,10 +63,11 @@ def test_there_is_no_writer_where_the_journal_is_off() -> None:
     assert light.open_writer(environ={"OTEL_PYTHON_CODOMON_JOURNAL": "off"}) is None
 
 
-def test_there_is_no_writer_where_there_is_no_folder(tmp_path: Path) -> None:
+def test_why_there_is_no_folder_is_for_the_caller_to_report(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    assert light.open_writer(str(tmp_path / "file")) is None
+    with pytest.raises(JournalUnavailableError, match="file exists"):
+        light.open_writer(str(tmp_path / "file"))
 
 
 def test_the_resource_is_what_the_environment_says() -> None:

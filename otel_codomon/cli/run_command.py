@@ -373,7 +373,8 @@ def _execution(
 
 def _tell_failure(args: Options, start: Start, identity: Identity, error: OSError) -> int:
     """Say that the command could not be started, to the user and to the journal."""
-    result = _execution(args, start, identity, pid=None).fail(error)
+    execution = _execution(args, start, identity, pid=None)
+    result = execution.fail(error)
     from otel_codomon._platform.showing import shown  # noqa: PLC0415 - only for a message
 
     why = os.strerror(error.errno or 0).lower()
@@ -381,6 +382,10 @@ def _tell_failure(args: Options, start: Start, identity: Identity, error: OSErro
         f"otel-codomon run: cannot run {shown(start.argv[0])}: {why}; "
         "check its name, its path and its permissions\n"
     )
+    if execution.problem is not None and not args.quiet:
+        from otel_codomon.cli.run_summary import write_problem  # noqa: PLC0415 - rare
+
+        write_problem(execution.problem)
     return result.exit_code or FAILURE
 
 
@@ -394,6 +399,8 @@ def _tell_setup_error(args: Options, start: Start, identity: Identity, reason: s
 def _summarise(args: Options, result: ExecutionResult, problem: str | None) -> None:
     if args.quiet and args.output is None:
         return
-    from otel_codomon.cli.run_summary import write_summary  # noqa: PLC0415 - the command has ended
+    from otel_codomon.cli import run_summary  # noqa: PLC0415 - the command has ended
 
-    write_summary(result, problem, form=args.format, where=args.output)
+    run_summary.write_summary(result, form=args.format, where=args.output)
+    if problem is not None and not args.quiet:
+        run_summary.write_problem(problem)

@@ -18,28 +18,30 @@ _STDERR = 2
 _BYTES_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-def write_summary(
-    result: ExecutionResult, problem: str | None, *, form: str, where: str | None
-) -> None:
+def write_summary(result: ExecutionResult, *, form: str, where: str | None) -> None:
     """Write the summary in one piece.
 
     Args:
         result: How the command went.
-        problem: Why it is not in the journal; None when it is.
         form: ``text`` or ``json``.
         where: A file, the number of a descriptor, or None for stderr.
     """
     text = as_json(result) if form == "json" else as_text(result)
-    said = f"otel-codomon: {printable(problem)}\n" if problem else ""
     try:
         _write(text + "\n", where)
-        if said:
-            _write(said, None)
     except OSError as error:
         # The exit code stays the command's: this is our trouble, not its.
         place = "standard error" if where is None else printable(where)
         reason = os.strerror(error.errno or 0)
         tell(f"otel-codomon: cannot write the summary to {place}: {reason}\n")
+
+
+def write_problem(problem: str) -> None:
+    """Write to stderr why the execution is not in the journal."""
+    try:
+        _write(f"otel-codomon: {printable(problem)}\n", None)
+    except OSError:  # stderr is closed or full: nothing else to write it to
+        return
 
 
 def _write(text: str, where: str | None) -> None:

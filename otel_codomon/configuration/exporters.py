@@ -144,13 +144,28 @@ def has_endpoint(signal: Signal, target: Target) -> bool:
     return any(said)
 
 
-def _otlp_exporter(signal: Signal, target: Target) -> Any:  # noqa: ANN401 - four classes, no base
-    protocol = (
+def import_early(signal: Signal, target: Target) -> None:
+    """Import what exports *signal* over HTTP: another user may not read this interpreter's files.
+
+    Root may become another user after `configure`, and the interpreter may lie
+    in root's home.
+    """
+    if _protocol(signal, target) != "grpc":
+        _otlp_exporter(signal, target).shutdown()  # making one imports the client
+        "localhost".encode("idna")  # imports a codec, which every connection needs
+
+
+def _protocol(signal: Signal, target: Target) -> str:
+    return (
         target.protocol
         or os.environ.get(signal.protocol)
         or os.environ.get(OTEL_EXPORTER_OTLP_PROTOCOL)
         or PROTOCOLS[0]
     )
+
+
+def _otlp_exporter(signal: Signal, target: Target) -> Any:  # noqa: ANN401 - four classes, no base
+    protocol = _protocol(signal, target)
     arguments: dict[str, Any] = {}
     if target.headers is not None:
         arguments["headers"] = dict(target.headers)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from otel_codomon._platform.logs import get_logger
-from otel_codomon.configuration.exporters import METRICS, TRACES, exporter_names, make_exporter
+from otel_codomon.configuration.exporters import (
+    METRICS,
+    TRACES,
+    exporter_names,
+    import_early,
+    make_exporter,
+)
 from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.executions.heartbeats import heartbeats
 
@@ -36,17 +43,21 @@ def open_journal(settings: Mapping[str, Setting[Any]], target: Target) -> Journa
         from otel_codomon.journal.endpoints import endpoints  # noqa: PLC0415 - needs record locks
         from otel_codomon.journal.pipeline import open_pipeline  # noqa: PLC0415 - as above
 
+        named = endpoints(
+            os.environ, endpoint=target.endpoint, protocol=target.protocol, headers=target.headers
+        )
+        if named and os.geteuid() == 0:
+            import_early(TRACES, target)
         return open_pipeline(
             folder,
-            endpoints=endpoints(
-                os.environ,
-                endpoint=target.endpoint,
-                protocol=target.protocol,
-                headers=target.headers,
-            ),
+            endpoints=named,
             durability=settings["durability"].value,
             exit_timeout_seconds=settings["exit_timeout"].value,
             heartbeats=heartbeats,
+            exporters={
+                signal.name: partial(make_exporter, signal, "otlp", target)
+                for signal in (TRACES, METRICS)
+            },
         )
     except ImportError:
         _log.warning(

@@ -15,7 +15,6 @@ import sys
 from zlib import adler32, crc32
 
 from otel_codomon.environment_variables import OTEL_PYTHON_CODOMON_DURABILITY
-from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.journal import election, folder as folders, segments
 from otel_codomon.journal.writer import DURABILITIES, PROCESS, Writer
 
@@ -49,18 +48,18 @@ def open_writer(
         environ: The environment; None for this process's own.
 
     Returns:
-        None where the journal is switched off or there is no folder for it:
-        the command runs all the same.
+        None where the journal is switched off.
+
+    Raises:
+        JournalUnavailableError: There is no folder for it; the command runs all
+            the same, and its caller says why it is not recorded.
     """
     environ = os.environ if environ is None else environ
     durability = environ.get(OTEL_PYTHON_CODOMON_DURABILITY, PROCESS).strip().lower()
-    try:
-        folder = folder or folders.journal_folder(environ)
-        if folder is None:
-            return None
-        return Writer(folder, durability=durability if durability in DURABILITIES else PROCESS)
-    except JournalUnavailableError:
+    folder = folder or folders.journal_folder(environ)
+    if folder is None:
         return None
+    return Writer(folder, durability=durability if durability in DURABILITIES else PROCESS)
 
 
 def write_started(

@@ -25,6 +25,7 @@ from otel_codomon.journal.encoding import encode_metrics_data
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from otel_codomon.journal.plain_export import PlainExport
     from otel_codomon.journal.writer import Writer
 
 # Which instruments report growth instead of totals, for each value of the
@@ -56,15 +57,23 @@ class JournalMetricExporter(MetricExporter):
     Args:
         writer: Where to; of the stream `folder.METRICS`.
         on_write: Called after a collection was written.
+        plain: Exports what cannot be written; None where there is no receiver.
     """
 
-    def __init__(self, writer: Writer, *, on_write: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        *,
+        on_write: Callable[[], None] = lambda: None,
+        plain: PlainExport[MetricsData] | None = None,
+    ) -> None:
         super().__init__(
             preferred_temporality=preferred_temporality(os.environ),
             preferred_aggregation=preferred_aggregation(os.environ),
         )
         self._writer = writer
         self._on_write = on_write
+        self._plain = plain
 
     def export(
         self,
@@ -83,9 +92,15 @@ class JournalMetricExporter(MetricExporter):
         if not requests:
             return MetricExportResult.FAILURE
         if not self._writer.append(segments.METRICS, b"".join(requests)):
-            return MetricExportResult.FAILURE
+            return self._export_plainly(metrics_data)
         self._writer.sync()
         self._on_write()
+        return MetricExportResult.SUCCESS
+
+    def _export_plainly(self, metrics_data: MetricsData) -> MetricExportResult:
+        if self._plain is None:
+            return MetricExportResult.FAILURE
+        self._plain.add(metrics_data)
         return MetricExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:

@@ -6,6 +6,7 @@ import atexit
 import os
 import threading
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.metrics import CallbackOptions, Observation, get_meter
@@ -14,21 +15,30 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from otel_codomon import names
 from otel_codomon.emit.guard import harmless
 from otel_codomon.journal import folder as folders
+from otel_codomon.journal.endpoints import METRICS, TRACES
 from otel_codomon.journal.heartbeats import HeartbeatWriter
 from otel_codomon.journal.metrics import JournalMetricExporter
+from otel_codomon.journal.plain_export import PlainExport, export_metrics, export_spans
 from otel_codomon.journal.processor import JournalSpanProcessor
 from otel_codomon.journal.sender import Sender
+from otel_codomon.journal.trouble import TroubleReport
 from otel_codomon.journal.writer import PROCESS, Writer
 from otel_codomon.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import MetricReader
 
     from otel_codomon.journal.endpoints import Endpoint
     from otel_codomon.journal.heartbeats import Source
+
+_NOT_SAFE: Final = (
+    "until it can be used executions are exported directly, and lost where the receiver does not "
+    "take them"
+)
+_NOT_KEPT: Final = "until it can be used executions are not recorded"
 
 
 class JournalPipeline:
@@ -44,6 +54,8 @@ class JournalPipeline:
         durability: ``process``, ``power`` or ``strict``.
         exit_timeout_seconds: How long the end may take, seconds.
         heartbeats: Tells what the executions of this process have used so far.
+        exporters: Makes the stock exporter of a signal, for what the journal
+            cannot take.
 
     Raises:
         JournalUnavailableError: The folder cannot be used.
@@ -57,12 +69,24 @@ class JournalPipeline:
         durability: str = PROCESS,
         exit_timeout_seconds: float = 2.0,
         heartbeats: Source | None = None,
+        exporters: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
     ) -> None:
         self.folder = folder
         self._beat = None if heartbeats is None else HeartbeatWriter(folder, heartbeats).beat
-        self._spans = Writer(folder, durability=durability)
-        self._metrics = Writer(folder, stream=folders.METRICS, durability=durability)
-        self.sender = Sender(folder, endpoints, writer=self._spans) if endpoints else None
+        self._plain_spans: PlainExport[Any] | None = None
+        self._plain_metrics: PlainExport[Any] | None = None
+        if TRACES in exporters and TRACES in endpoints:
+            self._plain_spans = PlainExport(
+                exporters[TRACES], export_spans, wait_seconds=exit_timeout_seconds
+            )
+        if METRICS in exporters and METRICS in endpoints:
+            self._plain_metrics = PlainExport(exporters[METRICS], export_metrics)
+        report = TroubleReport(folder, _NOT_KEPT if self._plain_spans is None else _NOT_SAFE)
+        self._spans = Writer(folder, durability=durability, report=report)
+        self._metrics = Writer(folder, stream=folders.METRICS, durability=durability, report=report)
+        self.sender = (
+            Sender(folder, endpoints, writer=self._spans, report=report) if endpoints else None
+        )
         self._processors: list[JournalSpanProcessor] = []
         self._guests: list[MetricReader] = []
         # By identity: Logfire's provider can be neither hashed nor compared.
@@ -86,6 +110,7 @@ class JournalPipeline:
             on_write=_nothing if sender is None else sender.notice,
             on_flush=None if sender is None or not deliver else sender.flush,
             beat=self._beat,
+            plain=self._plain_spans,
         )
         if sender is not None:
             sender.start()  # others' records may wait, and the dead be found
@@ -125,7 +150,9 @@ class JournalPipeline:
         """
         sender = self.sender
         exporter = JournalMetricExporter(
-            self._metrics, on_write=_nothing if sender is None else sender.notice
+            self._metrics,
+            on_write=_nothing if sender is None else sender.notice,
+            plain=self._plain_metrics,
         )
         reader = PeriodicExportingMetricReader(exporter)
         if is_guest:
@@ -170,9 +197,18 @@ class JournalPipeline:
         deadline = time.monotonic() + timeout_seconds
         for processor in tuple(self._processors):
             processor.write_pending()
+        is_exported = self._flush_plain(deadline)
         if self.sender is None:
             return True
-        return self.sender.flush(max(0.0, deadline - time.monotonic()))
+        return self.sender.flush(max(0.0, deadline - time.monotonic())) and is_exported
+
+    def _flush_plain(self, deadline: float) -> bool:
+        """Wait for what is exported directly until *deadline*; whether all was taken."""
+        is_exported = True
+        for plain in (self._plain_spans, self._plain_metrics):
+            if plain is not None:
+                is_exported &= plain.flush(deadline - time.monotonic())
+        return is_exported
 
     @harmless("closing the journal", default=None)
     def close(self) -> None:
@@ -183,8 +219,9 @@ class JournalPipeline:
                 reader.force_flush()
             for processor in tuple(self._processors):
                 processor.write_pending()
+            self._flush_plain(begin + self._left_seconds)
             if self.sender is not None:
-                self.sender.finish(self._left_seconds)
+                self.sender.finish(max(0.0, begin + self._left_seconds - time.monotonic()))
             if os.getpid() == self._pid:
                 self._left_seconds = max(0.0, self._left_seconds - (time.monotonic() - begin))
 
@@ -221,6 +258,7 @@ def open_pipeline(
     durability: str = PROCESS,
     exit_timeout_seconds: float = 2.0,
     heartbeats: Source | None = None,
+    exporters: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
 ) -> JournalPipeline:
     """The pipeline of this process for *folder*, made if there is none.
 
@@ -239,6 +277,7 @@ def open_pipeline(
                 durability=durability,
                 exit_timeout_seconds=exit_timeout_seconds,
                 heartbeats=heartbeats,
+                exporters=exporters,
             )
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.trace import SpanProcessor
@@ -18,7 +19,7 @@ from otel_codomon import names
 from otel_codomon.emit.guard import harmless
 from otel_codomon.emit.own import own_of
 from otel_codomon.journal import light, segments
-from otel_codomon.journal.encoding import SpanEncoder, restored
+from otel_codomon.journal.encoding import SpanEncoder, cleaned, restored
 from otel_codomon.journal.flusher import Flusher
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
     from otel_codomon.emit.own import OwnFacts
+    from otel_codomon.journal.plain_export import PlainExport
     from otel_codomon.journal.writer import Writer
 
 _MAX_PENDING: Final = 512
@@ -52,6 +54,8 @@ class JournalSpanProcessor(SpanProcessor):
         on_flush: Waits, for so many seconds at most, until what was written is
             delivered, and says whether it is; None where nobody delivers.
         beat: Called about once a second while executions run.
+        plain: Exports what the journal delivers and cannot take; None where
+            there is no receiver.
     """
 
     def __init__(
@@ -62,8 +66,10 @@ class JournalSpanProcessor(SpanProcessor):
         on_write: Callable[[], None] = lambda: None,
         on_flush: Callable[[float], bool] | None = None,
         beat: Callable[[], None] | None = None,
+        plain: PlainExport[ReadableSpan] | None = None,
     ) -> None:
         self._writer = writer
+        self._plain = plain
         self.deliver = deliver
         self.is_on = True
         self._on_write = on_write
@@ -151,14 +157,16 @@ class JournalSpanProcessor(SpanProcessor):
             self._writer.unwritten += 1
             return
         delivered = self.deliver and _is_sampled(span)
-        self._writer.append(
+        is_written = self._writer.append(
             segments.TRACES,
             request,
             key=key,
             flags=0 if delivered else segments.HISTORY,
         )
-        if delivered:
+        if delivered and is_written:
             self._on_write()
+        elif delivered:
+            self._export_plainly(span)
 
     def _write_pending(self) -> None:
         with self._writing:  # who flushes waits for who is at it already
@@ -167,10 +175,16 @@ class JournalSpanProcessor(SpanProcessor):
             requests = [self._encoder.encode(span) for span in spans]
             whole = [request for request in requests if request is not None]
             self._writer.unwritten += len(requests) - len(whole)
-            if whole:
-                # One record for all: requests concatenate.
-                self._writer.append(segments.TRACES, b"".join(whole))
+            # One record for all: requests concatenate.
+            if whole and self._writer.append(segments.TRACES, b"".join(whole)):
                 self._on_write()
+            elif whole:
+                self._export_plainly(*spans)
+
+    def _export_plainly(self, *spans: ReadableSpan) -> None:
+        if self._plain is not None:
+            for span in spans:
+                self._plain.add(cleaned(span))
 
     def write_pending(self) -> bool:
         """Write what is pending; whether everything that ended is on disk."""
@@ -181,10 +195,13 @@ class JournalSpanProcessor(SpanProcessor):
     @harmless("journal: flush", default=False)
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Write what is pending, and wait for its delivery; whether it is where it should be."""
+        deadline = time.monotonic() + timeout_millis / 1000
         is_written = self.write_pending()
+        if self._plain is not None:
+            is_written &= self._plain.flush(deadline - time.monotonic())
         if self._on_flush is None:
             return is_written
-        return self._on_flush(timeout_millis / 1000) and is_written
+        return self._on_flush(max(0.0, deadline - time.monotonic())) and is_written
 
     def shutdown(self) -> None:
         """Write what is pending. Executions that end later are written too."""

@@ -20,12 +20,14 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_codomon._platform.ours import OwnThread, Wake, on_fork
 from otel_codomon.emit.guard import harmless
+from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.journal import election, light
 from otel_codomon.journal.endpoints import environment_of
 from otel_codomon.journal.lane import Pace
 from otel_codomon.journal.office import Counts, Office
 from otel_codomon.journal.progress import Progress
 from otel_codomon.journal.retention import DEFAULT_CAPS, Caps
+from otel_codomon.journal.trouble import TroubleReport, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 _ELECTION_SECONDS: Final = 1.0
 """How often one that was not elected asks again: how long nobody ships after a sender died."""
+
+_NOT_DELIVERED: Final = "until it can be used nothing is delivered from it"
 
 _LOOK_SECONDS: Final = 0.05
 """How often somebody who waits looks how far another process is."""
@@ -49,6 +53,7 @@ class Sender:
         writer: Where the spans of dead processes' executions are written.
         pace: How fast, and how patiently.
         caps: How much is kept.
+        report: Reports why the journal cannot be used; shared with the writers.
 
     Attributes:
         counts: What became of records.
@@ -63,8 +68,11 @@ class Sender:
         writer: Writer,
         pace: Pace | None = None,
         caps: Caps = DEFAULT_CAPS,
+        report: TroubleReport | None = None,
     ) -> None:
         self.folder = folder
+        self._report = report or TroubleReport(folder, _NOT_DELIVERED)
+        self._is_lost = False
         self.counts = Counts()
         self.trouble: dict[str, str] = {}
         self.pace = pace or Pace()
@@ -187,12 +195,25 @@ class Sender:
     @harmless("sending the journal", default=5.0)
     def _step(self) -> float:
         """Do what is due; for how long nothing will be, seconds."""
-        office = self._take_office()
-        if office is None:
-            return self._chance.uniform(0.5, 1.0) * _ELECTION_SECONDS
-        pause_seconds = office.work()
-        self._tell(office)
-        return pause_seconds
+        try:
+            office = self._take_office()
+            if office is not None:
+                pause_seconds = office.work()
+                if self._is_lost:
+                    self._is_lost = False
+                    self._report.right()
+                self._tell(office)
+                return pause_seconds
+        except OSError as error:
+            self._lose(error)
+        return self._chance.uniform(0.5, 1.0) * _ELECTION_SECONDS
+
+    def _lose(self, error: OSError) -> None:
+        """The folder is away or another user's, or other code closed a descriptor."""
+        self._drop_office()
+        self._is_lost = True
+        is_of_folder = isinstance(error, JournalUnavailableError)
+        self._report.wrong(reason_of(error), None if is_of_folder else _NOT_DELIVERED)
 
     @harmless("sending the rest of the journal", default=None)
     def _close_up(self, deadline: float) -> None:
@@ -204,12 +225,16 @@ class Sender:
         """
         is_clear = True
         while is_clear and time.monotonic() < deadline:
-            office = self._take_office()
-            if office is None:
+            try:
+                office = self._take_office()
+                if office is None:
+                    return
+                is_clear = office.clear(deadline)
+                self._tell(office)
+                self._leave_office()
+            except OSError as error:
+                self._lose(error)
                 return
-            is_clear = office.clear(deadline)
-            self._tell(office)
-            self._leave_office()
             if not any(self._progress.waiting().values()):
                 return
 
@@ -230,7 +255,7 @@ class Sender:
             self._drop_office()
             return None
         if self._office is not None and self._office.is_gone:
-            self._drop_office()  # the folder was removed, and has been made again
+            self._drop_office()  # the folder is another one than before
         if self._office is None:
             self._office = Office(
                 self.folder,

@@ -28,15 +28,25 @@ class TroubleReport:
         self._is_wrong = False
         self._has_moved = False
 
-    def wrong(self, reason: str) -> None:
-        """The journal cannot be used, because of *reason*."""
+    def wrong(self, reason: str, consequence: str | None = None) -> None:
+        """The journal cannot be used, because of *reason*.
+
+        Args:
+            reason: A few words.
+            consequence: What happens until then, where not the usual.
+        """
         if self._is_wrong:
             return
         self._is_wrong = True
         now = time.monotonic()
         if self._reported_at is None or now - self._reported_at > _AGAIN_SECONDS:
             self._reported_at = now
-            _log("cannot use the journal in %s: %s; %s", self._folder, reason, self._consequence)
+            _log(
+                "cannot use the journal in %s: %s; %s",
+                self._folder,
+                reason,
+                consequence or self._consequence,
+            )
 
     def right(self) -> None:
         """The journal was written again."""

@@ -295,10 +295,13 @@ class Writer:
         """Size of the segment, bytes; None where there is none that may be written to.
 
         That is one that other code has closed or put another file in the place
-        of, that was removed, or that is not in the folder of that name any more.
+        of, that was removed, that is not in the folder of that name any more, or
+        that belongs to the user this process was before.
         """
         found = None if self._kept is None else self._kept.status()
-        if found is None or not found.st_nlink or self._has_moved(now):
+        if found is None or not found.st_nlink or found.st_uid != os.geteuid():
+            return None
+        if self._has_moved(now):
             return None
         return found.st_size
 

@@ -14,7 +14,7 @@ from otel_codomon.sandbox import sampling
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from otel_codomon.journal.writer import Writer
@@ -129,15 +129,18 @@ class LightExecution:
             self.problem = _NOT_DELIVERED
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             return None
+        writer = self._tried(self._light.open_writer)
+        if writer is None and self._light.is_delivery_wanted():
+            self._is_passing = True
+            writer = self._tried(lambda: self._light.open_writer(_passing_folder()))
+        return writer
+
+    def _tried(self, open_writer: Callable[[], Writer | None]) -> Writer | None:
         try:
-            writer = self._light.open_writer()
-            if writer is None and self._light.is_delivery_wanted():
-                self._is_passing = True
-                writer = self._light.open_writer(_passing_folder())
+            return open_writer()
         except (CodomonError, OSError) as error:
             self.problem = str(error)
             return None
-        return writer
 
     def _span(self) -> dict[str, Any]:
         identity = self.identity
@@ -194,6 +197,11 @@ class LightExecution:
                 events=events,
             )
             self._writer.close()
+            if self._writer.trouble:
+                self.problem = (
+                    f"cannot write to the journal in {self._writer.folder}: "
+                    f"{self._writer.trouble}; this execution is not recorded"
+                )
             self._send(self._writer.folder)
         return elapsed_ns / 1e9
 
