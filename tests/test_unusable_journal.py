@@ -208,7 +208,7 @@ else:
     made.force_flush(100)
     os.rename(journal, journal + ".second")
     os.rename(journal + ".away", journal)
-    segments = lambda: {name for name in os.listdir(journal) if name.endswith(".seg")}
+    segments = lambda: {name for name in os.listdir(journal) if name.startswith("t-")}
     before = segments()
     run_until("after", lambda: segments() > before)
 run("last")
@@ -248,7 +248,7 @@ mount = ["mount", "-t", "tmpfs", "-o", "mode=700", "none", journal]
 def run_until_there(name):
     is_there = False
     while not is_there:
-        is_there = any(file.endswith(".seg") for file in os.listdir(journal))
+        is_there = any(file.startswith("t-") for file in os.listdir(journal))
         with execution(name):
             pass
 subprocess.run(mount, check=True)
