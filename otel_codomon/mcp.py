@@ -24,6 +24,7 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
 from mcp.types import ToolAnnotations
 from pydantic import BeforeValidator, Field, RootModel
 
+from otel_codomon._platform.printable import printable
 from otel_codomon.errors import CodomonError
 from otel_codomon.operations.cache_report import (
     WHAT,
@@ -52,7 +53,6 @@ from otel_codomon.operations.stats import Monitor, Stats
 from otel_codomon.values.bounds import LONGEST_SECONDS
 from otel_codomon.values.execution import Outcome
 from otel_codomon.values.plain import plain
-from otel_codomon.values.printable import printable
 from otel_codomon.version import __version__
 
 if TYPE_CHECKING:

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from support.hostile import EVIL, is_safe
+
 import otel_codomon
 from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.scrubbing import REDACTED
@@ -47,6 +49,18 @@ def test_a_record_without_secrets_stays_as_it_was(caplog: pytest.LogCaptureFixtu
     assert (record.msg, record.args) == ("cannot read %s", ("/home/me/x",))
     assert record.exc_info is not None
     assert record.exc_info[1] is error
+
+
+def test_nothing_that_is_logged_acts_on_a_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    log = get_logger("otel_codomon.any.part")
+
+    for word in EVIL:
+        log.error("cannot read %s", word, exc_info=OSError(word))
+
+    for record in caplog.records:
+        shown = logging.Formatter().format(record)
+        assert is_safe(shown.replace("\n", "").replace("\t", "")), shown
+        assert is_safe(record.getMessage())
 
 
 def test_what_cannot_be_formatted_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:

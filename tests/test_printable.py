@@ -16,11 +16,11 @@ from support.hostile import EVIL, hostile_journal, is_safe, texts_in
 from support.typed import typed_on_terminal
 from test_page import data_of
 
+from otel_codomon._platform.printable import csv_cell, printable, printable_lines
 from otel_codomon.cli import main
 from otel_codomon.cli.run_summary import as_json
 from otel_codomon.values.execution import Outcome
 from otel_codomon.values.plain import plain
-from otel_codomon.values.printable import csv_cell, printable, printable_lines
 from otel_codomon.values.result import ExecutionResult
 
 if TYPE_CHECKING:

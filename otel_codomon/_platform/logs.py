@@ -1,7 +1,8 @@
-"""The loggers of this package: what they are handed leaves without secrets.
+"""The loggers of this package: what they are handed leaves without secrets, and visible.
 
 A message may repeat a path, a name or an address, and a traceback the text of
-an exception that is not ours. Every logger of the package comes from here.
+an exception that is not ours: none of them acts on the terminal that shows the
+log. Every logger of the package comes from here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 from typing import Final
 
 from otel_codomon._platform.known_secrets import known_secrets
+from otel_codomon._platform.printable import printable, printable_lines
 from otel_codomon._platform.scrubbing import scrub
 
 
@@ -21,7 +23,7 @@ def get_logger(name: str) -> logging.Logger:
 
 
 class _Scrubbing(logging.Filter):
-    """Lets every record through, without the secrets in its message and traceback."""
+    """Lets every record through; nothing in its message and traceback is secret or acts."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Scrub *record*; a text without secrets stays as it was handed in."""
@@ -35,12 +37,12 @@ class _Scrubbing(logging.Filter):
 
 def _scrub(record: logging.LogRecord, secrets: frozenset[str]) -> None:
     message = record.getMessage()
-    scrubbed = scrub(message, secrets)
+    scrubbed = printable(scrub(message, secrets))
     if scrubbed != message:
         record.msg, record.args = scrubbed, None
     if record.exc_info:
         text = _FORMATTER.formatException(record.exc_info)
-        scrubbed = scrub(text, secrets)
+        scrubbed = printable_lines(scrub(text, secrets))
         if scrubbed != text:  # handlers that read the exception itself find none
             record.exc_text, record.exc_info = scrubbed, None
 

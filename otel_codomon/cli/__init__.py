@@ -167,8 +167,8 @@ def _code_of(stop: SystemExit) -> int:
 def _one_line(error: CodomonError) -> str:
     # Only for a message.
     from otel_codomon._platform.known_secrets import known_secrets  # noqa: PLC0415
+    from otel_codomon._platform.printable import printable  # noqa: PLC0415
     from otel_codomon._platform.scrubbing import scrub  # noqa: PLC0415
-    from otel_codomon.values.printable import printable  # noqa: PLC0415
 
     return printable(scrub(" ".join(str(error).split()), known_secrets()))
 

@@ -9,6 +9,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.printable import printable
 from otel_codomon.cli import options, output
 from otel_codomon.cli.progress import Progress
 from otel_codomon.cli.standard_streams import tell
@@ -17,7 +18,6 @@ from otel_codomon.operations.executions import Wanted, iterate_executions
 from otel_codomon.operations.places import find_journal
 from otel_codomon.operations.report import ExecutionLine
 from otel_codomon.values.execution import Outcome
-from otel_codomon.values.printable import printable
 from otel_codomon.values.quantities import in_bytes, in_seconds
 
 if TYPE_CHECKING:

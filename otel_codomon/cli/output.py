@@ -12,9 +12,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_codomon._platform.printable import csv_cell, printable
 from otel_codomon.cli.standard_streams import tell
 from otel_codomon.values.plain import plain
-from otel_codomon.values.printable import csv_cell, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

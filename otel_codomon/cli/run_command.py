@@ -189,7 +189,7 @@ def _guarded(what: str, do: Callable[[], T]) -> T | None:
     try:
         return do()
     except Exception as error:  # noqa: BLE001 - whatever is wrong with us, the exit code is the command's
-        from otel_codomon.values.printable import printable  # noqa: PLC0415 - only for a message
+        from otel_codomon._platform.printable import printable  # noqa: PLC0415 - only for a message
 
         found = printable(f"{type(error).__name__}: {error}")
         tell(f"otel-codomon run: cannot {what}: {found}; the command is not affected\n")

@@ -6,9 +6,9 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from otel_codomon._platform.printable import printable
 from otel_codomon.cli.standard_streams import tell
 from otel_codomon.values.execution import Outcome
-from otel_codomon.values.printable import printable
 
 if TYPE_CHECKING:
     from otel_codomon.values.result import ExecutionResult

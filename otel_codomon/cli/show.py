@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
+from otel_codomon._platform.printable import printable
 from otel_codomon.cli import options, output
 from otel_codomon.cli.drawing import draw_curve
 from otel_codomon.cli.list_executions import local_time
 from otel_codomon.operations.executions import show_execution
-from otel_codomon.values.printable import printable
 from otel_codomon.values.quantities import in_bytes, in_number, in_seconds, write_quantity
 
 if TYPE_CHECKING:

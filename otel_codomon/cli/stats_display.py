@@ -7,9 +7,9 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_codomon._platform.printable import printable
 from otel_codomon.cli import output
 from otel_codomon.operations.stats import FIGURES, REMEMBERED
-from otel_codomon.values.printable import printable
 from otel_codomon.values.quantities import in_bytes, in_number, in_percent, in_seconds
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.trace import INVALID_SPAN, format_span_id, format_trace_id
 
 from otel_codomon import names
+from otel_codomon._platform.printable import printable
 from otel_codomon._platform.showing import shown
 from otel_codomon.emit.guard import harmless
 from otel_codomon.emit.own import OwnFacts
@@ -24,7 +25,6 @@ from otel_codomon.executions import registry
 from otel_codomon.executions.telling import settle, verdict_facts
 from otel_codomon.values.cleaning import MAX_NAME
 from otel_codomon.values.execution import ExecutionRecord, Outcome
-from otel_codomon.values.printable import printable
 from otel_codomon.values.results import read_result, status_outcome
 from otel_codomon.values.usage import Usage
 from otel_codomon.values.verdict import Verdict, read_exit_code

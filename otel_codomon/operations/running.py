@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from otel_codomon._platform.printable import printable, printable_lines
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.sandbox.runner import arun, run
 from otel_codomon.values.limits import Limits
-from otel_codomon.values.printable import printable, printable_lines
 
 if TYPE_CHECKING:
     from otel_codomon.values.result import ExecutionResult

@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, Final
 
-from otel_codomon.values.printable import printable
+from otel_codomon._platform.printable import printable
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - JSON
