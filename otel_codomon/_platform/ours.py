@@ -38,29 +38,61 @@ def thread_clock_ns(native_id: int) -> int | None:
 
 
 class OwnThread(threading.Thread):
-    """A thread of ours. It never keeps the process alive.
+    """A thread of ours. It never keeps the process alive, and prints no traceback.
 
     Args:
         target: What it runs.
         name: For debuggers.
+        restarts: Whether the target runs again, in the same thread, when
+            anything at all has ended it but its own return.
     """
 
-    def __init__(self, target: Callable[[], object], *, name: str) -> None:
-        super().__init__(target=target, name=name, daemon=True)
+    def __init__(self, target: Callable[[], object], *, name: str, restarts: bool = False) -> None:
+        super().__init__(name=name, daemon=True)
+        self._work = target
+        self._restarts = restarts
 
     def run(self) -> None:
         """Run the target, and keep account of the CPU time."""
         native_id = threading.get_native_id()
         _living[native_id] = self
         try:
-            super().run()
+            while self._dies() and self._restarts:
+                time.sleep(_RESTART_SECONDS)
         finally:
             # In this order: for an instant too little is ours, never too much.
             _living.pop(native_id, None)
             with _ending:
                 _ended_ns[0] += time.thread_time_ns()
 
+    def _dies(self) -> bool:
+        """Run the target; whether something else than its return has ended it."""
+        try:
+            self._work()
+        except BaseException:  # noqa: BLE001 - also what other code raises in all threads
+            _report_death(self.name, restarts=self._restarts)
+            return True
+        return False
 
+
+def _report_death(name: str, *, restarts: bool) -> None:
+    """Log what ended the thread called *name*, the first time."""
+    if name in _dead:
+        return
+    _dead.add(name)
+    from otel_codomon._platform.logs import get_logger  # noqa: PLC0415 - slow, and rarely needed
+
+    get_logger("otel_codomon").exception(
+        "the thread %r died%s; the observed program is not affected",
+        name,
+        " and is started again" if restarts else "",
+    )
+
+
+_RESTART_SECONDS: Final = 1.0
+"""How long a thread that died pauses, so that one that dies at once costs nothing."""
+
+_dead: Final[set[str]] = set()
 _living: dict[int, OwnThread] = {}
 _ending: Final = threading.Lock()  # only ever held by threads of ours: no signal handler runs there
 _ended_ns: Final = [0]

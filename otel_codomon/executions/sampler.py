@@ -73,7 +73,7 @@ class Sampler:
         with self._lock:
             if self._thread is not None:
                 return
-            thread = OwnThread(self._run, name="otel_codomon sampler")
+            thread = OwnThread(self._run, name="otel_codomon sampler", restarts=True)
             self._thread = thread
             try:
                 thread.start()

@@ -92,7 +92,7 @@ class Flusher:
         with self._starting:
             if self._thread is not None:
                 return True
-            thread = OwnThread(self._run, name="codomon-journal")
+            thread = OwnThread(self._run, name="codomon-journal", restarts=True)
             try:
                 thread.start()
             except RuntimeError:  # the interpreter exits, or there are too many threads

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from otel_codomon._platform.ours import OwnThread
 from otel_codomon.emit.guard import harmless
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class PlainExport(Generic[T]):
                 return True
             if self._exporter is None:
                 self._exporter = self._make()
-            thread = threading.Thread(target=self._run, name="codomon-export", daemon=True)
+            thread = OwnThread(self._run, name="codomon-export", restarts=True)
             try:
                 thread.start()
             except RuntimeError:  # the interpreter exits, or there are too many threads

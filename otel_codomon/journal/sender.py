@@ -109,7 +109,7 @@ class Sender:
         """
         with self._starting:
             if self._thread is None and not self._stop.is_set():
-                thread = OwnThread(self._run, name="codomon-sender")
+                thread = OwnThread(self._run, name="codomon-sender", restarts=True)
                 try:
                     thread.start()
                 except RuntimeError:  # the interpreter exits, or there are too many threads

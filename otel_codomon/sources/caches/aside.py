@@ -78,7 +78,7 @@ class Aside:
 
     def _start(self) -> SimpleQueue[Call[object] | None] | None:
         calls: SimpleQueue[Call[object] | None] = SimpleQueue()
-        thread = OwnThread(partial(_serve, calls), name=self._name)
+        thread = OwnThread(partial(_serve, calls), name=self._name, restarts=True)
         try:
             thread.start()
         except RuntimeError:  # the interpreter is ending, or there are too many threads
