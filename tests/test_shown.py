@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,19 +73,19 @@ def test_a_directory_whose_name_only_begins_like_a_home_is_shown(tmp_path: Path)
     assert shown == str(beside.resolve())
 
 
-@pytest.mark.parametrize(
-    ("home", "expected"),
-    [("/usr/share/somebody", False), ("/optimus", False), ("/opt/app", True)],
-)
-def test_homes_within_what_is_shown_are_covered(home: str, *, expected: bool) -> None:
-    covered = exposed_homes({"HOME": home}, shown=("/usr/bin", "/opt"))
+def test_homes_within_what_is_shown_are_covered(tmp_path: Path) -> None:
+    home = tmp_path / "opt" / "app"
+    home.mkdir(parents=True)
 
-    assert (home in covered) == expected
+    def covered(place: Path) -> bool:
+        return str(home) in exposed_homes({"HOME": str(home)}, shown=("/usr", str(place)))
+
+    assert [covered(tmp_path / "opt"), covered(tmp_path / "op")] == [True, False]
 
 
 @pytest.mark.parametrize("home", ["/", "/usr", "/usr/bin", "/proc/1", "/etc", "", "relative"])
 def test_a_home_that_hides_the_system_is_not_covered(home: str) -> None:
-    assert not can_be_covered(home)
+    assert not can_be_covered(home, shown=())
 
 
 @isolating
@@ -126,3 +128,24 @@ def test_a_directory_below_the_home_that_is_named_is_shown_and_nothing_else(
     assert sorted(shown.stdout.split()) == sorted(
         map(str, (home / "projects", work, work / "mine"))
     )
+
+
+def test_a_directory_with_files_of_the_kernel_below_it_is_refused(tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can mount")
+    (tmp_path / "a root" / "proc").mkdir(parents=True)
+    program = (
+        "import subprocess, sys\n"
+        "from otel_codomon.sandbox.shown import resolve_shown\n"
+        "subprocess.run(['mount', '-t', 'proc', 'proc', sys.argv[1] + '/proc'], check=True)\n"
+        "resolve_shown(sys.argv[1], argument='cwd', environ={})\n"
+    )
+
+    done = subprocess.run(
+        ["unshare", "--mount", sys.executable, "-c", program, str(tmp_path / "a root")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert f"the kernel's own files, mounted on '{tmp_path}/a root/proc'" in done.stderr

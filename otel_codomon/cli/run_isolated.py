@@ -47,7 +47,7 @@ def isolated(
         InvalidArgumentError: A directory shows too much, or is none.
         SetupError: It cannot be isolated here.
     """
-    cwd = resolve_shown(str(Path.cwd()), argument="cwd", environ=os.environ)
+    cwd = resolve_shown(_working_directory(), argument="cwd", environ=os.environ)
     command = Command(
         path=path,
         argv=tuple(argv),
@@ -60,6 +60,15 @@ def isolated(
         return isolate(command, writable=[*named, *writable], readable=[cwd, *readable])
     except UnavailableError as error:
         raise SetupError(str(error)) from None
+
+
+def _working_directory() -> str:
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        raise InvalidArgumentError(
+            "cwd", "cannot isolate here: the working directory was deleted; change to another"
+        ) from None
 
 
 def _directory(text: str) -> str:

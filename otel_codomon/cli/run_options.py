@@ -124,8 +124,9 @@ OPTIONS = (
         choices=("none", "bubblewrap"),
         default="none",
         group=ISOLATION,
-        help="bubblewrap: no network, a private /tmp and home, the system and the working folder "
-        "read-only, process ids of its own, no terminal (default: none, no security boundary)",
+        help="bubblewrap: no network, a private /tmp and home, the system and the working "
+        "directory read-only, process ids of its own, no capability, no terminal of yours "
+        "(default: none, no security boundary)",
     ),
     Option(
         "--writable",

@@ -10,6 +10,7 @@ from otel_codomon.sandbox.rlimits import (
     RLIMIT_RSS,
     inner_limits,
     limiting_words,
+    no_dump,
     resource_limits,
 )
 from otel_codomon.sandbox.wrapping import OPTIONS_FD, WRAPPING_PROCESSES
@@ -151,7 +152,7 @@ def wrap(command: Command, wrapper: Wrapper, rlimits: Iterable[RlimitRow]) -> Wr
 
     Those that could keep bubblewrap itself from its work are set inside.
     """
-    outside = [row for row in rlimits if row[0] not in inner_limits()]
+    outside = [no_dump(row) for row in rlimits if row[0] not in inner_limits()]
     inside = [row for row in rlimits if row[0] in inner_limits()]
     variables = [word for name, value in command.env.items() for word in ("--setenv", name, value)]
     return Wrapped(

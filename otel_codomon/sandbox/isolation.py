@@ -122,7 +122,7 @@ def _file_system(
     system = (*_SYSTEM, *_add_ons(command.path))
     covered = exposed_homes(os.environ, shown=system)
     home = os.path.normpath(command.env.get("HOME") or "/")
-    own = (home,) if can_be_covered(home) else ()
+    own = (home,) if can_be_covered(home, shown=system) else ()
     for path in (*system, *_expanded(_SETTINGS)):
         yield from ("--ro-bind-try", path, path)
     yield from ("--proc", "/proc")

@@ -75,6 +75,17 @@ def inner_limits() -> Mapping[int, tuple[str, int]]:
     }
 
 
+def no_dump(row: RlimitRow) -> RlimitRow:
+    """*row* so that no dump is made either by a program that the host has set for them.
+
+    Such a program runs outside and as root, and would read what the command made of
+    its memory. It is started unless the limit is one byte, core(5).
+    """
+    import resource  # noqa: PLC0415 - as above
+
+    return (row[0], 1, 1) if row[0] == resource.RLIMIT_CORE else row
+
+
 def limiting_words(rows: Iterable[RlimitRow]) -> list[str]:
     """Return what stands before a command so that it starts under *rows* of `inner_limits`."""
     steps = [step for row in rows for step in _ulimits(*row)]

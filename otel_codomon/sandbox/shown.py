@@ -7,6 +7,8 @@ what was checked.
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,7 +17,7 @@ from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.sandbox.bubblewrap import is_within
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 # Of these it is the whole that is refused: what lies below is the caller's to name.
 _WHOLES: Final = frozenset(
@@ -24,6 +26,11 @@ _WHOLES: Final = frozenset(
 # The kernel's own files, with what lies below. Only shared memory is an ordinary directory.
 _KERNEL: Final = ("/dev", "/proc", "/sys")
 _SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - named to be let through
+# What the kernel makes up, wherever it is mounted.
+_KERNEL_TYPES: Final = frozenset(
+    {"bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devtmpfs", "efivarfs", "proc"}
+    | {"pstore", "securityfs", "sysfs", "tracefs"}
+)
 # Where services may have their home: an empty one in their place would hide the system.
 _SYSTEM: Final = (
     *("/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64", "/usr/libexec", "/usr/share"),
@@ -66,7 +73,20 @@ def _what_it_shows(real: str, homes: Iterable[str]) -> str | None:
     if any(is_within(real, kernel) for kernel in _KERNEL):
         is_memory = is_within(real, _SHARED_MEMORY) and real != _SHARED_MEMORY
         return None if is_memory else "the kernel's own files"
-    return "a whole directory of the system" if real in _WHOLES else None
+    if real in _WHOLES:
+        return "a whole directory of the system"
+    mounted = next((point for point in _kernel_mounts() if is_within(point, real)), None)
+    return None if mounted is None else f"the kernel's own files, mounted on {mounted!r},"
+
+
+def _kernel_mounts() -> Iterator[str]:
+    """Where file systems of the kernel are mounted: a directory is shown with what is below it."""
+    with suppress(OSError):  # no /proc here
+        for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
+            before, _, after = line.partition(" - ")
+            if after.partition(" ")[0] in _KERNEL_TYPES:
+                # Spaces and the like are written as octal numbers, proc(5).
+                yield re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), before.split()[4])
 
 
 def protected_homes(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -96,17 +116,22 @@ def exposed_homes(environ: Mapping[str, str], *, shown: Iterable[str]) -> tuple[
     return tuple(
         home
         for home in protected_homes(environ)
-        if any(is_within(home, place) for place in system) and can_be_covered(home)
+        if any(is_within(home, place) for place in system) and can_be_covered(home, shown=system)
     )
 
 
-def can_be_covered(home: str) -> bool:
-    """Whether an empty directory may be mounted as *home*, and hides nothing of the system."""
+def can_be_covered(home: str, *, shown: Iterable[str]) -> bool:
+    """Whether an empty directory may be mounted as *home*, and hides nothing of the system.
+
+    Args:
+        home: A path.
+        shown: What is shown of the system, read-only: nothing new can be made there.
+    """
     if not home.startswith("/") or home == "/" or any(is_within(home, each) for each in _KERNEL):
         return False
     hides = any(is_within(system, home) for system in _SYSTEM)
-    # Below /usr nothing can be made where nothing is: it is read-only there.
-    return not hides and (not is_within(home, "/usr") or Path(home).is_dir())
+    is_fixed = any(is_within(home, place) for place in shown)
+    return not hides and (not is_fixed or Path(home).is_dir())
 
 
 def depth(path: str) -> int:

@@ -6,12 +6,16 @@ import ctypes
 import os
 import platform
 import shutil
-import subprocess
 import sys
+import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon.operations.checks.line import CheckLine, State
+from otel_codomon.sandbox.command import Command
+from otel_codomon.sandbox.host import run_to_end
+from otel_codomon.sandbox.isolation import isolate
+from otel_codomon.sandbox.toolchains import UnavailableError
 from otel_codomon.sources import cgroups
 
 if TYPE_CHECKING:
@@ -123,25 +127,20 @@ def _subreaper() -> CheckLine:
 
 
 def _bubblewrap(scene: Scene) -> CheckLine:
-    program = shutil.which("bwrap", path=scene.environ.get("PATH"))
-    if program is None:
+    if shutil.which("bwrap", path=scene.environ.get("PATH")) is None:
         return _line(
             "bubblewrap", State.OK, "not installed", "install bubblewrap for isolation=bubblewrap"
         )
-    command = (program, "--unshare-all", "--ro-bind", "/", "/", "true")
+    command = Command(path="/bin/true", argv=("true",), env={}, cwd="/usr")
     try:
-        done = subprocess.run(command, capture_output=True, timeout=_TRY_SECONDS, check=False)  # noqa: S603 - the program that `run` would use
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return _line("bubblewrap", State.WARNING, f"does not start: {type(error).__name__}")
-    if done.returncode:
-        said = " ".join(done.stderr.decode("utf-8", "replace").split())[:200]
-        return _line(
-            "bubblewrap",
-            State.WARNING,
-            f"installed, and refused by the kernel: {said}",
-            "allow user namespaces, or do without isolation=bubblewrap",
+        run_to_end(
+            isolate(command, writable=()),
+            deadline=time.monotonic() + _TRY_SECONDS,
+            on_start=lambda _pid: None,
         )
-    return _line("bubblewrap", State.OK, f"{program} isolates")
+    except UnavailableError as error:
+        return _line("bubblewrap", State.WARNING, str(error), "or do without isolation=bubblewrap")
+    return _line("bubblewrap", State.OK, "isolates")
 
 
 def check_versions(scene: Scene) -> Iterator[CheckLine]:
