@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from contextlib import asynccontextmanager
@@ -82,6 +83,27 @@ def test_what_the_agent_runs_is_listed_like_any_execution(tmp_path: Path) -> Non
     assert [line["trace_id"] for line in listed] == [ran["trace_id"]]
     shown = typed("list", "--format", "csv", "--journal", os.fspath(tmp_path))
     assert ran["execution_id"] in shown.stdout
+
+
+def test_an_exporter_to_the_console_does_not_disturb_the_protocol(tmp_path: Path) -> None:
+    greeting = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": "2025-06-18",
+            "capabilities": {},
+            "clientInfo": {"name": "test", "version": "1"},
+        },
+    }
+    environment = clean_environment(
+        OTEL_TRACES_EXPORTER="console", OTEL_METRICS_EXPORTER="console", HOME=os.fspath(tmp_path)
+    )
+
+    done = typed("mcp", *OPEN, env=environment, stdin=json.dumps(greeting) + "\n")
+
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == [1]
+    assert '"mcp.method.name": "initialize"' in done.stderr
 
 
 def test_a_server_that_only_reads_makes_no_journal(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import fields
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
@@ -127,10 +128,29 @@ def run(args: argparse.Namespace, /) -> int:
     from otel_codomon.mcp import serve  # noqa: PLC0415 - its import takes half a second
 
     allowance = _allowance(args) if args.allow_run else None
+    wire = _divert_stdout()
     if allowance is not None:
         _record_in(args.journal)
+    # Last: what was imported before writes to where the old one leads.
+    sys.stdout = open(wire, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - a descriptor, open to the end
     serve(journal=args.journal, allowance=allowance, may_clear=args.allow_clear)
     return 0
+
+
+def _divert_stdout() -> int:
+    """A descriptor of stdout for the protocol alone; what others print goes to stderr.
+
+    An exporter to the console, which the environment may ask for, would print
+    between the messages.
+    """
+    wire = os.dup(1)
+    try:
+        os.dup2(2, 1)
+    except OSError:  # stderr is closed
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.close(nothing)
+    return wire
 
 
 def _allowance(args: argparse.Namespace) -> Allowance | None:
