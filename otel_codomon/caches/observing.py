@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.ours import on_fork
 from otel_codomon._platform.showing import shown
 from otel_codomon.caches.control import ClearRequests
+from otel_codomon.caches.site import Site, calling_site
+from otel_codomon.emit.announcing import announce
 from otel_codomon.emit.caches import CacheMetrics
 from otel_codomon.errors import CacheNameTakenError, CodomonError, InvalidArgumentError
 from otel_codomon.sources.caches.reading import DEFAULT_ADAPTERS
-from otel_codomon.sources.caches.registry import CacheRegistry, default_name
+from otel_codomon.sources.caches.registry import CAPACITY, CacheRegistry, default_name
 from otel_codomon.sources.caches.scanning import SCAN_ADAPTERS, caches_in, loaded_modules
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class CacheObserver:
         self.registry = CacheRegistry()
         self._requests = ClearRequests(self.registry.clear, self.registry.names)
         self._lock = threading.Lock()
+        self._sites: dict[str, Site] = {}
         self._global: CacheMetrics | None = None
         self._chosen: CacheMetrics | None = None
 
@@ -51,6 +54,7 @@ class CacheObserver:
         with self._lock:
             if self._global is None and self._chosen is None:
                 self._global = CacheMetrics(self.readings)
+        announce()
 
     def use_meter_provider(self, meter_provider: MeterProvider | None) -> None:
         """Report to *meter_provider* from now on; None for the global one."""
@@ -71,6 +75,22 @@ class CacheObserver:
                 self._chosen = None
             if self._global is not None:
                 self._global.is_on = True
+
+    def observe_at(
+        self, site: Site, cache: object, *, name: str | None, **options: Any
+    ) -> str | None:
+        """Observe *cache*, in the place of the one that the same call observed before."""
+
+        def replaces(taken: str) -> bool:
+            before = self._sites.get(taken)
+            return before is not None and site.repeats(before)
+
+        found = self.registry.observe(cache, name=name, replaces=replaces, **options)
+        if found is not None:
+            self._sites[found] = site
+        while len(self._sites) > CAPACITY:
+            del self._sites[next(iter(self._sites))]
+        return found
 
     def readings(self) -> tuple[NamedReading, ...]:
         """Do what other processes have asked for, then look at every cache."""
@@ -150,6 +170,9 @@ def observe_cache(
 ) -> C | Callable[[C], C]:
     """Report the statistics of a cache at each collection, as long as it lives.
 
+    Where a notebook's cell is run again or a module is loaded again, the new
+    cache takes the place of the one before, and goes on from its counts.
+
     A call, or a decorator above the one that caches::
 
         @observe_cache
@@ -193,7 +216,8 @@ def observe_cache(
         )
 
     def observe(cache: C) -> C:
-        process_caches.registry.observe(
+        process_caches.observe_at(
+            calling_site(),
             cache,
             name=name,
             adapters=adapters,
@@ -243,7 +267,8 @@ def observe_all(
 def cache_findings() -> tuple[CacheFinding, ...]:
     """Look at the observed caches, and say which of them do nothing, and why.
 
-    Judges by what was counted since each cache was first looked at.
+    Judges by how each cache was set up, and by what was counted since it was
+    first looked at.
     """
     return process_caches.registry.findings()
 

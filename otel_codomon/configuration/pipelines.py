@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
     from opentelemetry.sdk.trace import SpanProcessor
 
-    from otel_codomon.configuration.exporters import Target
+    from otel_codomon.configuration.exporters import Signal, Target
     from otel_codomon.journal.pipeline import JournalPipeline
     from otel_codomon.settings import Setting
 
@@ -91,10 +91,7 @@ def span_processors(target: Target, journal: JournalPipeline | None) -> list[Spa
     names = exporter_names(TRACES, target)
     if journal is None:
         return [BatchSpanProcessor(make_exporter(TRACES, name, target)) for name in names]
-    # With no endpoint yet they are kept for the one that may come; but who
-    # says that there is no OTLP means it.
-    said = os.environ.get(TRACES.exporters, "").strip()
-    deliver = "otlp" in names or not said
+    deliver = _delivers(TRACES, names)
     return [
         journal.span_processor(deliver=deliver),
         *(
@@ -106,10 +103,22 @@ def span_processors(target: Target, journal: JournalPipeline | None) -> list[Spa
 
 
 def metric_readers(target: Target, journal: JournalPipeline | None) -> list[MetricReader]:
-    """What reads the instruments of a meter provider of ours."""
-    return [
-        journal.metric_reader()
-        if name == "otlp" and journal is not None
-        else PeriodicExportingMetricReader(make_exporter(METRICS, name, target))
-        for name in exporter_names(METRICS, target)
-    ]
+    """What reads the instruments of a meter provider of ours: the journal in any case."""
+    names = exporter_names(METRICS, target)
+    if journal is None:
+        return [_exporting(name, target) for name in names]
+    others = [_exporting(name, target) for name in names if name != "otlp"]
+    return [journal.metric_reader(deliver=_delivers(METRICS, names)), *others]
+
+
+def _exporting(name: str, target: Target) -> MetricReader:
+    return PeriodicExportingMetricReader(make_exporter(METRICS, name, target))
+
+
+def _delivers(signal: Signal, names: list[str]) -> bool:
+    """Whether the journal delivers *signal*.
+
+    With no endpoint yet it is kept for the one that may come; but a variable
+    that says that there is no OTLP means it.
+    """
+    return "otlp" in names or not os.environ.get(signal.exporters, "").strip()

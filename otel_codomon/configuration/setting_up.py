@@ -31,6 +31,7 @@ from otel_codomon.configuration.pipelines import (
     read_metrics_of,
     span_processors,
 )
+from otel_codomon.emit.announcing import announce
 from otel_codomon.emit.capture import choose as choose_capture
 from otel_codomon.emit.host import report_host
 from otel_codomon.errors import InvalidArgumentError
@@ -123,6 +124,7 @@ def configure(
                 by_slot=settings["slots"].value,
             )
             report_host(_configured.meter_provider, settings)
+            announce()  # caches may have been observed before
             without_effect.report_first(given, _configured)
             _given = given
         else:

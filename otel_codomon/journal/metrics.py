@@ -56,6 +56,7 @@ class JournalMetricExporter(MetricExporter):
 
     Args:
         writer: Where to; of the stream `folder.METRICS`.
+        deliver: Whether the journal delivers it, or keeps it as history.
         on_write: Called after a collection was written.
         plain: Exports what cannot be written; None where there is no receiver.
     """
@@ -64,6 +65,7 @@ class JournalMetricExporter(MetricExporter):
         self,
         writer: Writer,
         *,
+        deliver: bool = True,
         on_write: Callable[[], None] = lambda: None,
         plain: PlainExport[MetricsData] | None = None,
     ) -> None:
@@ -72,6 +74,7 @@ class JournalMetricExporter(MetricExporter):
             preferred_aggregation=preferred_aggregation(os.environ),
         )
         self._writer = writer
+        self._flags = 0 if deliver else segments.HISTORY
         self._on_write = on_write
         self._plain = plain
 
@@ -91,7 +94,7 @@ class JournalMetricExporter(MetricExporter):
         self._writer.unwritten += refused
         if not requests:
             return MetricExportResult.FAILURE
-        if not self._writer.append(segments.METRICS, b"".join(requests)):
+        if not self._writer.append(segments.METRICS, b"".join(requests), flags=self._flags):
             return self._export_plainly(metrics_data)
         self._writer.sync()
         self._on_write()

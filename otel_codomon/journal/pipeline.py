@@ -13,8 +13,10 @@ from opentelemetry.metrics import CallbackOptions, Observation, get_meter
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
 from otel_codomon import names
+from otel_codomon.emit import announcing
 from otel_codomon.emit.guard import harmless
 from otel_codomon.journal import folder as folders
+from otel_codomon.journal.collecting import SoonCollector
 from otel_codomon.journal.endpoints import METRICS, TRACES
 from otel_codomon.journal.heartbeats import HeartbeatWriter
 from otel_codomon.journal.metrics import JournalMetricExporter
@@ -141,20 +143,24 @@ class JournalPipeline:
             self._processors.remove(processor)
         self._joined.clear()
 
-    def metric_reader(self, *, is_guest: bool = False) -> MetricReader:
+    def metric_reader(self, *, deliver: bool = True, is_guest: bool = False) -> MetricReader:
         """A reader for any SDK provider, that collects into the journal.
 
         Args:
+            deliver: Whether the journal delivers what it collects; if not, it
+                is kept for the commands that show it.
             is_guest: Whether the provider is somebody else's, which may end
                 after us: then we collect for the last time before it does.
         """
         sender = self.sender
         exporter = JournalMetricExporter(
             self._metrics,
+            deliver=deliver,
             on_write=_nothing if sender is None else sender.notice,
-            plain=self._plain_metrics,
+            plain=self._plain_metrics if deliver else None,
         )
         reader = PeriodicExportingMetricReader(exporter)
+        announcing.on_new(SoonCollector(reader).ask)
         if is_guest:
             self._guests.append(reader)
         return reader

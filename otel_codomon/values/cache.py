@@ -213,3 +213,18 @@ def without_nonsense(reading: CacheReading) -> tuple[CacheReading, tuple[str, ..
         if value is None and getattr(reading, name) is not None
     )
     return reading._replace(**fixed), refused  # type: ignore[arg-type] # its own fields
+
+
+class CacheSetup(NamedTuple):
+    """How a cache was set up.
+
+    Attributes:
+        lifetime_seconds: How long an entry lives, seconds; None where that is
+            not known or not limited.
+        is_on_a_method: Whether its keys hold the instances of a class.
+        has_one_key: Whether it can have one entry only.
+    """
+
+    lifetime_seconds: float | None = None
+    is_on_a_method: bool = False
+    has_one_key: bool = False

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from otel_codomon.values.cache import CacheSetup
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -18,13 +20,15 @@ class Span(NamedTuple):
         name: Name of the cache.
         kind: Adapter that read it.
         first: The earlier look.
-        last: The later look.
+        last: The later look; the same where there was one only.
+        setup: How it was set up.
     """
 
     name: str
     kind: str
     first: CacheReading
     last: CacheReading
+    setup: CacheSetup = CacheSetup()
 
     @property
     def growth(self) -> Counts:
@@ -40,7 +44,9 @@ class CacheFinding:
         name: Name of the cache.
         kind: Adapter that read it.
         rule: Which rule found it: ``never_hit``, ``thrashing``,
-            ``growing_without_limit``, ``far_too_large``, ``always_cleared``.
+            ``growing_without_limit``, ``far_too_large``, ``always_cleared``;
+            before any use ``no_capacity``, ``no_lifetime``, ``unbounded``,
+            ``keeps_instances``.
         message: What was found, with its numbers.
         advice: What to do about it.
         evidence: The numbers it rests on.
@@ -154,7 +160,55 @@ def _always_cleared(span: Span) -> dict[str, int] | None:
     return None
 
 
+def _no_capacity(span: Span) -> dict[str, int] | None:
+    return {"capacity": 0} if span.last.capacity == 0 else None
+
+
+def _no_lifetime(span: Span) -> dict[str, int] | None:
+    seconds = span.setup.lifetime_seconds
+    return {"lifetime_seconds": 0} if seconds is not None and seconds <= 0 else None
+
+
+def _unbounded(span: Span) -> dict[str, int] | None:
+    """No limit, nor does it expire; one that is seen to grow is reported for that."""
+    is_limited = span.setup.has_one_key or span.setup.lifetime_seconds is not None
+    if is_limited or not span.last.unbounded or _growing(span):
+        return None
+    return {} if span.last.entries is None else {"entries": span.last.entries}
+
+
+def _keeps_instances(span: Span) -> dict[str, int] | None:
+    """A cache on a method holds each instance as long as its entry."""
+    if not span.setup.is_on_a_method:
+        return None
+    return {} if span.last.entries is None else {"entries": span.last.entries}
+
+
 RULES: Final = (
+    Rule(
+        "no_capacity",
+        _no_capacity,
+        "has a capacity of {capacity}: it keeps nothing",
+        "give it a capacity, or take it out",
+    ),
+    Rule(
+        "no_lifetime",
+        _no_lifetime,
+        "lets its entries live {lifetime_seconds} s: it keeps nothing",
+        "give it a lifetime above zero, or take it out",
+    ),
+    Rule(
+        "keeps_instances",
+        _keeps_instances,
+        "is on a method: each entry keeps its instance alive",
+        "put it on a function of what the result depends on, or in each instance",
+    ),
+    Rule(
+        "unbounded",
+        _unbounded,
+        "has no limit",
+        "give it a capacity or a lifetime, unless its keys are few",
+    ),
     Rule(
         "never_hit",
         _never_hit,

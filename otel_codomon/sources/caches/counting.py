@@ -24,8 +24,10 @@ _EXACT: Final[frozenset[str]] = frozenset()
 def count_lookups(cache: C) -> C:
     """Make a mapping count how its lookups end.
 
-    A lookup is ``cache[key]`` or ``cache.get(key)``. What the cache looks up
-    for itself, as in ``pop`` and ``setdefault``, is none. Evictions are counted
+    A lookup is ``cache[key]``, ``key in cache``, and each ``get``, ``pop`` and
+    ``setdefault``: a hit where the key is there, a miss where it is not. So
+    ``if key in cache: use(cache[key])`` makes two lookups. What the cache looks
+    up for itself, as when it evicts, is none. Evictions are counted
     where the type has a ``maxsize``, expirations where it has ``expire()``.
 
     Args:

@@ -96,6 +96,53 @@ def _get(base: type[Any]) -> Callable[..., Any]:
     return get
 
 
+def _contains(base: type[Any]) -> Callable[..., Any]:
+    def __contains__(self: Any, key: Any) -> Any:  # noqa: ANN401, N807 - any mapping's
+        counts = self.__dict__[COUNTS]
+        if counts.now.quiet:
+            return base.__contains__(self, key)
+        is_found = _quietly(counts, lambda: base.__contains__(self, key))
+        _count(counts, key, is_found=is_found)
+        return is_found
+
+    return __contains__
+
+
+def _pop(base: type[Any]) -> Callable[..., Any]:
+    def pop(self: Any, key: Any, *default: Any) -> Any:  # noqa: ANN401 - any mapping's
+        counts = self.__dict__[COUNTS]
+        if counts.now.quiet:
+            return base.pop(self, key, *default)
+        value = _quietly(counts, lambda: base.pop(self, key, _ABSENT))
+        _count(counts, key, is_found=value is not _ABSENT)
+        if value is not _ABSENT:
+            return value
+        # Its own exception, or what it makes of the default.
+        return _quietly(counts, lambda: base.pop(self, key, *default))
+
+    return pop
+
+
+def _setdefault(base: type[Any]) -> Callable[..., Any]:
+    def setdefault(self: Any, key: Any, default: Any = None) -> Any:  # noqa: ANN401 - any mapping's
+        counts = self.__dict__[COUNTS]
+        if counts.now.quiet:
+            return base.setdefault(self, key, default)
+        is_found = _quietly(counts, lambda: base.__contains__(self, key))
+        value = _quietly(counts, lambda: base.setdefault(self, key, default))
+        _count(counts, key, is_found=is_found)
+        return value
+
+    return setdefault
+
+
+def _count(counts: LookupCounts, key: object, *, is_found: bool) -> None:
+    if is_found:
+        counts.found()
+    else:
+        counts.missed(key)
+
+
 def _quiet(name: str) -> Callable[[type[Any]], Callable[..., Any]]:
     """Make a method that looks keys up for itself, if at all."""
 
@@ -125,8 +172,8 @@ def _setitem(base: type[Any]) -> Callable[..., Any]:
 
 def _popitem(base: type[Any]) -> Callable[..., Any]:
     def popitem(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any mapping's
-        item = base.popitem(self, *args, **kwargs)
         counts = counts_of(self)
+        item = _quietly(counts, lambda: base.popitem(self, *args, **kwargs))
         if counts.now.storing:
             counts.evicted(item[0], int(self.maxsize))
         return item
@@ -137,7 +184,7 @@ def _popitem(base: type[Any]) -> Callable[..., Any]:
 def _expire(base: type[Any]) -> Callable[..., Any]:
     def expire(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any mapping's
         before = len(entries_of(self))
-        expired = base.expire(self, *args, **kwargs)
+        expired = _quietly(counts_of(self), lambda: base.expire(self, *args, **kwargs))
         expired_one = counts_of(self).expired
         for _ in range(before - len(entries_of(self))):
             expired_one()
@@ -149,7 +196,7 @@ def _expire(base: type[Any]) -> Callable[..., Any]:
 def _clear(base: type[Any]) -> Callable[..., Any]:
     def clear(self: Any) -> None:  # noqa: ANN401 - any mapping's
         counts_of(self).cleared()
-        base.clear(self)
+        _quietly(counts_of(self), lambda: base.clear(self))
 
     return clear
 
@@ -185,8 +232,10 @@ _METHODS: Final[tuple[tuple[str, Callable[[type[Any]], Callable[..., Any]]], ...
     ("__getitem__", _getitem),
     ("__missing__", _missing),
     ("get", _get),
-    ("pop", _quiet("pop")),
-    ("setdefault", _quiet("setdefault")),
+    ("__contains__", _contains),
+    ("pop", _pop),
+    ("popitem", _quiet("popitem")),
+    ("setdefault", _setdefault),
     ("update", _quiet("update")),
     ("expire", _expire),
     ("clear", _clear),

@@ -9,6 +9,7 @@ from otel_codomon._platform.logs import get_logger
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.sources.caches.adapter import traits_of
 from otel_codomon.sources.caches.emptying import Emptying
+from otel_codomon.sources.caches.setup import read_setup
 from otel_codomon.sources.caches.sizes import estimate_size_bytes
 from otel_codomon.values.cache import NO_COUNTS, CacheReading, Counts, without_nonsense
 
@@ -46,6 +47,7 @@ class ObservedCache:
         first: The first look, or None before it.
         latest: The last look that succeeded, or None before it.
         reading: What the last look found; None when it failed.
+        setup: How it was set up.
 
     Raises:
         InvalidArgumentError: The object cannot be referred to weakly.
@@ -73,6 +75,7 @@ class ObservedCache:
         self.name = name
         self.kind = adapter.name
         self.traits = traits_of(adapter, cache)
+        self.setup = read_setup(cache)
         self.first: CacheReading | None = None
         self.latest: CacheReading | None = None
         self.reading: CacheReading | None = None

@@ -18,6 +18,8 @@ from otel_codomon.values.cache import NO_COUNTS, NamedReading
 from otel_codomon.values.cache_findings import Span, find_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otel_codomon.sources.caches.adapter import CacheAdapter
     from otel_codomon.sources.caches.aside import Call
     from otel_codomon.values.cache import CacheReading, Counts
@@ -72,8 +74,19 @@ class CacheRegistry:
         watch_clears: bool = True,
         statistics: bool = False,
         size: bool = False,
+        replaces: Callable[[str], bool] = lambda _name: False,
     ) -> str | None:
         """Observe *cache* from now on; the arguments are those of `observe_cache`.
+
+        Args:
+            cache: The cache.
+            name: As all down to *size*, see `observe_cache`.
+            adapters: Who may read it.
+            watch_clears: Whether to stand in front of its ``cache_clear``.
+            statistics: Whether to make a library count.
+            size: Whether to estimate the memory of its entries.
+            replaces: Whether it takes the place of another cache of the name
+                that it is called with, rather than being in its way.
 
         Returns:
             The name it has; None when the registry is full.
@@ -89,7 +102,7 @@ class CacheRegistry:
         name = _checked_name(default_name(owner) if name is None else name, owner)
         with self._changing:
             self._drop_gone()
-            if self._is_known(owner, name):
+            if self._is_known(owner, name, replaces):
                 return name
             if len(self._caches) >= self._capacity:
                 self._refuse(name)
@@ -146,7 +159,7 @@ class CacheRegistry:
         """Look at every cache, and say what the looks since the first one show."""
         self.readings()
         return find_in(
-            Span(observed.name, observed.kind, observed.first, observed.latest)
+            Span(observed.name, observed.kind, observed.first, observed.latest, observed.setup)
             for observed in self._caches.values()
             if observed.first is not None and observed.latest is not None
         )
@@ -209,15 +222,19 @@ class CacheRegistry:
         observed.complain(TimeoutError(f"it did not answer in {remaining:.2f} s"))
         return None
 
-    def _is_known(self, owner: object, name: str) -> bool:
+    def _is_known(self, owner: object, name: str, replaces: Callable[[str], bool]) -> bool:
         for observed in self._caches.values():
             is_same = observed.reference() is owner
             if is_same and observed.name == name:
                 return True
             if is_same:
                 raise CacheNameTakenError(name, f"it is observed already, as {observed.name!r}")
-            if observed.name == name:
+            if observed.name == name and not replaces(name):
                 raise CacheNameTakenError(name, "another cache has this name")
+        replaced = self._caches.get(name)
+        if replaced is not None and not replaced.traits.blocks:
+            replaced.look()  # what it has counted since the last look
+        self._drop(name)
         return False
 
     def _refuse(self, name: str) -> None:

@@ -1,0 +1,45 @@
+"""A collection soon after something new is reported: the next interval may be a minute away."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon._platform.ours import OwnThread
+from otel_codomon.emit.guard import before_forks, harmless
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import MetricReader
+
+_SOON_SECONDS: Final = 0.2
+"""Long enough for one collection to take in what a module reports while it is imported."""
+
+
+class SoonCollector:
+    """Has *reader* collect once, a moment after it is asked, in a thread that ends then."""
+
+    def __init__(self, reader: MetricReader) -> None:
+        self._reader = reader
+        self._thread: OwnThread | None = None
+
+    def ask(self) -> None:
+        """Collect soon; once for all who ask until then."""
+        thread = self._thread
+        # One of the parent of a forked process is not alive here.
+        if thread is not None and thread.is_alive():
+            return
+        self._thread = OwnThread(self._run, name="codomon-collect")
+        try:
+            self._thread.start()
+        except RuntimeError:  # the interpreter exits, and collects for the last time itself
+            self._thread = None
+
+    def _run(self) -> None:
+        time.sleep(_SOON_SECONDS)
+        self._thread = None  # first: what is new from here on needs another
+        self._collect()
+
+    @harmless("journal: a collection", default=None)
+    def _collect(self) -> None:
+        with before_forks():
+            self._reader.collect()
