@@ -330,9 +330,9 @@ _PLANTED = """
 import os, signal, sys
 from otel_codomon.sandbox.foreground_execution import ForegroundExecution
 end = ForegroundExecution.end
-def planted(*arguments):
+def planted(*arguments, **options):
     {planted}
-    return end(*arguments)
+    return end(*arguments, **options)
 ForegroundExecution.end = planted
 from otel_codomon.cli import main
 sys.exit(main(["run", "-q", "--", *sys.argv[1:]]))

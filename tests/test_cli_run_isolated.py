@@ -155,7 +155,7 @@ def test_a_compiler_does_not_see_more_than_the_command(folder: Path) -> None:
 
     assert done.returncode == 1
     assert "secret.h" in done.stderr
-    assert outcomes(folder) == []
+    assert outcomes(folder) == [(Outcome.ERROR, SandboxType.BUBBLEWRAP)] * 2
 
 
 def test_a_timeout_leaves_nothing_of_it(folder: Path) -> None:

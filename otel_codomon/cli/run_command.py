@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from otel_codomon.cli.run_options import Options
-    from otel_codomon.sandbox.foreground_execution import ForegroundExecution
+    from otel_codomon.sandbox.foreground_execution import ForegroundExecution, Said
     from otel_codomon.sandbox.rlimits import RlimitRow
     from otel_codomon.sandbox.tree_limits import TreeMeter
     from otel_codomon.sources.cgroups import Cgroup
+    from otel_codomon.values.limits import Limits
     from otel_codomon.values.result import ExecutionResult
 
     T = TypeVar("T")
@@ -47,6 +48,8 @@ FAILURE = 1
 # Imports for looking take as long as a short command; who lasts longer has a curve.
 _LATER_SECONDS = 0.25
 TIMED_OUT = 124
+# By these a shell says that it could not start a program.
+_NOT_RUN = (126, 127)
 _SIGNALLED = 128  # what a shell adds to the number of a signal
 
 
@@ -74,11 +77,10 @@ def run(args: Options, /) -> int:
         )
         return WRONG_USAGE
     if args.language is None:
-        return _run(args, Start(words))
-    from otel_codomon.cli.run_source import source_start  # noqa: PLC0415 - only for source text
+        return run_start(args, Start(words), Identity(os.environ))
+    from otel_codomon.cli.run_source import run_source  # noqa: PLC0415 - only for source text
 
-    with source_start(args, words) as start:
-        return _run(args, start)
+    return run_source(args, words)
 
 
 def words_of(typed: list[str]) -> list[str]:
@@ -96,7 +98,10 @@ class Start:
     Attributes:
         argv: Program and arguments.
         language: Language of the source text in a file; None for a command.
-        readable: Files and folders that it has to see in isolation.
+        readable: Files and directories that it has to see in isolation.
+        clean_up: Removes what was made for it; what remains, and why.
+        stands_in: Called where it could not run its program: why that is none,
+            where it only stands in for one that is missing.
     """
 
     def __init__(
@@ -105,10 +110,14 @@ class Start:
         *,
         language: str | None = None,
         readable: Sequence[str] = (),
+        clean_up: Callable[[], str | None] = lambda: None,
+        stands_in: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.argv = argv
         self.language = language
         self.readable = readable
+        self.clean_up = clean_up
+        self.stands_in = stands_in
 
 
 def _places(program: str, search_path: str | None) -> list[str]:
@@ -119,17 +128,17 @@ def _places(program: str, search_path: str | None) -> list[str]:
     return [f"{folder or '.'}/{program}" for folder in folders]
 
 
-def _run(args: Options, start: Start) -> int:
+def run_start(args: Options, start: Start, identity: Identity) -> int:
+    """Start it, and stand in for it until it ends; its exit code."""
     cgroup = cgroups.create()
     try:
-        return _run_in(cgroup, args, start)
+        return _run_in(cgroup, args, start, identity)
     finally:
         if cgroup is not None:
             cgroup.remove()  # a daemon keeps it; a later run clears it away
 
 
-def _run_in(cgroup: Cgroup | None, args: Options, start: Start) -> int:
-    identity = Identity(os.environ)
+def _run_in(cgroup: Cgroup | None, args: Options, start: Start, identity: Identity) -> int:
     limits = _held(cgroup, args)
     env = _environment(identity, args)
     meter = None if limits is None else limits.meter(cgroup)
@@ -138,7 +147,7 @@ def _run_in(cgroup: Cgroup | None, args: Options, start: Start) -> int:
     except OSError as error:
         return _tell_failure(args, start, identity, error)
     except SetupError as error:
-        return _tell_setup_error(args, start, identity, str(error))
+        return tell_setup_error(args, start, identity, str(error))
     # The command runs. From here on there is time for imports, and nothing of ours may end us.
     pid = foreground.tree.pid
     execution = _guarded("record the execution", lambda: _execution(args, start, identity, pid=pid))
@@ -150,7 +159,9 @@ def _run_in(cgroup: Cgroup | None, args: Options, start: Start) -> int:
         later_seconds=_LATER_SECONDS,
     )
     foreground.restore(is_over=True)
-    code = _guarded("record the execution", lambda: _finish(args, execution, foreground, cgroup))
+    code = _guarded(
+        "record the execution", lambda: _finish(args, start, execution, foreground, cgroup)
+    )
     foreground.release()
     if foreground.timed_out:
         return TIMED_OUT
@@ -164,6 +175,7 @@ def _look(execution: ForegroundExecution | None, targets: tuple[object, ...]) ->
 
 def _finish(
     args: Options,
+    start: Start,
     execution: ForegroundExecution | None,
     foreground: Foreground,
     cgroup: Cgroup | None,
@@ -171,9 +183,11 @@ def _finish(
     """Record how the command ended, and summarise it; its exit code, None where not known."""
     if execution is None:
         return None
-    result = execution.end(foreground, cgroup)
+    left = start.clean_up()
+    refusal = start.stands_in() if _plain_code(foreground) in _NOT_RUN else None
+    result = execution.end(foreground, cgroup, refusal=refusal, left=left)
     problem = execution.problem or (foreground.apart.problem if foreground.apart else None)
-    _guarded("summarise", lambda: _summarise(args, result, problem))
+    _guarded("summarise", lambda: summarise(args, result, problem))
     return result.exit_code
 
 
@@ -352,23 +366,33 @@ def _execution(
 ) -> ForegroundExecution:
     from otel_codomon.sandbox.foreground_execution import (  # noqa: PLC0415 - the command runs
         ForegroundExecution,
-        Said,
     )
-    from otel_codomon.values.execution import SandboxType  # noqa: PLC0415
-    from otel_codomon.values.limits import Limits  # noqa: PLC0415
 
-    limits = {field: getattr(args, field) for field in _LIMITS}
+    return ForegroundExecution(identity, said_of(args, start), pid)
+
+
+def limits_of(args: Options) -> Limits:
+    """The limits that the user set."""
+    from otel_codomon.values.limits import Limits  # noqa: PLC0415 - the command runs
+
+    return Limits(**{field: getattr(args, field) for field in _LIMITS})
+
+
+def said_of(args: Options, start: Start) -> Said:
+    """What the user said of the command, for its execution."""
+    from otel_codomon.sandbox.foreground_execution import Said  # noqa: PLC0415 - the command runs
+    from otel_codomon.values.execution import SandboxType  # noqa: PLC0415
+
     is_open = args.isolation == "none"
-    said = Said(
+    return Said(
         executable=os.path.basename(start.argv[0]),  # noqa: PTH119 - may be anything
         name=args.name,
         language=start.language,
         session_id=args.session_id,
         timeout=args.timeout,
-        limits=Limits(**limits) if any(limits.values()) else None,
+        limits=limits_of(args) if any(getattr(args, field) for field in _LIMITS) else None,
         sandbox_type=SandboxType.PROCESS if is_open else SandboxType.BUBBLEWRAP,
     )
-    return ForegroundExecution(identity, said, pid)
 
 
 def _tell_failure(args: Options, start: Start, identity: Identity, error: OSError) -> int:
@@ -389,14 +413,17 @@ def _tell_failure(args: Options, start: Start, identity: Identity, error: OSErro
     return result.exit_code or FAILURE
 
 
-def _tell_setup_error(args: Options, start: Start, identity: Identity, reason: str) -> int:
-    """Say that the command cannot be isolated, to the user and to the journal."""
-    result = _execution(args, start, identity, pid=None).refuse(reason)
+def tell_setup_error(
+    args: Options, start: Start, identity: Identity, reason: str, exit_code: int = 126
+) -> int:
+    """Say that the command cannot be started here, to the user and to the journal."""
+    result = _execution(args, start, identity, pid=None).refuse(reason, exit_code)
     tell(f"otel-codomon run: {result.reason or reason}\n")
     return result.exit_code or FAILURE
 
 
-def _summarise(args: Options, result: ExecutionResult, problem: str | None) -> None:
+def summarise(args: Options, result: ExecutionResult, problem: str | None) -> None:
+    """Write the summary, where the user wants one."""
     if args.quiet and args.output is None:
         return
     from otel_codomon.cli import run_summary  # noqa: PLC0415 - the command has ended

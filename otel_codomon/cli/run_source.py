@@ -1,65 +1,88 @@
-"""``otel-codomon run --language``: from a file with source text to what is started."""
+"""``otel-codomon run --language``: a file with source text, compiled and run as one execution."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import tempfile
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_codomon.cli.run_command import Start
+from otel_codomon.cli.run_command import (
+    FAILURE,
+    TIMED_OUT,
+    SetupError,
+    Start,
+    limits_of,
+    run_start,
+    said_of,
+    summarise,
+    tell_setup_error,
+)
 from otel_codomon.cli.run_isolated import isolated
-from otel_codomon.errors import CodomonError, InvalidArgumentError
-from otel_codomon.sandbox.environment import build_environment
+from otel_codomon.cli.standard_streams import tell
+from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.sandbox.command import Command
+from otel_codomon.sandbox.compilation import CompilationError, limits_of_compiler, version_command
+from otel_codomon.sandbox.confined import run_confined
+from otel_codomon.sandbox.ending import CANNOT_START, NOT_FOUND, judge, usage_of
+from otel_codomon.sandbox.environment import build_environment, without_telemetry
+from otel_codomon.sandbox.foreground_execution import ForegroundExecution, Said, with_cgroup
 from otel_codomon.sandbox.host import run_to_end
+from otel_codomon.sandbox.light_execution import Identity
+from otel_codomon.sandbox.own_cgroup import own_cgroup
+from otel_codomon.sandbox.private_directory import PrivateDirectory
+from otel_codomon.sandbox.telling import cancelled_by
 from otel_codomon.sandbox.toolchains import BY_LANGUAGE, UnavailableError, fill
+from otel_codomon.values.execution import Kind, Outcome
 from otel_codomon.values.languages import known_language
+from otel_codomon.values.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from otel_codomon.cli.run_options import Options
-from otel_codomon.sandbox.toolchains import Toolchain
+    from otel_codomon.sandbox.ending import Ending
+    from otel_codomon.sandbox.toolchains import Toolchain
 
-_STDERR = 2
+_INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
 
 
-@contextmanager
-def source_start(args: Options, words: Sequence[str]) -> Iterator[Start]:
-    """Yield what runs the file ``words[0]`` with the arguments after it.
+def run_source(args: Options, words: Sequence[str]) -> int:
+    """Run the file ``words[0]`` with the arguments after it; its exit code.
 
     A compiler's messages go to stderr; what it made is removed at the end. In
     isolation the compiler is isolated too: it reads what the source text names.
 
     Raises:
         InvalidArgumentError: The language or the file is none that can be run.
-        CodomonError: There is no toolchain, or the source text does not compile.
     """
     toolchain = _toolchain(args.language or "")
-    source = Path(words[0])
-    if not source.is_file():
-        raise InvalidArgumentError(
-            "command", f"cannot run {words[0]!r}: it is no file; name one with source text"
-        )
+    source = _source(words[0])
+    build = _Build(args, toolchain, source)
+    start = Start(["main"], language=toolchain.language)
     try:
-        tool = toolchain.find_tool(os.environ.get("PATH"))
-    except UnavailableError as error:
-        raise CodomonError(str(error)) from None
-    with tempfile.TemporaryDirectory(prefix="otel-codomon-") as folder:
-        places = {"tool": tool, "source": str(source), "binary": str(Path(folder, "main"))}
-        homes = [str(Path.home() / part) for part in toolchain.homes]
-        readable = [str(source.absolute()), *homes]
-        if toolchain.compile:
-            argv = fill(toolchain.compile, **places)
-            _compile(args, argv, words[0], folder=folder, readable=readable)
-        yield Start(
-            [*fill(toolchain.run, **places), *words[1:]],
-            language=toolchain.language,
-            readable=[*readable, folder],
-        )
+        start = build.start(words[1:])
+    except (UnavailableError, SetupError) as error:
+        code = CANNOT_START if build.has_tool else NOT_FOUND
+        return tell_setup_error(args, start, build.identity, str(error), code)
+    except CompilationError as error:
+        return _tell_not_compiled(build, start, error)
+    except KeyboardInterrupt as error:
+        build.record(start).settle(cancelled_by(error))
+        return _INTERRUPTED
+    else:
+        return run_start(args, start, build.identity)
+    finally:
+        build.clean_up()
+
+
+def _tell_not_compiled(build: _Build, start: Start, error: CompilationError) -> int:
+    execution = build.record(start)
+    result = execution.settle(error.verdict, error.limit)
+    summarise(build.args, result, execution.problem)
+    if result.outcome is Outcome.TIMEOUT:
+        return TIMED_OUT
+    return result.exit_code or FAILURE
 
 
 def _toolchain(language: str) -> Toolchain:
@@ -73,32 +96,134 @@ def _toolchain(language: str) -> Toolchain:
     return toolchain
 
 
-def _compile(
-    args: Options, argv: Sequence[str], source: str, *, folder: str, readable: Sequence[str]
-) -> None:
-    compiler = Path(argv[0])
-    code: int | None
-    if args.isolation == "none":
-        done = subprocess.run(  # noqa: S603 - from the table
-            argv, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
+def _source(typed: str) -> str:
+    if not os.path.isfile(typed):  # noqa: PTH113 - as it was typed
+        raise InvalidArgumentError(
+            "command", f"cannot run {typed!r}: it is no file; name one with source text"
         )
-        code = done.returncode
-    else:
-        code = _compile_isolated(args, argv, folder=folder, readable=readable)
-    if code != 0:
-        raise CodomonError(
-            f"cannot run {source!r}: {compiler.name} refuses it; correct what is said above"
-        )
+    return f"./{typed}" if typed.startswith("-") else typed  # which tools take for an option
 
 
-def _compile_isolated(
-    args: Options, argv: Sequence[str], *, folder: str, readable: Sequence[str]
-) -> int | None:
-    env = build_environment(os.environ, given=None, allowed=args.allow_env or ())
-    command = isolated(argv[0], argv, env, args, readable=readable, writable=[folder])
-    try:
-        ending = run_to_end(command, deadline=None, on_start=lambda _: None)
-    except UnavailableError as error:
-        raise CodomonError(str(error)) from None
-    os.write(_STDERR, ending.output.kept + ending.errors.kept)
-    return ending.returncode
+class _Build:
+    """From a source text to what is started.
+
+    Attributes:
+        args: What the user said.
+        identity: The ids of its execution, which begins with this.
+        has_tool: Whether its tool was found.
+    """
+
+    def __init__(self, args: Options, toolchain: Toolchain, source: str) -> None:
+        self.args = args
+        self.identity = Identity(os.environ)
+        self.has_tool = False
+        self._toolchain = toolchain
+        self._source = source
+        self._directory: PrivateDirectory | None = None
+
+    def start(self, arguments: Sequence[str]) -> Start:
+        """Compile it where that is needed; what runs it.
+
+        Raises:
+            UnavailableError: Something on this machine is missing.
+            SetupError: It cannot be isolated here.
+            CompilationError: No program came of it.
+        """
+        tool = self._toolchain.find_tool(os.environ.get("PATH"))
+        self.has_tool = True
+        binary = ""
+        if self._toolchain.compile:
+            self._directory = PrivateDirectory()
+            binary = str(Path(self._directory.path, "main"))
+            self._compile(tool, binary)
+        argv = fill(self._toolchain.run, tool=tool, source=self._source, binary=binary)
+        return Start(
+            [*argv, *arguments],
+            language=self._toolchain.language,
+            readable=self._readable(),
+            clean_up=self.clean_up,
+            stands_in=lambda: self._stands_in(tool),
+        )
+
+    def clean_up(self) -> str | None:
+        """Remove what the compiler made; what remains of it, and why."""
+        directory, self._directory = self._directory, None
+        return None if directory is None else directory.remove()
+
+    def record(self, start: Start) -> ForegroundExecution:
+        """The execution of the source text, where nothing of it is started."""
+        return ForegroundExecution(self.identity, said_of(self.args, start), None)
+
+    def _readable(self) -> list[str]:
+        made = [] if self._directory is None else [self._directory.path]
+        homes = [os.path.expanduser(f"~/{part}") for part in self._toolchain.homes]  # noqa: PTH111 - as it is without a home
+        return [os.path.abspath(self._source), *homes, *made]  # noqa: PTH100 - as above
+
+    def _command(self, argv: Sequence[str]) -> Command:
+        """The command that starts the tool for us, isolated as the source text is."""
+        limits = limits_of_compiler(limits_of(self.args))
+        writable = [] if self._directory is None else [self._directory.path]
+        if self.args.isolation != "none":
+            env = build_environment(os.environ, given=None, allowed=self.args.allow_env or ())
+            readable = self._readable()
+            command = isolated(argv[0], argv, env, self.args, readable=readable, writable=writable)
+            return replace(command, limits=limits, places=tuple(writable))
+        env = without_telemetry(os.environ)
+        cwd = os.path.abspath(".")  # noqa: PTH100 - pathlib has no other way
+        places = tuple(writable)
+        return Command(
+            path=argv[0], argv=tuple(argv), env=env, cwd=cwd, limits=limits, places=places
+        )
+
+    def _compile(self, tool: str, binary: str) -> None:
+        argv = fill(self._toolchain.compile, tool=tool, source=self._source, binary=binary)
+        command = self._command(argv)
+        ending, error = self._run_compiler(command)
+        tell("".join(f"{printable(line)}\n" for line in _lines(ending)))
+        if error is None:
+            return
+        if error.verdict.outcome is Outcome.ERROR and (said := self._stands_in(tool)):
+            raise UnavailableError(said)
+        raise error
+
+    def _run_compiler(self, command: Command) -> tuple[Ending, CompilationError | None]:
+        """Run the compiler, as an execution of its own within that of the source text."""
+        name = Path(command.path).name
+        said = Said(
+            executable=name,
+            language=self._toolchain.language,
+            kind=Kind.COMMAND,
+            limits=command.limits,
+            sandbox_type=said_of(self.args, Start([name])).sandbox_type,
+        )
+        inner = Identity({**os.environ, "TRACEPARENT": self.identity.traceparent})
+        timeout = self.args.timeout
+        deadline = None if timeout is None else self.identity.started_ns / 1e9 + timeout
+        with own_cgroup(command.limits) as own:
+            try:
+                ending = run_confined(command, own, deadline=deadline, attach=lambda _: None)
+            except BaseException as error:
+                ForegroundExecution(inner, said, None).settle(cancelled_by(error))
+                raise
+            totals = None if own.cgroup is None else own.cgroup.totals()
+        verdict, limit = judge(ending, command.limits)
+        usage = with_cgroup(usage_of(ending), totals)
+        ForegroundExecution(inner, said, ending.pid).settle(verdict, limit, usage)
+        if verdict.outcome is Outcome.SUCCESS:
+            return ending, None
+        return ending, CompilationError(name, ending, verdict, limit)
+
+    def _stands_in(self, tool: str) -> str | None:
+        """Why *tool* is none, where it only stands in for one that is missing; else None."""
+        command = version_command(self._toolchain, self._command([tool]))
+        try:
+            ending = run_to_end(command, deadline=None, on_start=lambda _: None)
+            self._toolchain.check_version(tool, ending)
+        except UnavailableError as error:
+            return str(error)
+        return None
+
+
+def _lines(ending: Ending) -> list[str]:
+    said = ending.output.kept + ending.errors.kept
+    return said.decode("utf-8", "replace").splitlines()

@@ -83,6 +83,8 @@ def as_text(result: ExecutionResult) -> str:
     ended = result.outcome.value.replace("_", " ")
     if result.outcome is not Outcome.SUCCESS:
         ended += f" (exit code {result.exit_code})"
+    if result.reason and (result.pid is None or result.outcome is Outcome.SETUP_ERROR):
+        ended += f": {printable(result.reason)}"  # nothing else of it has been seen
     parts = [ended, f"{result.duration_seconds:.2f} s", *_used(result.usage)]
     return f"otel-codomon: {', '.join(parts)}; otel-codomon show {result.execution_id[:12]}"
 

@@ -18,7 +18,7 @@ from otel_codomon.values.execution import Kind, Labels, Outcome, SandboxType
 from otel_codomon.values.limits import Limits
 from otel_codomon.values.peak import without_cache
 from otel_codomon.values.result import ExecutionResult, Output
-from otel_codomon.values.usage import Usage
+from otel_codomon.values.usage import NOTHING_KNOWN, Usage
 from otel_codomon.values.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Said:
         executable: Name of its program.
         name: What the execution is called; None for the program's name.
         language: Language of its source text; None for a command.
+        kind: What is executed; None for what the language says.
         session_id: The session that asked for it.
         timeout: Longest time, seconds.
         limits: What it may use; None for no limits.
@@ -52,6 +53,7 @@ class Said:
     executable: str
     name: str | None = None
     language: str | None = None
+    kind: Kind | None = None
     session_id: str | None = None
     timeout: float | None = None
     limits: Limits | None = None
@@ -61,7 +63,7 @@ class Said:
         """What its metrics are summed by."""
         return Labels(
             scrubbed_name(self.name or self.executable, default="command"),
-            Kind.COMMAND if self.language is None else Kind.SNIPPET,
+            self.kind or (Kind.COMMAND if self.language is None else Kind.SNIPPET),
             self.language,
             self.sandbox_type,
         )
@@ -107,12 +109,21 @@ class ForegroundExecution:
             span_id=self._told.identity.span_id,
         )
 
-    def end(self, foreground: Foreground, cgroup: Cgroup | None) -> ExecutionResult:
+    def end(
+        self,
+        foreground: Foreground,
+        cgroup: Cgroup | None,
+        *,
+        refusal: str | None = None,
+        left: str | None = None,
+    ) -> ExecutionResult:
         """Tell how the command ended.
 
         Args:
             foreground: The command, which has ended.
             cgroup: Its own; None without one.
+            refusal: Why it could not do its work here; None where it could.
+            left: What remains of its private directory, and why.
         """
         seen = None if self._live is None else self._live.finish()
         totals = None if cgroup is None else cgroup.totals()
@@ -129,16 +140,18 @@ class ForegroundExecution:
         )
         usage = with_cgroup(with_looks(usage_of(ending), seen), totals)
         verdict, limit = self._judge(ending)
-        return self._finish(verdict, limit, usage)
+        if refusal is not None:
+            verdict = _setup_error(refusal, exit_code=verdict.exit_code)
+        return self.settle(verdict, limit, usage, left=left)
 
     def fail(self, error: OSError) -> ExecutionResult:
         """Tell that the command could not be started."""
         verdict, _ = judge(Ending(failure=error.errno), Limits())
-        return self._finish(verdict, None, Usage())
+        return self.settle(verdict)
 
-    def refuse(self, reason: str) -> ExecutionResult:
-        """Tell that the command could not be isolated, and was not started."""
-        return self._finish(_setup_error(reason), None, Usage())
+    def refuse(self, reason: str, exit_code: int = _CANNOT_START) -> ExecutionResult:
+        """Tell that the command could not be made ready, and was not started."""
+        return self.settle(_setup_error(reason, exit_code=exit_code))
 
     def _judge(self, ending: Ending) -> tuple[Verdict, LimitSeen | None]:
         if self._said.sandbox_type is SandboxType.BUBBLEWRAP:
@@ -151,12 +164,28 @@ class ForegroundExecution:
                 return _setup_error(str(error)), None
         return judge(ending, self._said.limits or Limits())
 
-    def _finish(self, verdict: Verdict, limit: LimitSeen | None, usage: Usage) -> ExecutionResult:
+    def settle(
+        self,
+        verdict: Verdict,
+        limit: LimitSeen | None = None,
+        usage: Usage = NOTHING_KNOWN,
+        *,
+        left: str | None = None,
+    ) -> ExecutionResult:
+        """Tell how it ended, where that is known.
+
+        Args:
+            verdict: How.
+            limit: The limit it ran into, if any.
+            usage: Its totals.
+            left: What remains of its private directory, and why.
+        """
         if verdict.reason is not None:
             verdict = replace(verdict, reason=scrubbed_text(verdict.reason))
         identity = self._told.identity
         events = [] if limit is None else [self._limit_event(limit)]
-        seconds = self._told.end(verdict, usage.attributes(), events)
+        facts: dict[str, object] = {} if left is None else {names.CLEANUP_LEFT: left}
+        seconds = self._told.end(verdict, {**usage.attributes(), **facts}, events)
         return ExecutionResult(
             execution_id=identity.execution_id,
             outcome=verdict.outcome or Outcome.ERROR,
@@ -168,6 +197,7 @@ class ForegroundExecution:
             pid=self._pid,
             trace_id=identity.trace_id,
             span_id=identity.span_id,
+            attributes=facts,
         )
 
     def _limit_event(self, limit: LimitSeen) -> Mapping[str, object]:
@@ -191,10 +221,10 @@ def _from_inside(apart: Apart | None) -> dict[str, Any]:
     return {"was_inside": apart.has_run(), "errors": Output(kept=apart.head)}
 
 
-def _setup_error(reason: str) -> Verdict:
+def _setup_error(reason: str, *, exit_code: int | None = _CANNOT_START) -> Verdict:
     return Verdict(
         outcome=Outcome.SETUP_ERROR,
-        exit_code=_CANNOT_START,
+        exit_code=exit_code,
         error_type=Outcome.SETUP_ERROR.value,
         reason=reason,
     )
