@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otel_codomon._platform.printable import printable
 from otel_codomon.cli.run_command import (
     FAILURE,
     TIMED_OUT,
@@ -35,7 +36,6 @@ from otel_codomon.sandbox.telling import cancelled_by
 from otel_codomon.sandbox.toolchains import BY_LANGUAGE, UnavailableError, fill
 from otel_codomon.values.execution import Kind, Outcome
 from otel_codomon.values.languages import known_language
-from otel_codomon.values.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,7 +179,7 @@ class _Build:
         argv = fill(self._toolchain.compile, tool=tool, source=self._source, binary=binary)
         command = self._command(argv)
         ending, error = self._run_compiler(command)
-        tell("".join(f"{printable(line)}\n" for line in _lines(ending)))
+        tell(_messages(ending))
         if error is None:
             return
         if error.verdict.outcome is Outcome.ERROR and (said := self._stands_in(tool)):
@@ -224,6 +224,7 @@ class _Build:
         return None
 
 
-def _lines(ending: Ending) -> list[str]:
+def _messages(ending: Ending) -> str:
+    """What a compiler has said, for a terminal: it repeats the source text."""
     said = ending.output.kept + ending.errors.kept
-    return said.decode("utf-8", "replace").splitlines()
+    return "".join(f"{printable(line)}\n" for line in said.decode("utf-8", "replace").splitlines())
