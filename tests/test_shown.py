@@ -65,6 +65,22 @@ def test_a_link_is_judged_by_where_it_leads(tmp_path: Path) -> None:
     assert shown == str(good.resolve())
 
 
+def test_a_link_into_a_home_is_refused_and_one_within_it_is_not(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    keys = home / "keys"
+    keys.mkdir(parents=True)
+    (tmp_path / "job").symlink_to(keys)
+    (home / "job").symlink_to(keys)
+    (tmp_path / "alias").symlink_to(home)
+    environ = {"HOME": str(tmp_path / "alias")}
+
+    with pytest.raises(InvalidArgumentError, match="it would show a part of the home directory"):
+        resolve_shown(str(tmp_path / "job"), argument="cwd", environ=environ)
+
+    for named in (home / "job", tmp_path / "alias" / "keys", keys):
+        assert resolve_shown(str(named), argument="cwd", environ=environ) == str(keys.resolve())
+
+
 def test_a_directory_whose_name_only_begins_like_a_home_is_shown(tmp_path: Path) -> None:
     beside = tmp_path / "home-of-others"
 

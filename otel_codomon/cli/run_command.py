@@ -15,7 +15,6 @@ from otel_codomon.sandbox import environment
 from otel_codomon.sandbox.foreground import Foreground
 from otel_codomon.sandbox.light_execution import Identity
 from otel_codomon.sandbox.rlimits import resource_limits
-from otel_codomon.sandbox.wrapping import WRAPPING_PROCESSES
 from otel_codomon.sources import cgroups
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
@@ -299,7 +298,7 @@ class _HeldLimits:
         self.processes = args.processes
         self.disk_bytes = args.disk_bytes
         is_open = args.isolation == "none"
-        self.spare_processes = 0 if is_open else WRAPPING_PROCESSES
+        self.spare_processes = 0 if is_open else _wrapping_processes()
         self.places = [os.path.abspath(".")] if is_open else args.writable or []  # noqa: PTH100 - pathlib takes 10 ms
         self.file_size_bytes = args.file_size_bytes
         self.open_files = args.open_files
@@ -335,6 +334,12 @@ class _HeldLimits:
             from otel_codomon.errors import CodomonError  # noqa: PLC0415 - rarely
 
             raise CodomonError(uncounted(self.places)) from None
+
+
+def _wrapping_processes() -> int:
+    from otel_codomon.sandbox.wrapping import WRAPPING_PROCESSES  # noqa: PLC0415 - for who isolates
+
+    return WRAPPING_PROCESSES
 
 
 _LIMITS = (

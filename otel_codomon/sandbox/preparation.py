@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -162,6 +163,11 @@ def _isolated(request: Request, command: Command, private: str | None) -> Comman
     command = replace(command, places=tuple(own or [command.cwd]))
     if request.isolation == "none":
         return command
-    homes = () if request.toolchain is None else request.toolchain.homes
-    home = command.env.get("HOME", "/nonexistent")
-    return isolate(command, writable=own, readable=[str(Path(home, part)) for part in homes])
+    return isolate(command, writable=own, readable=list(_toolchain_homes(request)))
+
+
+def _toolchain_homes(request: Request) -> Iterator[str]:
+    """What the toolchain needs of our home. One that was given may hold links to anywhere."""
+    home = request.env.get("HOME")
+    if home and home == os.environ.get("HOME") and request.toolchain is not None:
+        yield from (str(Path(home, part)) for part in request.toolchain.homes)

@@ -53,7 +53,8 @@ def resolve_shown(path: str, *, argument: str, environ: Mapping[str, str]) -> st
             or the kernel's own files.
     """
     real = os.path.realpath(path)
-    found = _what_it_shows(real, protected_homes(environ))
+    homes = protected_homes(environ)
+    found = _what_it_shows(real, homes) or _way_into(path, real, (*homes, *_named_homes(environ)))
     if found is None:
         return real
     leads_to = "" if real == path else f" (a link to {real!r})"
@@ -79,6 +80,15 @@ def _what_it_shows(real: str, homes: Iterable[str]) -> str | None:
     return None if mounted is None else f"the kernel's own files, mounted on {mounted!r},"
 
 
+def _way_into(path: str, real: str, homes: Iterable[str]) -> str | None:
+    """A link into a home, from where whoever made it need not have access to that home."""
+    lexical = os.path.abspath(path)  # noqa: PTH100 - without its links resolved
+    if any(is_within(lexical, home) for home in homes):
+        return None
+    home = next((home for home in homes if is_within(real, home)), None)
+    return None if home is None else f"a part of the home directory {home!r}"
+
+
 def _kernel_mounts() -> Iterator[str]:
     """Where file systems of the kernel are mounted: a directory is shown with what is below it."""
     with suppress(OSError):  # no /proc here
@@ -94,9 +104,16 @@ def protected_homes(environ: Mapping[str, str]) -> tuple[str, ...]:
 
     HOME may be unset or say anything, so the password database is asked too.
     """
-    named = (environ.get("HOME", ""), *_homes_of_people(os.getuid(), os.geteuid()))
-    resolved = {os.path.realpath(home) for home in named if home.startswith("/")}
+    resolved = set(map(os.path.realpath, _named_homes(environ)))
     return tuple(sorted(home for home in resolved if home != "/"))
+
+
+def _named_homes(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The same as they are named, links and all."""
+    named = (environ.get("HOME", ""), *_homes_of_people(os.getuid(), os.geteuid()))
+    return tuple(
+        os.path.normpath(home) for home in named if home.startswith("/") and home.strip("/")
+    )
 
 
 @cache
