@@ -34,6 +34,7 @@ from otel_codomon.configuration.pipelines import (
 from otel_codomon.emit.announcing import announce
 from otel_codomon.emit.capture import choose as choose_capture
 from otel_codomon.emit.host import report_host
+from otel_codomon.emit.turns import take_turn
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.executions import engine
 from otel_codomon.settings import Setting, read_bool, read_settings
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _configured: Configuration | None = None
 _given: Mapping[str, Any] = {}
 
@@ -158,22 +159,34 @@ def _set_up(
         config_file.make_providers()
     # Before the providers: what is made first ends last, and sends what they leave.
     journal = open_journal(settings, target)
+    tracer_provider, meter_provider = None, None
     if not (engine.has_tracer_provider() or is_described):
         tracer_provider = TracerProvider(resource=resource)
         for processor in span_processors(target, journal):
             tracer_provider.add_span_processor(processor)
-        trace.set_tracer_provider(tracer_provider)
         made.add(TRACES.name)
     elif journal is not None and engine.has_tracer_provider():
         join_provider(journal, trace.get_tracer_provider(), deliver=settings["deliver"].value)
     if not (engine.has_meter_provider() or is_described):
-        metrics.set_meter_provider(MeterProvider(metric_readers(target, journal), resource))
+        meter_provider = MeterProvider(metric_readers(target, journal), resource)
         made.add(METRICS.name)
     elif journal is not None and _delivers_metrics(settings, target):
         read_metrics_of(journal, metrics.get_meter_provider())
+    _use(tracer_provider, meter_provider)
     if journal is not None:
-        journal.observe()
+        with take_turn():
+            journal.observe()
     return Configuration(settings, frozenset(made), journal=journal)
+
+
+def _use(tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None) -> None:
+    """Set the providers that were made, once executions can go there at once."""
+    if tracer_provider is not None or meter_provider is not None:
+        engine.prepare(tracer_provider, meter_provider)
+    if meter_provider is not None:
+        metrics.set_meter_provider(meter_provider)
+    if tracer_provider is not None:
+        trace.set_tracer_provider(tracer_provider)
 
 
 def _delivers_metrics(settings: Mapping[str, Setting[Any]], target: Target) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import metrics, trace
@@ -10,6 +11,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_contex
 
 from otel_codomon import names
 from otel_codomon.emit.own import with_own
+from otel_codomon.emit.turns import in_turn
 from otel_codomon.values.execution import STATUS_WORDS, Kind, Outcome
 from otel_codomon.version import __version__
 
@@ -100,6 +102,19 @@ class Telemetry:
         context: Context,
     ) -> None:
         """Record what an execution took, within its span's *context*: exemplars find it."""
+        record = partial(self._measure, labels, outcome, seconds=seconds, usage=usage)
+        in_turn(partial(record, error_type=error_type, context=context))
+
+    def _measure(
+        self,
+        labels: Labels,
+        outcome: Outcome,
+        *,
+        seconds: float,
+        usage: Usage,
+        error_type: str | None,
+        context: Context,
+    ) -> None:
         ended: dict[str, AttributeValue] = {**labels.attributes()}
         if usage.disk_read_bytes is not None:
             self._disk_io.add(usage.disk_read_bytes, {**ended, names.DISK_IO_DIRECTION: "read"})
@@ -116,7 +131,8 @@ class Telemetry:
 
     def count_limit(self, labels: Labels, limit_type: str) -> None:
         """Count that an execution ran into its limit *limit_type*."""
-        self._limit_reached.add(1, {**labels.attributes(), names.LIMIT_TYPE: limit_type})
+        attributes = {**labels.attributes(), names.LIMIT_TYPE: limit_type}
+        in_turn(partial(self._limit_reached.add, 1, attributes))
 
     def _known_error(self, error_type: str) -> str:
         """*error_type*, or one word for all beyond the hundredth: code can make up classes."""

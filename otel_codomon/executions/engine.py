@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,9 +21,13 @@ from opentelemetry.metrics import NoOpMeterProvider, _internal as metrics_intern
 from opentelemetry.trace import NoOpTracerProvider
 
 from otel_codomon._platform.ours import on_fork
+from otel_codomon._platform.scrubbing import (
+    finding as _finding,  # noqa: F401 - else imported within the first execution: CPython cannot import in a signal handler that interrupts an import
+)
 from otel_codomon.emit.gauges import Available, Live, observe_gauges
 from otel_codomon.emit.guard import harmless
 from otel_codomon.emit.telemetry import Telemetry
+from otel_codomon.emit.turns import take_turn
 from otel_codomon.executions import registry
 from otel_codomon.executions.sampler import sampler
 from otel_codomon.settings import read_settings
@@ -37,8 +42,11 @@ if TYPE_CHECKING:
     from otel_codomon.executions.plan import Plan
     from otel_codomon.executions.running import Execution
 
-_lock = threading.Lock()
+_lock = threading.RLock()
+_is_making = False
 _chosen: Telemetry | None = None
+_recorders: list[Telemetry] = []
+_recorder: ContextVar[Telemetry | None] = ContextVar("otel_codomon_recorder", default=None)
 _global: Telemetry | None = None
 _by_slot = _is_sampling_chosen = False
 # The API loads providers that these name when it is first asked for one.
@@ -53,7 +61,7 @@ def active_telemetry() -> Telemetry | None:
     Looked up at each call, since providers may be set at any time; while there
     are none it costs two attribute look-ups.
     """
-    telemetry = _chosen
+    telemetry = _recorded() if _recorders else _chosen
     if telemetry is None:
         if not (has_tracer_provider() or has_meter_provider() or registry.is_kept()):
             return None
@@ -61,6 +69,15 @@ def active_telemetry() -> Telemetry | None:
     if _SUPPRESS_INSTRUMENTATION_KEY in otel_context.get_current():
         return None
     return telemetry
+
+
+def _recorded() -> Telemetry | None:
+    """The recorder of the calling context, or else the one that was opened last."""
+    own = _recorder.get()
+    recorders = tuple(_recorders)
+    if own is not None and any(own is recorder for recorder in recorders):
+        return own
+    return recorders[-1] if recorders else _chosen
 
 
 # Whether somebody has set a provider: the API's `get_tracer_provider()` would
@@ -80,10 +97,31 @@ def has_meter_provider() -> bool:
 
 @harmless("making the instruments", default=None)
 def _global_telemetry() -> Telemetry | None:
-    global _global  # noqa: PLW0603 - made once a process, when first needed
+    return prepare(None, None)
+
+
+def prepare(
+    tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None
+) -> Telemetry | None:
+    """Make what executions go to, once for the process.
+
+    Providers of ours are handed in before they are set, so that a signal
+    handler that runs an execution finds everything made. In the middle of it
+    the handler's execution goes unobserved: it would wait for its own thread.
+
+    Args:
+        tracer_provider: Where spans go; None for the global one.
+        meter_provider: Where measurements go; None for the global one.
+    """
+    global _global, _is_making  # noqa: PLW0603 - made once a process, when first needed
     with _lock:
-        if _global is None:
-            _global = _made(Telemetry())
+        if _global is None and not _is_making:
+            _is_making = True
+            try:
+                with take_turn():
+                    _global = _made(Telemetry(tracer_provider, meter_provider))
+            finally:
+                _is_making = False
         return _global
 
 
@@ -91,7 +129,7 @@ def _made(telemetry: Telemetry) -> Telemetry:
     """Register what is observed for as long as *telemetry* is in use."""
 
     def is_in_use() -> bool:
-        return telemetry in (_chosen, _global)
+        return telemetry in (_chosen, _global, *_recorders)
 
     telemetry.observe_active(lambda: registry.count_active() if is_in_use() else {})
     observe_gauges(
@@ -123,7 +161,7 @@ def _live() -> tuple[Live, ...]:
 
 
 def _tell_look(seconds: float) -> None:
-    telemetry = _chosen or _global
+    telemetry = _recorded() or _global
     if telemetry is not None:
         telemetry.sampler_duration.record(seconds)
 
@@ -170,14 +208,20 @@ def forget_providers() -> None:
 
 @contextmanager
 def providers(tracer_provider: TracerProvider, meter_provider: MeterProvider) -> Iterator[None]:
-    """`use_providers` for a block, then put back what was in use before."""
-    global _chosen  # noqa: PLW0603 - as above
-    before = _chosen
-    use_providers(tracer_provider, meter_provider)
+    """`use_providers` for a block: for what starts in its context, and in contexts without any.
+
+    Several may be open at the same time, as in the threads of a test runner.
+    """
+    with take_turn():
+        telemetry = _made(Telemetry(tracer_provider, meter_provider))
+    token = _recorder.set(telemetry)
+    _recorders.append(telemetry)
     try:
         yield
     finally:
-        _chosen = before
+        _recorders[:] = [other for other in _recorders if other is not telemetry]
+        with suppress(ValueError):  # closed in another context, where nothing was set
+            _recorder.reset(token)
 
 
 def start_detached(plan: Plan, *, execution_id: str | None = None) -> Execution:
@@ -203,8 +247,8 @@ def _silent_telemetry() -> Telemetry:
 
 
 def _after_fork() -> None:
-    global _lock  # noqa: PLW0603 - the parent may have held it
-    _lock = threading.Lock()
+    global _lock, _is_making
+    _lock, _is_making = threading.RLock(), False
 
 
 on_fork("engine", in_child=_after_fork)

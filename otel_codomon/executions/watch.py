@@ -321,7 +321,9 @@ class Watch:
             return without_work(usage, attached.client)
         own = Share(0)
         if self._in_process:
-            own = Share(work.own_ns or 0) if attached.has_targets else of_threads(work)
+            own = of_threads(work)
+            if attached.has_targets and own.cpu_ns is None:  # the targets are what counts most
+                own = Share(work.own_ns or 0)
         if usage.source == "cgroup" or attached.is_whole:
             if usage.cpu_seconds is None:
                 return usage

@@ -15,6 +15,7 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from otel_codomon import names
 from otel_codomon.emit import announcing
 from otel_codomon.emit.guard import harmless
+from otel_codomon.emit.turns import take_turn
 from otel_codomon.journal import folder as folders
 from otel_codomon.journal.collecting import SoonCollector
 from otel_codomon.journal.endpoints import METRICS, TRACES
@@ -94,7 +95,7 @@ class JournalPipeline:
         # By identity: Logfire's provider can be neither hashed nor compared.
         self._joined: dict[int, tuple[Any, JournalSpanProcessor]] = {}
         self._left_seconds = exit_timeout_seconds
-        self._closing = threading.Lock()
+        self._closing = threading.RLock()
         self._pid = os.getpid()
         atexit.register(self.close)
 
@@ -159,7 +160,7 @@ class JournalPipeline:
             on_write=_nothing if sender is None else sender.notice,
             plain=self._plain_metrics if deliver else None,
         )
-        reader = PeriodicExportingMetricReader(exporter)
+        reader = _Reader(exporter)
         announcing.on_new(SoonCollector(reader).ask)
         if is_guest:
             self._guests.append(reader)
@@ -232,6 +233,15 @@ class JournalPipeline:
                 self._left_seconds = max(0.0, self._left_seconds - (time.monotonic() - begin))
 
 
+class _Reader(PeriodicExportingMetricReader):
+    """Collects in a turn of its own, since a signal handler may record meanwhile."""
+
+    def collect(self, timeout_millis: float = 10_000) -> None:  # type: ignore[misc] # final, but nothing else is called for each collection
+        """Collect, and have measurements of signal handlers wait for the end of it."""
+        with take_turn():
+            super().collect(timeout_millis)
+
+
 def _nothing() -> None:
     return
 
@@ -254,7 +264,7 @@ def _callback(key: str, read: Any) -> Any:  # noqa: ANN401 - as the API takes th
 
 
 _pipelines: Final[dict[str, JournalPipeline]] = {}
-_making: Final = threading.Lock()
+_making: Final = threading.RLock()
 
 
 def open_pipeline(

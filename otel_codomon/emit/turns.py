@@ -1,0 +1,58 @@
+"""One call of the SDK's metrics at a time in each thread, also in a signal handler.
+
+The SDK's locks are not reentrant: a handler that records a measurement while
+its thread is in the middle of recording one, or of collecting them, would wait
+for itself forever. What comes in the middle of a turn is done at its end.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class _Turn(threading.local):
+    """The turn of one thread."""
+
+    def __init__(self) -> None:
+        self.is_taken = False
+        self.waiting: deque[Callable[[], object]] = deque()
+
+
+_turn = _Turn()
+
+
+def in_turn(call: Callable[[], object]) -> None:
+    """Do *call* now, or as soon as the thread is out of the turn it is in."""
+    turn = _turn
+    turn.waiting.append(call)
+    while turn.waiting and not turn.is_taken:
+        with take_turn():
+            _do_waiting()
+
+
+@contextmanager
+def take_turn() -> Iterator[None]:
+    """Have what signal handlers record meanwhile wait until the end of the block."""
+    before, _turn.is_taken = _turn.is_taken, True
+    try:
+        yield
+    finally:
+        _turn.is_taken = before
+        if not before and _turn.waiting:
+            in_turn(_nothing)
+
+
+def _do_waiting() -> None:
+    waiting = _turn.waiting
+    while waiting:
+        waiting.popleft()()
+
+
+def _nothing() -> None:
+    return
