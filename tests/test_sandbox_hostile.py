@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from support.escapees import is_alive
 from support.patience import lines, run_out_of_time
 
-from otel_codomon import Limits, Outcome, run
+from otel_codomon import Limits, Outcome, run as run_for_ever
 from otel_codomon.sources import cgroups
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the supervisor is Linux's")
 
 MIB = 1024 * 1024
+# Only what is not ended takes so long.
+run = functools.partial(run_for_ever, timeout=200)
 
 
 @pytest.fixture

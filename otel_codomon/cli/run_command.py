@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import os
 
+from otel_codomon.cli.run_limits import LIMITS, HeldLimits, unlimited_meter
 from otel_codomon.cli.run_options import declare, read_plainly
 from otel_codomon.cli.standard_streams import tell
 from otel_codomon.sandbox import environment
 from otel_codomon.sandbox.foreground import Foreground
 from otel_codomon.sandbox.light_execution import Identity
-from otel_codomon.sandbox.rlimits import resource_limits
 from otel_codomon.sources import cgroups
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from otel_codomon.cli.run_options import Options
     from otel_codomon.sandbox.foreground_execution import ForegroundExecution, Said
-    from otel_codomon.sandbox.rlimits import RlimitRow
-    from otel_codomon.sandbox.tree_limits import TreeMeter
     from otel_codomon.sources.cgroups import Cgroup
     from otel_codomon.values.limits import Limits
     from otel_codomon.values.result import ExecutionResult
@@ -138,10 +136,10 @@ def run_start(args: Options, start: Start, identity: Identity) -> int:
 
 
 def _run_in(cgroup: Cgroup | None, args: Options, start: Start, identity: Identity) -> int:
-    limits = _held(cgroup, args)
+    limits = HeldLimits.of(args, cgroup)
     env = _environment(identity, args)
-    meter = None if limits is None else limits.meter(cgroup)
     try:
+        meter = None if limits is None else limits.meter()
         foreground = _start(args, start, env, limits, cgroup)
     except OSError as error:
         return _tell_failure(args, start, identity, error)
@@ -153,7 +151,7 @@ def _run_in(cgroup: Cgroup | None, args: Options, start: Start, identity: Identi
     foreground.wait(
         deadline=args.timeout and identity.started_ns / 1e9 + args.timeout,
         grace_seconds=args.grace,
-        meter=meter or (None if cgroup else _unlimited_meter()),
+        meter=meter or unlimited_meter(cgroup),
         later=lambda: _look(execution, (cgroup, pid) if cgroup else (pid,)),
         later_seconds=_LATER_SECONDS,
     )
@@ -213,7 +211,7 @@ def _start(
     args: Options,
     start: Start,
     env: Mapping[str, str],
-    limits: _HeldLimits | None,
+    limits: HeldLimits | None,
     cgroup: Cgroup | None,
 ) -> Foreground:
     paths = _places(start.argv[0], env.get("PATH"))
@@ -283,86 +281,6 @@ def _environment(identity: Identity, args: Options) -> dict[str, str]:
     return env
 
 
-# --- limits -------------------------------------------------------------------
-
-
-class _HeldLimits:
-    """The limits that we hold: on the tree by looking, on each process by the kernel.
-
-    `otel_codomon.Limits` is a dataclass, for whose import the command would wait.
-    """
-
-    def __init__(self, args: Options, *, memory_bytes: int | None) -> None:
-        self.cpu_seconds = args.cpu_seconds
-        self.memory_bytes = memory_bytes
-        self.processes = args.processes
-        self.disk_bytes = args.disk_bytes
-        is_open = args.isolation == "none"
-        self.spare_processes = 0 if is_open else _wrapping_processes()
-        self.places = [os.path.abspath(".")] if is_open else args.writable or []  # noqa: PTH100 - pathlib takes 10 ms
-        self.file_size_bytes = args.file_size_bytes
-        self.open_files = args.open_files
-
-    def of_process(self) -> list[RlimitRow]:
-        return list(resource_limits(self))
-
-    def meter(self, cgroup: Cgroup | None) -> TreeMeter:
-        """What compares samples of the tree with them; to be made before the command starts.
-
-        Raises:
-            CodomonError: Disk cannot be limited.
-        """
-        from otel_codomon.sandbox.tree_limits import (  # noqa: PLC0415 - where there are limits
-            TooManyFilesError,
-            TreeLimits,
-            TreeMeter,
-            uncounted,
-        )
-
-        limits = TreeLimits(
-            cpu_seconds=self.cpu_seconds or 0,
-            memory_bytes=self.memory_bytes or 0,
-            processes=self.processes or 0,
-            disk_bytes=self.disk_bytes or 0,
-            places=self.places,
-            cpu_counter="" if cgroup is None else cgroup.cpu_counter,
-            spare_processes=self.spare_processes,
-        )
-        try:
-            return TreeMeter(limits)
-        except TooManyFilesError:
-            from otel_codomon.errors import CodomonError  # noqa: PLC0415 - rarely
-
-            raise CodomonError(uncounted(self.places)) from None
-
-
-def _wrapping_processes() -> int:
-    from otel_codomon.sandbox.wrapping import WRAPPING_PROCESSES  # noqa: PLC0415 - for who isolates
-
-    return WRAPPING_PROCESSES
-
-
-_LIMITS = (
-    *("cpu_seconds", "memory_bytes", "processes", "disk_bytes"),
-    *("file_size_bytes", "open_files"),
-)
-
-
-def _held(cgroup: Cgroup | None, args: Options) -> _HeldLimits | None:
-    """The limits, without that which the kernel holds on the whole cgroup; None without any."""
-    if not any(getattr(args, field) for field in _LIMITS):
-        return None
-    by_kernel = cgroup is not None and cgroup.limit(memory_bytes=args.memory_bytes)
-    return _HeldLimits(args, memory_bytes=None if by_kernel else args.memory_bytes)
-
-
-def _unlimited_meter() -> TreeMeter:
-    """Samples that show whether the kernel's totals leave out children."""
-    from otel_codomon.sandbox.tree_limits import TreeLimits, TreeMeter  # noqa: PLC0415
-
-    return TreeMeter(TreeLimits())
-
-
 # --- telling of it ------------------------------------------------------------
 
 
@@ -380,7 +298,7 @@ def limits_of(args: Options) -> Limits:
     """The limits that the user set."""
     from otel_codomon.values.limits import Limits  # noqa: PLC0415 - the command runs
 
-    return Limits(**{field: getattr(args, field) for field in _LIMITS})
+    return Limits(**{field: getattr(args, field) for field in LIMITS})
 
 
 def said_of(args: Options, start: Start) -> Said:
@@ -395,7 +313,7 @@ def said_of(args: Options, start: Start) -> Said:
         language=start.language,
         session_id=args.session_id,
         timeout=args.timeout,
-        limits=limits_of(args) if any(getattr(args, field) for field in _LIMITS) else None,
+        limits=limits_of(args) if any(getattr(args, field) for field in LIMITS) else None,
         sandbox_type=SandboxType.PROCESS if is_open else SandboxType.BUBBLEWRAP,
     )
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from otel_codomon.sandbox.fork_bombs import bound_of_user
 from otel_codomon.sandbox.rlimits import (
     RLIMIT_RSS,
     inner_limits,
@@ -94,7 +95,8 @@ def encode_command(command: Command, *, host_pid: int, mark: int | None = None) 
 def _fields(command: Command, host_pid: int, mark: int | None) -> Iterator[bytes]:
     limits = replace(command.limits, **dict.fromkeys(command.held))
     marking = [] if mark is None else [(RLIMIT_RSS, mark, mark)]
-    yield from _program(command, [*resource_limits(limits), *marking])
+    bound = () if command.cgroups else bound_of_user(limits.processes)
+    yield from _program(command, [*resource_limits(limits), *bound, *marking])
     for path in command.cgroups:
         yield b"cgroup=" + os.fsencode(path)
     yield b"cpu=%r" % (limits.cpu_seconds or 0)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from otel_codomon.sandbox.fork_bombs import most_tasks
 from otel_codomon.sandbox.host import has_supervisor
 from otel_codomon.sources import cgroups
 
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
     from otel_codomon.sandbox.command import Command
     from otel_codomon.sandbox.ending import Ending
     from otel_codomon.values.limits import Limits
-
-# The kernel counts threads, the limit is on processes: it holds only what
-# nobody with so many processes needs, a bomb that goes off between two looks.
-_TASKS_A_PROCESS: Final = 64
-_SPARE_TASKS: Final = 512
 
 
 class OwnCgroup:
@@ -40,7 +36,7 @@ class OwnCgroup:
         if cgroup is not None:
             self.held = frozenset(cgroup.limit(memory_bytes=limits.memory_bytes))
             if limits.processes is not None:
-                cgroup.limit(processes=limits.processes * _TASKS_A_PROCESS + _SPARE_TASKS)
+                cgroup.limit(processes=most_tasks(limits.processes))
 
     def confine(self, command: Command) -> Command:
         """Return *command* so that it starts in the cgroup."""

@@ -20,8 +20,9 @@ class PrivateTmpfs:
 
     def __init__(self) -> None:
         self._own_namespace = _namespace_of(os.getpid())
-        self._known = {device for device, _ in _tmpfs_of(os.getpid())}
+        self._known = {device for device, _ in _tmpfs_in(read_file("/proc/self/mountinfo"))}
         self._opened: dict[str, dict[int, int]] = {}  # namespace -> device -> descriptor
+        self._mounts: dict[str, bytes] = {}  # namespace -> what was mounted when it was read
 
     def find(self, pids: Iterable[int]) -> None:
         """Look for namespaces that have come and gone."""
@@ -29,14 +30,17 @@ class PrivateTmpfs:
         for pid in pids:
             namespace = _namespace_of(pid)
             if namespace not in ("", self._own_namespace):
-                seen.setdefault(namespace, pid)
+                seen[namespace] = pid
         for namespace in self._opened.keys() - seen.keys():
             # An open descriptor would keep alive what went with the namespace.
             self._close(self._opened.pop(namespace))
+            del self._mounts[namespace]
         for namespace, pid in seen.items():
-            opened = self._opened.setdefault(namespace, {})
-            if not opened:  # bubblewrap may still have been mounting
-                opened.update(self._open(pid))
+            mounts = read_file(f"/proc/{pid}/mountinfo")
+            if mounts != self._mounts.get(namespace):  # bubblewrap mounts one after another
+                self._mounts[namespace] = mounts
+                self._close(self._opened.pop(namespace, {}))
+                self._opened[namespace] = self._open(pid, mounts)
 
     @property
     def devices(self) -> set[int]:
@@ -49,14 +53,9 @@ class PrivateTmpfs:
         used = map(os.fstatvfs, once.values())
         return sum((fs.f_blocks - fs.f_bfree) * fs.f_frsize for fs in used)
 
-    def close(self) -> None:
-        """Close all descriptors."""
-        while self._opened:
-            self._close(self._opened.popitem()[1])
-
-    def _open(self, pid: int) -> dict[int, int]:
+    def _open(self, pid: int, mounts: bytes) -> dict[int, int]:
         found: dict[int, int] = {}
-        for device, point in _tmpfs_of(pid):
+        for device, point in _tmpfs_in(mounts):
             if device in self._known or device in found:
                 continue
             try:
@@ -83,9 +82,9 @@ def _namespace_of(pid: int) -> str:
         return ""
 
 
-def _tmpfs_of(pid: int) -> Iterator[tuple[int, str]]:
-    """Device and mount point of each tmpfs that *pid* sees (proc(5), mountinfo)."""
-    for line in read_file(f"/proc/{pid}/mountinfo").splitlines():
+def _tmpfs_in(mounts: bytes) -> Iterator[tuple[int, str]]:
+    """Device and mount point of each tmpfs in a ``mountinfo`` (proc(5))."""
+    for line in mounts.splitlines():
         left, _, right = line.partition(b" - ")
         if right.startswith(b"tmpfs "):
             words = left.split()

@@ -177,8 +177,9 @@ class Supervisor:
     def _stay(self, tree: Tree, meter: TreeMeter) -> int:
         """Until the command ends, is stopped, passes a limit, or its host dies."""
         ended, pause_seconds = _end_of(tree.pid, meter.pause_seconds)
+        watched = [self._control, meter.alarm, *ended]
         while True:
-            ready, _, _ = select.select([self._control, *ended], [], [], pause_seconds)
+            ready, _, _ = select.select(watched, [], [], pause_seconds)
             tree.reap()
             if self._control in ready:
                 # One word is ever said here; without a word the host has died.

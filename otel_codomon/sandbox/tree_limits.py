@@ -91,6 +91,7 @@ class TreeMeter:
 
     Attributes:
         pause_seconds: Time from one sample to the next.
+        alarm: Descriptor that is ready when a sample is due earlier.
     """
 
     def __init__(self, limits: TreeLimits) -> None:
@@ -103,17 +104,18 @@ class TreeMeter:
         self.pause_seconds = SAMPLE_SECONDS if limits else IDLE_SECONDS
         self._ledger = None if limits.cpu_counter else CpuLedger()
         self._earlier = time.monotonic()
+        self.alarm, ring = os.pipe()
         self._gauges: list[_Gauge] = []
         if limits.memory_bytes:
             from otel_codomon.sandbox.memory_meter import MemoryMeter  # noqa: PLC0415 - if limited
 
             memory = MemoryMeter(limits.memory_bytes)
-            self._gauges.append(_Gauge("memory", limits.memory_bytes, memory.seen))
+            self._gauges.append(_Gauge("memory", limits.memory_bytes, memory.seen, ring))
         if limits.disk_bytes:
             from otel_codomon.sandbox.disk_meter import DiskMeter  # noqa: PLC0415 - if limited
 
             disk = DiskMeter(limits.places, limits.disk_bytes)
-            self._gauges.append(_Gauge("disk", limits.disk_bytes, disk.seen))
+            self._gauges.append(_Gauge("disk", limits.disk_bytes, disk.seen, ring))
 
     @property
     def has_unwaited(self) -> bool:
@@ -160,7 +162,8 @@ class _Gauge:
         passed: The limit and what was seen, once that was more.
     """
 
-    def __init__(self, limit: str, value: float, seen: Callable[[], float]) -> None:
+    def __init__(self, limit: str, value: float, seen: Callable[[], float], ring: int) -> None:
+        self._ring = ring
         self.passed: Passed | None = None
         self._limit = limit
         self._value = value
@@ -176,6 +179,7 @@ class _Gauge:
                 seen = 0
             if seen > self._value:
                 self.passed = self._limit, seen
+                os.write(self._ring, b"!")
             rest = (time.monotonic() - started) * _REST_FACTOR
             time.sleep(max(rest, _SHORTEST_REST_SECONDS))
 
