@@ -257,7 +257,11 @@ STDERR_TEXT: Final = _attribute(
 EVENT_LIMIT_REACHED: Final = "codomon.limit.reached"
 EVENT_THRESHOLD_CROSSED: Final = "codomon.threshold.crossed"
 LIMIT_TYPE: Final = _attribute(
-    "codomon.limit.type", "string", None, "Which limit or threshold.", on_metrics=True
+    "codomon.limit.type",
+    "string",
+    None,
+    "Which limit or threshold; on a span the limit that it ran into.",
+    on_metrics=True,
 )
 LIMIT_VALUE: Final = _attribute(
     "codomon.limit.value", "double", None, "Where the limit or threshold was."

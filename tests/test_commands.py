@@ -251,7 +251,8 @@ def test_wrong_usage_of_an_option_is_one_line_that_says_what_is_accepted(
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert said.startswith(f"otel-codomon {name}: ")
-    assert "invalid" not in said or "choose from" in said
+    # Of argparse itself: "invalid float value: 'x'" names a type, and no way out.
+    assert not re.search(r"invalid \w+ value", said)
 
 
 @pytest.mark.parametrize("name", [name for name, _ in parsers() if name != "run"])

@@ -100,7 +100,7 @@ def test_one_execution_is_shown_with_its_curve(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("drawn (function): success\n")
     assert current.execution_id in done.stdout
-    assert "8.0 MiB │" in done.stdout
+    assert "8 MiB │" in done.stdout
     assert "█" in done.stdout
     assert "process_tree" in done.stdout
     assert r"red\x1b[31m" in done.stdout

@@ -217,7 +217,7 @@ def test_after_a_kill_the_recommended_limit_is_above_the_one_that_was_not_enough
 
     assert finding.recommended == {"memory_bytes": 150 * MIB}
     assert finding.message == (
-        "1 of 2 ran out of memory (limit 100.0 MiB, their median peak 100.0 MiB)"
+        "1 of 2 ran out of memory (limit 100 MiB, their median peak 100 MiB)"
     )
 
 

@@ -304,7 +304,8 @@ class Execution:
         )
 
     def reach_limit(self, limit_type: str, *, limit: float, seen: float | None) -> None:
-        """Note that it ran into the limit *limit_type*: an event and a count."""
+        """Note that it ran into the limit *limit_type*: an attribute, an event and a count."""
+        self.note(names.LIMIT_TYPE, limit_type)
         facts = {names.LIMIT_TYPE: limit_type, names.LIMIT_VALUE: limit, names.LIMIT_SEEN: seen}
         self._add_own_event(names.EVENT_LIMIT_REACHED, facts)
         self._telemetry.count_limit(self.labels, limit_type)

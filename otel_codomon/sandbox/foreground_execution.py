@@ -185,6 +185,8 @@ class ForegroundExecution:
         identity = self._told.identity
         events = [] if limit is None else [self._limit_event(limit)]
         facts: dict[str, object] = {} if left is None else {names.CLEANUP_LEFT: left}
+        if limit is not None:
+            facts[names.LIMIT_TYPE] = limit.limit
         seconds = self._told.end(verdict, {**usage.attributes(), **facts}, events)
         return ExecutionResult(
             execution_id=identity.execution_id,

@@ -9,28 +9,36 @@ if TYPE_CHECKING:
 
 _BYTES: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _KIB: Final = 1024
-_SECONDS: Final = ((1e-3, 1e6, "us"), (1, 1e3, "ms"), (120, 1, "s"), (7200, 1 / 60, "min"))
+_MANY: Final = 100  # from here on a fraction says nothing
+_SHORT: Final = ((1e-3, 1e6, "µs"), (1, 1e3, "ms"), (60, 1, "s"))
+# Of a longer time the two largest units: from how many seconds on, and what they have.
+_LONG: Final = ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
 
 
 def in_bytes(value: float | None) -> str:
-    """Bytes for people: ``1.5 MiB``; ``-`` for what is not known."""
+    """Bytes for people: ``1.5 MiB``, ``512 MiB``; ``-`` for what is not known."""
     if value is None:
         return "-"
     step = 0
     while abs(value) >= _KIB and step < len(_BYTES) - 1:
         value /= _KIB
         step += 1
-    return f"{value:.0f} {_BYTES[step]}" if step == 0 else f"{value:.1f} {_BYTES[step]}"
+    digits = 0 if step == 0 or abs(value) >= _MANY else 1
+    return f"{value:.{digits}f}".removesuffix(".0") + f" {_BYTES[step]}"
 
 
 def in_seconds(value: float | None) -> str:
-    """A time for people: ``12 ms``, ``3.4 s``, ``2.0 h``; ``-`` for what is not known."""
+    """A time for people: ``12 ms``, ``3.4 s``, ``2m 5s``, ``1h``; ``-`` for what is not known."""
     if value is None:
         return "-"
-    for below, factor, unit in _SECONDS:
+    for below, factor, unit in _SHORT:
         if value < below:
-            return f"{value * factor:.3g} {unit}"
-    return f"{value / 3600:.1f} h"
+            number = value * factor
+            return f"{number:.3g} {unit}" if number < _MANY else f"{number:.0f} {unit}"
+    whole = round(value)
+    size, unit, part, name = next(row for row in _LONG if whole >= row[0])
+    rest = whole % size // part
+    return f"{whole // size}{unit}" + (f" {rest}{name}" if rest else "")
 
 
 def in_percent(share: float | None) -> str:
