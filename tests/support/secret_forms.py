@@ -7,6 +7,7 @@ file, so that nobody's scanner takes it for a leak.
 from __future__ import annotations
 
 import base64
+import itertools
 import random
 import string
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ _HEX: Final = "0123456789abcdef"
 _ALNUM: Final = string.ascii_letters + string.digits
 
 
+_numbers = itertools.count()
+
+
 def _drawn(alphabet: str, count: int) -> str:
-    """*count* characters, the same at each run; with a digit and both cases where there are."""
-    draw = random.Random(f"{alphabet}{count}")
+    """*count* characters of their own; with a digit and both cases where there are."""
+    draw = random.Random(next(_numbers))  # the same at each run
     text = "".join(draw.choice(alphabet) for _ in range(count - 3))
     return text + "".join(c for c in ("7", "c", "C") if c in alphabet).ljust(3, alphabet[1])
 
@@ -300,6 +304,9 @@ NOTATIONS: Final = tuple(
         ("YAML list", "passwords:\n  - first\n  - {}\nuser: me"),
         ("YAML flow list", "tokens: [first, {}]"),
         ("YAML block", "secret: |\n  line\n  {}\nuser: me"),
+        ("YAML list in one line", '{{"file": "passwords:\\n  - first\\n  - {}\\nuser: me"}}'),
+        ("YAML block in one line", '{{"file": "secret: |\\n  line\\n  {}\\nuser: me"}}'),
+        ("YAML pair in one line", "'- name: DB_PASSWORD\\n  value: {}'"),
         ("YAML pair", "- name: DB_PASSWORD\n  value: {}"),
         ("XML element", "<config><password>{}</password></config>"),
         ("XML element with attributes", '<s:password type="text">{}</s:password>'),

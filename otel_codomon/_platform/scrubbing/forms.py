@@ -13,7 +13,7 @@ from binascii import Error as Base64Error, a2b_base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon._platform.scrubbing.gate import compiled, has_long_run
+from otel_codomon._platform.scrubbing.gate import compiled, has_digits_and_letters, has_long_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,15 +27,10 @@ _END: Final = r"(?![A-Za-z0-9])"
 _MIN_DISTINCT: Final = 15  # different characters in 40 random ones of base64
 
 
-def _is_mixed(text: str) -> bool:
-    """Whether it has digits and letters, as random characters do and words don't."""
-    return any(c.isdigit() for c in text) and any(c.isalpha() for c in text)
-
-
 def _is_random(text: str) -> bool:
     """Whether it has digits, both cases, and too many different characters for a path."""
     return (
-        _is_mixed(text)
+        has_digits_and_letters(text)
         and text.lower() != text != text.upper()
         and len(set(text)) >= _MIN_DISTINCT
         and text.count("/") <= 3  # noqa: PLR2004 - a path of 40 characters has more
@@ -215,7 +210,7 @@ _PREFIXES: Final = (
 TOKENS: Final[tuple[Form, ...]] = (
     *(_token(name, prefix, rest) for name, prefix, rest in _PREFIXES),
     # OpenAI's, Anthropic's and others' that are made like them.
-    _token("OpenAI or Anthropic key", "sk-", r"[\w-]{16,}", accept=_is_mixed),
+    _token("OpenAI or Anthropic key", "sk-", r"[\w-]{16,}", accept=has_digits_and_letters),
     _token("Vault legacy token", "s.", rf"[A-Za-z0-9]{{24}}{_END}", accept=_is_random),
 )
 """Single words, with a long run of characters in them."""
@@ -230,7 +225,7 @@ SHAPES: Final[tuple[Form, ...]] = (
     Form(
         "PuTTY key",
         ("Private-Lines:",),
-        r"(?s)Private-Lines: ?\d{1,6}(.*?(?:Private-(?:MAC|Hash): ?[0-9a-f]+|\Z))",
+        r"(?s)Private-Lines: ?\d{1,6}\s(.*?)(?:Private-(?:MAC|Hash):|\Z)",
         1,
     ),
     Form(
@@ -248,7 +243,12 @@ SHAPES: Final[tuple[Form, ...]] = (
     Form("Azure storage key", ("==",), r"(?<![\w/+=-])[A-Za-z0-9/+]{86}==(?![\w/+=])"),
     Form("Azure client secret", ("Q~",), r"(?<![\w~.-])[\w~.-]{3}\dQ~[\w~.-]{31,34}(?![\w~-])"),
     Form("Azure DevOps token", ("AZDO",), r"(?<!\w)[A-Za-z0-9]{52,76}AZDO[A-Za-z0-9]{4}"),
-    Form("Telegram bot token", (":",), r"(?<![\w.-])\d{8,10}:[\w-]{35}(?![\w-])", accept=_is_mixed),
+    Form(
+        "Telegram bot token",
+        (":",),
+        r"(?<![\w.-])\d{8,10}:[\w-]{35}(?![\w-])",
+        accept=has_digits_and_letters,
+    ),
     Form(
         "Mailgun signing key",
         ("-",),
@@ -267,7 +267,7 @@ SHAPES: Final[tuple[Form, ...]] = (
         ("earer", "EARER"),
         r"(?i)\bbearer(?:[ \t]|%20|\+){1,4}([\w.~+/=-]{8,})",
         1,
-        accept=_is_mixed,
+        accept=has_digits_and_letters,
     ),
     Form(
         "basic credentials",

@@ -70,3 +70,8 @@ def has_long_run(text: str) -> bool:
         not word.islower() or compiled(_DIGIT).search(word) is not None
         for word in compiled(_LONG_RUN).findall(text)
     )
+
+
+def has_digits_and_letters(text: str) -> bool:
+    """Whether *text* has both, as random characters do and words do not."""
+    return any(c.isdigit() for c in text) and any(c.isalpha() for c in text)

@@ -24,14 +24,16 @@ if TYPE_CHECKING:
     from otel_codomon._platform.scrubbing.gate import Span
 
 # A quotation mark as the notations have it: plain, escaped, percent-encoded, of HTML.
-_QUOTE: Final = r"(?:\\{0,16}[\"']|%5[Cc]%22|%22|%27|&quot;|&#34;|&#39;|&apos;|\\u002[27])"
+_QUOTE: Final = r"(?:\\{0,16}[\"']|%5[Cc]%22|%22|%27|&quot;|&#34;|&#39;|&apos;|\\{1,8}u002[27])"
 # Names, and what may stand right before one and is no part of it.
 _NAME: Final = r"(?:%[0-9A-Fa-f]{2})+|\\u00[0-9a-f]{2}|\\[nrt]|\x1b\[[0-9;]{0,16}[A-Za-z]|[\w.$-]+"
 _SEPARATOR: Final = (
     rf"{_QUOTE}?\]?[ \t]{{0,8}}(?:=>|->|:=|::|===?|!==?|=|:|%3[dDaA])(?:[ \t]|%20|\+(?=\S)){{0,8}}"
 )
 # {"name": "TOKEN", "value": "x"}, <add key="Token" value="x"/>, and the same in YAML.
-_PAIR: Final = rf"{_QUOTE}?[\s,;]{{0,64}}{_QUOTE}?[vV]alue{_QUOTE}?\s{{0,8}}[:=]\s{{0,8}}"
+_PAIR: Final = (
+    rf"{_QUOTE}?(?:[\s,;]|\\{{1,8}}[nrt]){{0,64}}{_QUOTE}?[vV]alue{_QUOTE}?\s{{0,8}}[:=]\s{{0,8}}"
+)
 _TUPLE: Final = rf"{_QUOTE}\s{{0,8}},\s{{0,8}}[bru]{{0,2}}(?={_QUOTE})"
 _ELEMENT: Final = r"[^<>]{0,256}>(?:<!\[CDATA\[)?"
 _IN_QUERY: Final = r"(?:[?&;]|%26|%3[Ff])\Z"
@@ -41,11 +43,17 @@ _GAP: Final = r"[ \t]{1,8}(?!-)"
 _SETTING: Final = r"(?:\bset|\bsetx|\bENV|\bsetenv)(?:[ \t]+-{1,2}\w{1,16})?[ \t]+\Z"
 
 _OPENING: Final = rf"[bBfFrRuU]{{0,2}}({_QUOTE})"
+_AFTER_QUOTE: Final = frozenset(("", *" \t\r\n,;:)]}>\"'"))
 _LIST: Final = rf"[\[({{]\s{{0,64}}(?=[bru]?{_QUOTE})"
 _FLOW: Final = r"\[(?=[ \t]{0,8}[A-Za-z_])"
 _CLOSING: Final = {"[": "]", "(": ")", "{": "}"}
+# Texts and lists of many lines in YAML, and the same where line breaks are escaped.
 _YAML_TEXT: Final = r"[|>][+-]?\d?[ \t]*\n(?:[ \t]+[^\n]*(?:\n|\Z))+"
 _YAML_LIST: Final = r"[ \t]*\n(?:[ \t]*- [^\n]*(?:\n|\Z))+"
+_ESCAPED_LINE: Final = r"(?:(?!\\{1,8}n)[^\n\"'])*(?:\\{1,8}n|\Z|(?=[\"']))"
+_ESCAPED_TEXT: Final = rf"[|>][+-]?\d?[ \t]*\\{{1,8}}n(?:[ \t]+{_ESCAPED_LINE})+"
+_ESCAPED_LIST: Final = rf"[ \t]*\\{{1,8}}n(?:[ \t]*- {_ESCAPED_LINE})+"
+_BLOCKS: Final = (_YAML_TEXT, _YAML_LIST, _ESCAPED_TEXT, _ESCAPED_LIST)
 _LINE: Final = r"(?:(?!\\[rn])[^\r\n<])*"
 _COOKIES: Final = r"[^\s;,\"'=<>&]+=[^\s;\"'<>]*(?:;[ \t]{0,4}[^\s;\"'=<>]+(?:=[^\s;\"'<>]*)?)*"
 _SCHEME: Final = (
@@ -172,7 +180,9 @@ def _closing(text: str, start: int, quote: str, escapes: int) -> int:
         while before > start and text[before - 1] == "\\":
             before -= 1
         count = at - before
-        if count <= escapes or (escapes == 0 and count % 2 == 0):
+        # Two escapes are an escaped one at the end, or of a text within a text.
+        is_last = escapes == 0 and count % 2 == 0 and text[at + 1 : at + 2] in _AFTER_QUOTE
+        if count <= escapes or is_last:
             return before if escapes else at
         at = text.find(quote, at + 1)
     return len(text)
@@ -180,9 +190,10 @@ def _closing(text: str, start: int, quote: str, escapes: int) -> int:
 
 def _listed(text: str, begin: int, separator: str) -> Span | None:
     """The items of a list: of texts on one line, or of YAML; and YAML's text of many lines."""
-    block = compiled(_YAML_TEXT).match(text, begin) or compiled(_YAML_LIST).match(text, begin)
-    if block is not None:
-        return begin, block.end() - block.group().endswith("\n")
+    for pattern in _BLOCKS:
+        block = compiled(pattern).match(text, begin)
+        if block is not None:
+            return begin, block.end() - block.group().endswith("\n")
     opening = compiled(_LIST).match(text, begin) or (
         compiled(_FLOW).match(text, begin) if separator == ":" else None
     )

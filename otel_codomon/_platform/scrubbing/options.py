@@ -75,6 +75,11 @@ def option_spans(text: str) -> Iterator[Span]:
     for index, offset in _short_options(plain):
         mark = words[index].group()[:1] in _MARKS
         yield words[index].start() + mark + offset, words[index].end() - mark
+    for word in words:
+        if word.group()[:1] in _MARKS and " " in word.group():  # a command line in one word
+            begin = word.start() + 1
+            for start, end in option_spans(word.group()[1:].rstrip(_MARKS)):
+                yield begin + start, begin + end
 
 
 def secret_words(words: Sequence[str]) -> dict[int, int]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from otel_codomon._platform.scrubbing.gate import Span
 
-_URL: Final = r"([A-Za-z][A-Za-z0-9+.-]{1,20})(?::|%3[Aa])(?://|\\/\\/|%2[Ff]%2[Ff])"
+_URL: Final = r"([A-Za-z][A-Za-z0-9+.-]{1,20})(?::|%3[Aa])(?:(?:\\{0,8}/){2}|%2[Ff]%2[Ff])"
 # What ends an address. A password may have anything else in it, unencoded.
 _STOP: Final = r"""[\s"'<>`\\]|%22|\Z"""
 _IS_PORT: Final = r"[^/@:]*:\d{1,5}(?:[/?#]|\Z)"
@@ -24,7 +24,7 @@ _BARE: Final = (
     r"(?!sha\d)[A-Za-z][\w-]{0,63}(?:\.[\w-]{1,63}){0,8}(?:(?<=\.[A-Za-z]{3})|(?<=\.[A-Za-z]{2})|:\d)"
 )
 # At the end of a text that was cut before the @: what is no port, and no path.
-_CUT: Final = r"://[^\s@/:]{0,64}:(?!\d{1,5}\Z)([^\s@/\"'<>]+)\Z"
+_CUT: Final = r"://[^\s@/:]{0,64}:(?!\d{1,5}(?:/|\Z))([^\s\"'<>]+)\Z"
 _LONGEST: Final = 400
 # Their users are no secrets: they sign in by key, or by a password beside it.
 _NAMED_USERS: Final = words(

@@ -7,8 +7,10 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.known_secrets import known_secrets
 from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.ours import on_fork
+from otel_codomon._platform.scrubbing import scrub
 from otel_codomon._platform.showing import shown
 from otel_codomon.errors import CacheNameTakenError, InvalidArgumentError
 from otel_codomon.sources.caches.aside import Aside
@@ -287,7 +289,7 @@ def _checked_name(name: str | None, cache: object) -> str:
             f"cannot observe a cache as {shown(name)}: a name is a text of 1 to {_LONGEST_NAME} "
             "printable characters; choose another",
         )
-    return name
+    return scrub(name, known_secrets())  # it is on metrics
 
 
 _REGISTRIES: Final[weakref.WeakSet[CacheRegistry]] = weakref.WeakSet()
