@@ -12,6 +12,7 @@ from otel_codomon.values.attribution import (
     NEGLIGIBLE_NS,
     OTHER_TASKS,
     OTHER_THREADS,
+    SHARED,
     Share,
     Work,
     is_negligible,
@@ -72,6 +73,7 @@ def test_children_count_where_it_is_certain_whose_they_are(work: Work, share: Sh
     ("work", "share"),
     [
         pytest.param(Work(own_ns=7), Share(7), id="its own thread"),
+        pytest.param(Work(is_shared=True), Share(None, SHARED), id="a thread of many tasks"),
         pytest.param(
             Work(own_ns=7, beside_ns=SECOND, born_ns=SECOND, others_idle=True, is_alone=True),
             Share(SECOND + 7),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncio
@@ -16,6 +16,22 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
     """The loop that runs in this thread; None without one."""
     module = sys.modules.get("asyncio")
     return None if module is None else module._get_running_loop()  # noqa: SLF001 - public in C
+
+
+def has_green_threads() -> bool:
+    """Whether threads of the program are greenlets, which share one thread of the kernel."""
+    for name, is_patched, what in _GREEN:
+        module = sys.modules.get(name)
+        if module is not None and getattr(module, is_patched)(what):
+            return True
+    return False
+
+
+# Module, its predicate, and what that is asked: whether `threading` is what it seems.
+_GREEN: Final = (
+    ("gevent.monkey", "is_module_patched", "threading"),
+    ("eventlet.patcher", "is_monkey_patched", "thread"),
+)
 
 
 class LoopTurn:

@@ -59,7 +59,7 @@ class Clock(NamedTuple):
     def outside_ns(self, thread: threading.Thread) -> int:
         """The part of it that was not spent in executions of its own."""
         now_ns = _clock_of(thread) or self.cpu_ns
-        inside_ns = inside.so_far_ns(thread.native_id or 0, now_ns) - self.inside_ns
+        inside_ns = inside.so_far_ns(_native_id_of(thread) or 0, now_ns) - self.inside_ns
         return max(0, now_ns - self.cpu_ns - inside_ns)
 
 
@@ -113,18 +113,19 @@ class OtherThreads:
         clocks = self._clocks
         if clocks is None or not self._slept([c.used_ns(t) for t, c in clocks.items()]):
             return []
-        return [
-            thread.native_id
+        numbers = (
+            _native_id_of(thread)
             for thread in threading.enumerate()
-            if thread.native_id not in (None, self._native_id)
-            and thread not in clocks
-            and not is_telemetry(thread)
-        ]
+            if thread not in clocks and not is_telemetry(thread)
+        )
+        return [number for number in numbers if number is not None and number != self._native_id]
 
 
 def _clocks_beside(native_id: int, *, has_children: bool) -> dict[threading.Thread, Clock] | None:
     """The clocks of the program's other threads; None where there are too many."""
-    others = [t for t in threading.enumerate() if t.native_id != native_id and not is_telemetry(t)]
+    others = [
+        t for t in threading.enumerate() if _native_id_of(t) != native_id and not is_telemetry(t)
+    ]
     if len(others) > _MOST_THREADS:
         return None
     found = {}
@@ -134,12 +135,18 @@ def _clocks_beside(native_id: int, *, has_children: bool) -> dict[threading.Thre
             continue  # the one is gone
         if now_ns is not None or thread.is_alive():
             now_ns = now_ns or 0
-            found[thread] = Clock(now_ns, inside.so_far_ns(thread.native_id or 0, now_ns))
+            found[thread] = Clock(now_ns, inside.so_far_ns(_native_id_of(thread) or 0, now_ns))
     return found
 
 
 def _clock_of(thread: threading.Thread) -> int | None:
-    return None if thread.native_id is None else thread_clock_ns(thread.native_id)
+    native_id = _native_id_of(thread)
+    return None if native_id is None else thread_clock_ns(native_id)
+
+
+def _native_id_of(thread: threading.Thread) -> int | None:
+    """The kernel's number of *thread*; None before it begins, and for green threads."""
+    return getattr(thread, "native_id", None)
 
 
 def is_telemetry(thread: threading.Thread) -> bool:

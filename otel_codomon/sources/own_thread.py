@@ -7,7 +7,7 @@ from threading import get_ident, get_native_id
 from time import thread_time_ns
 from typing import Final, NamedTuple
 
-from otel_codomon.sources.event_loop import LoopTurn, is_only_task, running_loop
+from otel_codomon.sources.event_loop import LoopTurn, has_green_threads, is_only_task, running_loop
 from otel_codomon.sources.other_threads import OtherThreads, inside
 from otel_codomon.sources.processes import TICK_NS, read_stat
 from otel_codomon.sources.reaping import Account, account
@@ -50,6 +50,7 @@ class OwnWork:
         "_before",
         "_ident",
         "_in_steps_ns",
+        "_is_green",
         "_is_over",
         "_known_ns",
         "_native_id",
@@ -72,6 +73,7 @@ class OwnWork:
         self._steps_ns: int | None = None
         self._step: _Step | None = None
         self._in_steps_ns = self._known_ns = 0
+        self._is_green = has_green_threads()
         loop = running_loop()
         self._was_only_task = in_this_thread and loop is not None and is_only_task()
         self._turn = LoopTurn(loop) if in_this_thread and loop is not None else None
@@ -121,8 +123,8 @@ class OwnWork:
     def cpu_ns(self) -> int | None:
         """CPU time so far, nanoseconds, asked from any thread; None where it is not known."""
         if self.is_by_steps:
-            return self._steps_ns
-        if self._turn is not None and self._turn.has_come and not self._was_only_task:
+            return None if self._is_green else self._steps_ns
+        if self._is_shared():
             return None
         if self._ident == get_ident():
             return thread_time_ns() - self._started_ns
@@ -137,7 +139,7 @@ class OwnWork:
         """
         if self.is_by_steps:
             return self._started_by_steps()
-        if self._turn is not None and self._turn.has_come and not self._was_only_task:
+        if self._is_shared():
             return []
         threads = (self._native_id, *self._others.born())
         children = [pid for native_id in threads for pid in children_of(native_id)]
@@ -145,6 +147,11 @@ class OwnWork:
             return []
         since_ticks = boot_ticks_ago(time.monotonic_ns() - started_ns)
         return [pid for pid in children if started_after(pid, since_ticks)]
+
+    def _is_shared(self) -> bool:
+        """Whether others have, or may have, used its thread since it started."""
+        has_turned = self._turn is not None and self._turn.has_come
+        return self._is_green or (has_turned and not self._was_only_task)
 
     def _started_by_steps(self) -> list[int]:
         """Of the steps that ended, those not handed out yet; of one that runs, all."""
@@ -170,7 +177,8 @@ class OwnWork:
             beside_ns=activity.beside_ns,
             born_ns=activity.born_ns,
             pool_ns=activity.pool_ns,
-            others_idle=activity.are_idle and is_here,
+            others_idle=activity.are_idle and is_here and not self._is_green,
+            is_shared=self._is_shared(),
             is_alone=self._is_alone(),
             known_ns=self._known_ns + known_ns,
             unaccounted_ns=unaccounted_ns,

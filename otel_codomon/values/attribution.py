@@ -19,7 +19,7 @@ parts, threads and children, so a total is right within 10 ms or 1 %."""
 OTHER_THREADS: Final = "other threads may have started or waited for child processes"
 OTHER_TASKS: Final = "other code ran in the same thread and may have started child processes"
 HANDED_OVER: Final = "other threads worked meanwhile, and some of it may have been handed to them"
-LOOP_TURNED: Final = "other tasks of the event loop ran in the same thread"
+SHARED: Final = "other tasks, or green threads, ran in the same thread"
 
 
 class Work(NamedTuple):
@@ -33,6 +33,7 @@ class Work(NamedTuple):
             at its start, outside executions of their own.
         others_idle: Whether no thread that was there at its start did anything.
         is_alone: Whether nothing else ran in its own thread.
+        is_shared: Whether something else did, so that its own time is not known.
         known_ns: CPU time of children waited for that are known to be its.
         unaccounted_ns: CPU time of children waited for by this process, of
             which nobody knows whose they were.
@@ -48,6 +49,7 @@ class Work(NamedTuple):
     pool_ns: int = 0
     others_idle: bool = False
     is_alone: bool = False
+    is_shared: bool = False
     known_ns: int = 0
     unaccounted_ns: int = 0
     in_steps_ns: int = 0
@@ -86,6 +88,8 @@ def of_children(work: Work) -> Share:
 def of_threads(work: Work) -> Share:
     """CPU time of its own thread and of those that it started."""
     own_ns = work.own_ns
+    if work.is_shared:
+        return Share(None, SHARED)
     if own_ns is None or is_negligible(work.beside_ns, own_ns):
         return Share(own_ns)
     if work.others_idle and work.is_alone:
