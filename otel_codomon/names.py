@@ -181,18 +181,6 @@ USAGE_DISK_READ: Final = _attribute(
 USAGE_DISK_WRITE: Final = _attribute(
     "codomon.usage.disk.write", "int", "By", "Bytes written to storage."
 )
-USAGE_NETWORK_RECEIVE: Final = _attribute(
-    "codomon.usage.network.receive",
-    "int",
-    "By",
-    "Bytes received, where the execution has a network namespace of its own.",
-)
-USAGE_NETWORK_TRANSMIT: Final = _attribute(
-    "codomon.usage.network.transmit",
-    "int",
-    "By",
-    "Bytes sent, where the execution has a network namespace of its own.",
-)
 USAGE_PROCESSES: Final = _attribute(
     "codomon.usage.processes", "int", "{process}", "Processes that were seen."
 )

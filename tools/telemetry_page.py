@@ -37,8 +37,6 @@ NEAREST: Final = {
     "codomon.usage.memory.peak": "`process.memory.usage` (of the Resource's process)",
     "codomon.usage.disk.read": "`process.disk.io` (of the Resource's process)",
     "codomon.usage.disk.write": "`process.disk.io` (of the Resource's process)",
-    "codomon.usage.network.receive": "`process.network.io` (of the Resource's process)",
-    "codomon.usage.network.transmit": "`process.network.io` (of the Resource's process)",
     "codomon.usage.context_switches.voluntary": "`process.context_switches`",
     "codomon.usage.context_switches.involuntary": "`process.context_switches`",
     "codomon.usage.page_faults.major": "`process.paging.faults`",

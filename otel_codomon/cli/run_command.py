@@ -96,6 +96,7 @@ class Start:
         argv: Program and arguments.
         language: Language of the source text in a file; None for a command.
         readable: Files and directories that it has to see in isolation.
+        source: The file with its source text; None for a command.
         clean_up: Removes what was made for it; what remains, and why.
         stands_in: Called where it could not run its program: why that is none,
             where it only stands in for one that is missing.
@@ -107,9 +108,11 @@ class Start:
         *,
         language: str | None = None,
         readable: Sequence[str] = (),
+        source: str | None = None,
         clean_up: Callable[[], str | None] = lambda: None,
         stands_in: Callable[[], str | None] = lambda: None,
     ) -> None:
+        self.source = source
         self.argv = argv
         self.language = language
         self.readable = readable
@@ -315,6 +318,8 @@ def said_of(args: Options, start: Start) -> Said:
         timeout=args.timeout,
         limits=limits_of(args) if any(getattr(args, field) for field in LIMITS) else None,
         sandbox_type=SandboxType.PROCESS if is_open else SandboxType.BUBBLEWRAP,
+        arguments=start.argv,
+        source=start.source,
     )
 
 

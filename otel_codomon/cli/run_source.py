@@ -59,7 +59,7 @@ def run_source(args: Options, words: Sequence[str]) -> int:
     toolchain = _toolchain(args.language or "")
     source = _source(words[0])
     build = _Build(args, toolchain, source)
-    start = Start(["main"], language=toolchain.language)
+    start = Start(["main"], language=toolchain.language, source=source)
     try:
         start = build.start(words[1:])
     except (UnavailableError, SetupError) as error:
@@ -141,6 +141,7 @@ class _Build:
             [*argv, *arguments],
             language=self._toolchain.language,
             readable=self._readable(),
+            source=self._source,
             clean_up=self.clean_up,
             stands_in=lambda: self._stands_in(tool),
         )

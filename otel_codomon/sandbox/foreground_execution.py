@@ -5,13 +5,16 @@ Imported while the command runs: nothing of it is needed to start one.
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_codomon import names
 from otel_codomon.emit.scrubbed import scrubbed_name, scrubbed_text
+from otel_codomon.environment_variables import OTEL_PYTHON_CODOMON_CAPTURE
 from otel_codomon.sandbox.ending import Ending, LimitSeen, judge, since, usage_of
 from otel_codomon.sandbox.light_execution import LightExecution
 from otel_codomon.values.execution import Kind, Labels, Outcome, SandboxType
@@ -22,7 +25,7 @@ from otel_codomon.values.usage import NOTHING_KNOWN, Usage
 from otel_codomon.values.verdict import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from otel_codomon.sandbox.apart import Apart
@@ -48,6 +51,8 @@ class Said:
         timeout: Longest time, seconds.
         limits: What it may use; None for no limits.
         sandbox_type: What separates it from us.
+        arguments: Program and arguments.
+        source: File with its source text; None for a command.
     """
 
     executable: str
@@ -58,6 +63,8 @@ class Said:
     timeout: float | None = None
     limits: Limits | None = None
     sandbox_type: SandboxType = SandboxType.PROCESS
+    arguments: Sequence[str] = ()
+    source: str | None = None
 
     def labels(self) -> Labels:
         """What its metrics are summed by."""
@@ -76,8 +83,28 @@ class Said:
             names.EXECUTION_SESSION_ID: self.session_id and scrubbed_text(self.session_id),
             names.EXECUTION_TIMEOUT: self.timeout,
             **(self.limits or Limits()).attributes(),
+            **self._texts(),
         }
         return {key: value for key, value in told.items() if value is not None}
+
+    def _texts(self) -> Mapping[str, object]:
+        """What is told of the arguments, or of the source text."""
+        if self.source is not None:
+            return _code_of(self.source)
+        if not (self.arguments and os.environ.get(OTEL_PYTHON_CODOMON_CAPTURE)):
+            return {}
+        from otel_codomon.emit.capture import captured_arguments  # noqa: PLC0415 - few ask for it
+
+        return {names.PROCESS_COMMAND_ARGS: captured_arguments(self.arguments)}
+
+
+def _code_of(path: str) -> Mapping[str, object]:
+    from otel_codomon.executions.arguments import code_facts  # noqa: PLC0415 - for source text alone
+
+    try:
+        return code_facts(Path(path).read_bytes())
+    except OSError:  # removed since it was started
+        return {}
 
 
 class ForegroundExecution:

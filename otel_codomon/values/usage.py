@@ -47,8 +47,6 @@ class Usage:
             in `peak_memory_bytes`, but in `peak_memory_upper_bytes`.
         disk_read_bytes: Bytes fetched from storage.
         disk_write_bytes: Bytes sent to storage.
-        network_receive_bytes: Bytes received, in a network namespace of its own.
-        network_transmit_bytes: Bytes sent, in a network namespace of its own.
         processes: Processes that were seen.
         voluntary_context_switches: Times it gave up the CPU to wait.
         involuntary_context_switches: Times it was preempted.
@@ -72,8 +70,6 @@ class Usage:
     peak_cache_bytes: int | None = None
     disk_read_bytes: int | None = None
     disk_write_bytes: int | None = None
-    network_receive_bytes: int | None = None
-    network_transmit_bytes: int | None = None
     processes: int | None = None
     voluntary_context_switches: int | None = None
     involuntary_context_switches: int | None = None
@@ -132,8 +128,6 @@ USAGE_FIELDS: Final[tuple[tuple[str, str], ...]] = (
     (names.USAGE_MEMORY_CACHE, "peak_cache_bytes"),
     (names.USAGE_DISK_READ, "disk_read_bytes"),
     (names.USAGE_DISK_WRITE, "disk_write_bytes"),
-    (names.USAGE_NETWORK_RECEIVE, "network_receive_bytes"),
-    (names.USAGE_NETWORK_TRANSMIT, "network_transmit_bytes"),
     (names.USAGE_PROCESSES, "processes"),
     (names.USAGE_SWITCHES_VOLUNTARY, "voluntary_context_switches"),
     (names.USAGE_SWITCHES_INVOLUNTARY, "involuntary_context_switches"),
