@@ -726,6 +726,7 @@ MISUSES: dict[str, Callable[[], object]] = {
     "timeout of 0": lambda: execution("x", timeout=0),
     "timeout of NaN": lambda: execution("x", timeout=float("nan")),
     "negative timeout": lambda: execution("x", timeout=-1),
+    "endless timeout": lambda: execution("x", timeout=10**400),
     "attributes": lambda: execution("x", attributes=[1]),  # type: ignore[call-overload]
     "limits": lambda: execution("x", limits={"memory_bytes": 1}),  # type: ignore[call-overload]
     "thresholds": lambda: execution("x", thresholds=3),  # type: ignore[call-overload]

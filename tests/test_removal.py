@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from otel_codomon import Outcome, names, run
-from otel_codomon.sandbox import private_directory
+from otel_codomon.sandbox import private_directory, removal
 from otel_codomon.sandbox.private_directory import PrivateDirectory
 from otel_codomon.sandbox.toolchains import UnavailableError
 
@@ -162,6 +163,45 @@ def test_a_link_that_takes_the_place_of_a_directory_is_not_followed(
 
     assert trap.is_symlink() or not trap.exists()
     assert (tmp_path / "treasure").exists()
+
+
+def test_a_survivor_that_swaps_links_and_directories_reaches_nothing_outside(
+    private: PrivateDirectory, tmp_path: Path
+) -> None:
+    treasure = tmp_path / "treasure"
+    treasure.mkdir()
+    for number in range(50):
+        (treasure / str(number)).write_text("")
+    swapping = """
+import os, sys
+treasure = sys.argv[1]
+print("swapping", flush=True)
+while True:
+    try:
+        os.mkdir("trap")
+        open("trap/file", "w").close()
+        os.rename("trap", "moved")
+        os.symlink(treasure, "trap")
+        os.rename("moved", "trap-2")
+        os.unlink("trap")
+        os.symlink(treasure, "moved")
+    except OSError: pass
+"""
+    survivor = subprocess.Popen(
+        [sys.executable, "-c", swapping, str(treasure)], cwd=private.path, stdout=subprocess.PIPE
+    )
+    try:
+        assert survivor.stdout is not None
+        survivor.stdout.readline()
+        for _ in range(200):
+            removing = removal.Removal(private._fd, until=time.monotonic() + 600)
+            removing.run()
+    finally:
+        survivor.kill()
+        survivor.communicate()
+
+    assert len(list(treasure.iterdir())) == 50
+    assert private.remove() is None
 
 
 def test_a_directory_that_moves_while_we_are_in_it_is_removed_all_the_same(

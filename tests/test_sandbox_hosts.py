@@ -207,6 +207,22 @@ print(result.outcome.value, result.reason)
     )
 
 
+def test_no_wrong_program_is_started_to_deliver(tmp_path: Path) -> None:
+    """The sender is a Python too: not what an embedding program calls its own."""
+    program = """
+from otel_codomon.cli import main
+os.environ["OTEL_PYTHON_CODOMON_JOURNAL"] = os.path.abspath("journal")
+os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:9"
+sys.executable, sys.exec_prefix, sys.base_exec_prefix = script("host"), "/", "/"
+os.environ["PATH"] = programs("true")
+sys.exit(main(["run", "-q", "--", "true"]))
+"""
+    done = _host(program, tmp_path)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "started").exists()
+
+
 # --- coroutines ------------------------------------------------------------------
 
 

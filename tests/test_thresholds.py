@@ -26,7 +26,7 @@ def test_what_is_at_its_mark_or_unknown_has_not_crossed_it() -> None:
     assert thresholds.crossed(Sample(taken_ns=0, memory_bytes=10), elapsed_seconds=9.0) == ()
 
 
-@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), True, "9"])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), 10**400, True, "9"])
 def test_a_mark_that_is_no_positive_number_is_refused(value: object) -> None:
     with pytest.raises(InvalidArgumentError, match=r"cannot set the threshold memory_bytes to"):
         Thresholds(memory_bytes=value)  # type: ignore[arg-type] # that is the test

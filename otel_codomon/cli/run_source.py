@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_codomon._platform.printable import printable
+from otel_codomon._platform.printable import printable_lines
 from otel_codomon.cli.run_command import (
     FAILURE,
     TIMED_OUT,
@@ -228,4 +228,4 @@ class _Build:
 def _messages(ending: Ending) -> str:
     """What a compiler has said, for a terminal: it repeats the source text."""
     said = ending.output.kept + ending.errors.kept
-    return "".join(f"{printable(line)}\n" for line in said.decode("utf-8", "replace").splitlines())
+    return printable_lines(said.decode("utf-8", "replace"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -14,6 +14,7 @@ from otel_codomon.emit.scrubbed import scrubbed_text
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.values.cleaning import MAX_NAME, clean_text
 from otel_codomon.values.languages import known_language
+from otel_codomon.values.untrusted import plain_number
 
 if TYPE_CHECKING:
     from otel_codomon.values.cleaning import AttributeValue
@@ -41,9 +42,10 @@ def code_facts(code: object) -> Facts:
 
 def timeout_facts(timeout: object) -> Facts:
     """A time limit in seconds; nothing for what is no such number."""
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+    seconds = plain_number(timeout)
+    if seconds is None or not abs(seconds) <= sys.float_info.max:
         return {}
-    return {names.EXECUTION_TIMEOUT: float(timeout)} if math.isfinite(timeout) else {}
+    return {names.EXECUTION_TIMEOUT: float(seconds)}
 
 
 def session_facts(session_id: object) -> Facts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +20,7 @@ from otel_codomon.values.execution import Kind, Labels, SandboxType
 from otel_codomon.values.limits import Limits
 from otel_codomon.values.results import READERS
 from otel_codomon.values.thresholds import Thresholds
+from otel_codomon.values.untrusted import plain_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,8 +204,8 @@ def _member(choices: type[E], argument: str, value: object) -> E:
 def _check_timeout(timeout: object) -> None:
     if timeout is None:
         return
-    is_number = isinstance(timeout, (int, float)) and not isinstance(timeout, bool)
-    if is_number and math.isfinite(timeout) and timeout > 0:  # type: ignore[arg-type, operator] # a number
+    seconds = plain_number(timeout)
+    if seconds is not None and 0 < seconds <= sys.float_info.max:
         return
     raise InvalidArgumentError(
         "timeout",

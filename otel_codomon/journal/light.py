@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from zlib import adler32, crc32
 
+from otel_codomon._platform.interpreter import interpreter
 from otel_codomon.environment_variables import OTEL_PYTHON_CODOMON_DURABILITY
 from otel_codomon.journal import election, folder as folders, segments
 from otel_codomon.journal.writer import DURABILITIES, PROCESS, Writer
@@ -281,11 +281,14 @@ def spawn_sender(
     Returns:
         Its process id; None where it could not be started.
     """
+    python = interpreter()
+    if python is None:
+        return None
     devnull = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
     try:
         return os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-c", _SENDER_ONCE if once else _SENDER, folder],
+            python,
+            [python, "-c", _SENDER_ONCE if once else _SENDER, folder],
             os.environ if environ is None else environ,
             file_actions=devnull,
             setsid=True,

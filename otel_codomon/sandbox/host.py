@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from otel_codomon._platform.interpreter import interpreter
 from otel_codomon.sandbox.cancellation import current_cancellation
-from otel_codomon.sandbox.interpreter import interpreter
 from otel_codomon.sandbox.isolation import unwrap
 from otel_codomon.sandbox.toolchains import UnavailableError
 

@@ -14,10 +14,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.interpreter import interpreter
 from otel_codomon.sandbox.capture import Capture
 from otel_codomon.sandbox.command import GRACE_SECONDS, encode_command
 from otel_codomon.sandbox.ending import Ending, Rescue, since
-from otel_codomon.sandbox.interpreter import interpreter
 from otel_codomon.sandbox.reports import Reports
 from otel_codomon.sandbox.survivors import end_marked, new_mark
 from otel_codomon.sandbox.toolchains import UnavailableError

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.sandbox.interpreter import interpreter
+from otel_codomon._platform.interpreter import interpreter
 from otel_codomon.values.cleaning import clean_name
 
 if TYPE_CHECKING:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_codomon._platform.showing import shown
 from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.values.untrusted import plain_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,8 +59,8 @@ class Thresholds:
     def __post_init__(self) -> None:
         for _, field, _ in _MARKS:
             value = getattr(self, field)
-            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if value is not None and not (is_number and math.isfinite(value) and value > 0):
+            number = plain_number(value)
+            if value is not None and not (number and 0 < number <= sys.float_info.max):
                 raise InvalidArgumentError(
                     field,
                     f"cannot set the threshold {field} to {shown(value)}: it is not a positive "
