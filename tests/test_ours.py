@@ -8,17 +8,21 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.forked import die_of_a_hang
 from support.programs import wait_for
+from support.user_program import Program
 
 from otel_codomon._platform import ours
 from otel_codomon._platform.ours import OwnThread, Wake, own_threads_ns, thread_clock_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from support.collector import Collector
 
 HANG_SECONDS = 120
 
@@ -168,8 +172,6 @@ def test_a_part_without_a_place_in_the_order_is_refused() -> None:
 
 
 def test_nothing_else_registers_fork_hooks_or_starts_nameless_threads() -> None:
-    from pathlib import Path
-
     package = Path(ours.__file__).parents[1]
     found = {
         path.relative_to(package).as_posix()
@@ -178,3 +180,42 @@ def test_nothing_else_registers_fork_hooks_or_starts_nameless_threads() -> None:
     }
 
     assert found == {"_platform/ours.py"}
+
+
+_FORKS = """
+import os, sys, time
+at_fork = []
+# Registered first, so that it runs last.
+os.register_at_fork(before=lambda: at_fork.append(os.stat("/proc/self/task").st_nlink - 2))
+from otel_codomon._platform import ours
+ours.WARNS_OF_THREADS or ours.on_fork(
+    "threads", before=ours._pause, in_parent=ours._resume, in_child=ours._resuming.clear
+)
+from otel_codomon import configure, execution
+made = configure(exit_timeout=60)
+for number in range(5):
+    with execution(f"parent {number}"):
+        while not any(t.name == "otel_codomon sampler" for t in ours._living.values()):
+            time.sleep(0.001)
+        pid = os.fork()
+        if not pid:
+            with execution(f"child {number}"):
+                pass
+            made.force_flush(60)
+            os._exit(0)
+        os.waitpid(pid, 0)
+print(at_fork, made.force_flush(60))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_no_thread_of_ours_is_there_at_a_fork_and_all_are_back_after_it(
+    tmp_path: Path, collector: Collector
+) -> None:
+    program = Program(tmp_path, collector.environment())
+
+    done = program.run(_FORKS)
+
+    assert (done.stdout, done.stderr) == ("[1, 1, 1, 1, 1] True\n", "")
+    names = sorted(span.name for span in collector.spans())
+    assert names == sorted(f"{where} {n}" for where in ("parent", "child") for n in range(5))

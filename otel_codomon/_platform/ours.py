@@ -8,15 +8,23 @@ the observed program's.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
+import weakref
 
 TYPE_CHECKING = False  # as in typing, which takes 5 ms to import: short commands come by here
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import Final
+    from typing import Final, Protocol
 
     Hook = Callable[[], object]
+
+    class Pausable(Protocol):
+        """Has a thread that can end before a fork."""
+
+        def pause_for_fork(self) -> Hook | None:
+            """End the thread; what starts it again, None where there is none."""
 
 # --- threads -----------------------------------------------------------------
 
@@ -145,11 +153,55 @@ class Wake:
         return self._is_set
 
 
+# --- threads at a fork ----------------------------------------------------------
+
+WARNS_OF_THREADS = sys.version_info >= (3, 12)
+"""Whether Python warns of a fork while other threads are alive."""
+
+_GONE_SECONDS = 0.2
+"""How long a fork waits for a thread of ours; one that is sending may take longer, and is left."""
+
+_pausing: weakref.WeakSet[Pausable] = weakref.WeakSet()
+_resuming: list[Hook] = []
+
+
+def pause_at_forks(thing: Pausable) -> None:
+    """Have *thing* end its thread before each fork, and start it again after it."""
+    _pausing.add(thing)
+
+
+def wait_until_gone(thread: threading.Thread) -> bool:
+    """Wait a moment until *thread* has ended, for the kernel too; whether it has."""
+    if thread is threading.current_thread():
+        return False
+    until = time.monotonic() + _GONE_SECONDS
+    thread.join(_GONE_SECONDS)
+    native_id = thread.native_id
+    while native_id is not None and thread_clock_ns(native_id) is not None:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.0002)  # Python lets go of a thread a moment before the kernel does
+    return True
+
+
+def _pause() -> None:
+    for thing in tuple(_pausing):
+        resume = thing.pause_for_fork()
+        if resume is not None:
+            _resuming.append(resume)
+
+
+def _resume() -> None:
+    while _resuming:
+        _resuming.pop()()
+
+
 # --- forks ----------------------------------------------------------------------
 
 FORK_ORDER: Final = (
     "threads",
     "telling",
+    "metric reader",
     "registry",
     "inside",
     "accounts",
@@ -225,3 +277,6 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )
+
+if WARNS_OF_THREADS:
+    on_fork("threads", before=_pause, in_parent=_resume, in_child=_resuming.clear)

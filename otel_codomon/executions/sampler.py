@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon._platform.ours import OwnThread, Wake, on_fork
+from otel_codomon._platform.ours import OwnThread, Wake, on_fork, pause_at_forks, wait_until_gone
 from otel_codomon.emit.guard import before_forks, tell_once
 from otel_codomon.sources.processes import OpenFiles
 
@@ -90,7 +90,8 @@ class Sampler:
                 return
             self._wake.wait(self._pause(now))
             self._wake.clear()
-            self.look()
+            if self._thread is threading.current_thread():
+                self.look()
 
     def _may_end(self) -> bool:
         """End, unless an execution has begun at the last moment."""
@@ -137,6 +138,20 @@ class Sampler:
         if thread is not None:
             self._wake.set()
 
+    def pause_for_fork(self) -> Callable[[], None] | None:
+        """End the thread, but not what it watches; what starts it again."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is None:
+            return None
+        self._wake.set()
+        wait_until_gone(thread)
+        return self._resume
+
+    def _resume(self) -> None:
+        if self._watches and self._thread is None:
+            self._start()
+
     def after_fork(self) -> None:
         """In a forked child: the thread is the parent's, and so is what it watched."""
         watches = tuple(self._watches.values())
@@ -148,4 +163,5 @@ class Sampler:
 sampler: Final = Sampler()
 """The one of this process."""
 
+pause_at_forks(sampler)
 on_fork("sampler", in_child=sampler.after_fork)

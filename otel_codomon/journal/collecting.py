@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon._platform.ours import OwnThread
+from otel_codomon._platform.ours import OwnThread, Wake, pause_at_forks, wait_until_gone
 from otel_codomon.emit.guard import before_forks, harmless
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.sdk.metrics.export import MetricReader
 
 _SOON_SECONDS: Final = 0.2
@@ -21,6 +22,8 @@ class SoonCollector:
     def __init__(self, reader: MetricReader) -> None:
         self._reader = reader
         self._thread: OwnThread | None = None
+        self._pausing = Wake()
+        pause_at_forks(self)
 
     def ask(self) -> None:
         """Collect soon; once for all who ask until then."""
@@ -28,6 +31,7 @@ class SoonCollector:
         # One of the parent of a forked process is not alive here.
         if thread is not None and thread.is_alive():
             return
+        self._pausing = Wake()
         self._thread = OwnThread(self._run, name="codomon-collect")
         try:
             self._thread.start()
@@ -35,7 +39,8 @@ class SoonCollector:
             self._thread = None
 
     def _run(self) -> None:
-        time.sleep(_SOON_SECONDS)
+        if self._pausing.wait(_SOON_SECONDS):
+            return
         self._thread = None  # first: what is new from here on needs another
         self._collect()
 
@@ -43,3 +48,12 @@ class SoonCollector:
     def _collect(self) -> None:
         with before_forks():
             self._reader.collect()
+
+    def pause_for_fork(self) -> Callable[[], None] | None:
+        """End the thread; what starts it again, None where there is none."""
+        thread, self._thread = self._thread, None
+        if thread is None or not thread.is_alive():
+            return None
+        self._pausing.set()
+        wait_until_gone(thread)
+        return self.ask

@@ -6,7 +6,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon._platform.ours import OwnThread, Wake, on_fork
+from otel_codomon._platform.ours import OwnThread, Wake, on_fork, pause_at_forks, wait_until_gone
 from otel_codomon.journal.writer import PROCESS
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Flusher:
         self._after_fork: Callable[[], None] = lambda: None
         self._reset()
         _flushers.add(self)
+        pause_at_forks(self)
 
     def _reset(self) -> None:
         self._thread: threading.Thread | None = None
@@ -52,6 +53,7 @@ class Flusher:
         self._hurry = Wake()
         self._parked = True
         self._stopped = False
+        self._pausing = False
 
     def on_fork_in_child(self, forget: Callable[[], None]) -> None:
         """Call *forget* in every forked child, before anything else there."""
@@ -100,8 +102,26 @@ class Flusher:
             self._thread = thread
             return True
 
+    def pause_for_fork(self) -> Callable[[], None] | None:
+        """End the thread; what starts it again, None where there is none."""
+        thread = self._thread
+        if thread is None or self._stopped:
+            return None
+        self._pausing = True
+        self._wake.set()
+        self._hurry.set()
+        has_ended = wait_until_gone(thread)
+        self._pausing = False
+        if has_ended:
+            self._thread = None
+        return self._resume
+
+    def _resume(self) -> None:
+        if self._thread is None:
+            self._start()
+
     def _run(self) -> None:
-        while not self._stopped:
+        while not (self._stopped or self._pausing):
             # Parked first, then a look: a start that comes in between wakes us.
             self._parked = True
             if self._writer.running or self._needs_sync():
@@ -117,6 +137,8 @@ class Flusher:
             if self._writer.running:
                 self._writer.touch()
                 self.beat()
+        if self._thread is threading.current_thread() and not self._stopped:
+            self._thread = None  # paused too late: what is written next starts another
 
     def _needs_sync(self) -> bool:
         return self._writer.durability != PROCESS and self._writer.must_sync

@@ -10,16 +10,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.metrics import CallbackOptions, Observation, get_meter
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
 from otel_codomon import names
 from otel_codomon.emit import announcing
 from otel_codomon.emit.guard import harmless
-from otel_codomon.emit.turns import take_turn
 from otel_codomon.journal import folder as folders
 from otel_codomon.journal.collecting import SoonCollector
 from otel_codomon.journal.endpoints import METRICS, TRACES
 from otel_codomon.journal.heartbeats import HeartbeatWriter
+from otel_codomon.journal.metric_reader import JournalMetricReader
 from otel_codomon.journal.metrics import JournalMetricExporter
 from otel_codomon.journal.plain_export import PlainExport, export_metrics, export_spans
 from otel_codomon.journal.processor import JournalSpanProcessor
@@ -160,7 +159,7 @@ class JournalPipeline:
             on_write=_nothing if sender is None else sender.notice,
             plain=self._plain_metrics if deliver else None,
         )
-        reader = _Reader(exporter)
+        reader = JournalMetricReader(exporter)
         announcing.on_new(SoonCollector(reader).ask)
         if is_guest:
             self._guests.append(reader)
@@ -231,15 +230,6 @@ class JournalPipeline:
                 self.sender.finish(max(0.0, begin + self._left_seconds - time.monotonic()))
             if os.getpid() == self._pid:
                 self._left_seconds = max(0.0, self._left_seconds - (time.monotonic() - begin))
-
-
-class _Reader(PeriodicExportingMetricReader):
-    """Collects in a turn of its own, since a signal handler may record meanwhile."""
-
-    def collect(self, timeout_millis: float = 10_000) -> None:  # type: ignore[misc] # final, but nothing else is called for each collection
-        """Collect, and have measurements of signal handlers wait for the end of it."""
-        with take_turn():
-            super().collect(timeout_millis)
 
 
 def _nothing() -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from otel_codomon._platform.ours import OwnThread, Wake, on_fork
+from otel_codomon._platform.ours import OwnThread, Wake, on_fork, pause_at_forks, wait_until_gone
 from otel_codomon.emit.guard import harmless
 from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.journal import election, light
@@ -30,7 +30,7 @@ from otel_codomon.journal.retention import DEFAULT_CAPS, Caps
 from otel_codomon.journal.trouble import TroubleReport, reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from otel_codomon.journal.endpoints import Endpoint
     from otel_codomon.journal.writer import Writer
@@ -86,6 +86,7 @@ class Sender:
         self._chance = random.Random()  # noqa: S311 - jitter, no secret
         self._reset()
         _senders.add(self)
+        pause_at_forks(self)
 
     def _reset(self) -> None:
         """Have no thread, no connection and no office."""
@@ -98,6 +99,7 @@ class Sender:
         self._moved = threading.Condition()
         self._office: Office | None = None
         self._exit_deadline = 0.0
+        self._pausing = False
 
     # --- from the program's threads ---
 
@@ -169,6 +171,20 @@ class Sender:
             finally:
                 self._working.release()
 
+    def pause_for_fork(self) -> Callable[[], object] | None:
+        """End the thread, unless it is sending; what starts it again, None where there is none."""
+        thread = self._thread
+        if thread is None or self._stop.is_set():
+            return None
+        self._pausing = True
+        self._wake.set()
+        self._hurry.set()
+        has_ended = wait_until_gone(thread)
+        self._pausing = False
+        if has_ended:
+            self._thread = None
+        return self.start
+
     # --- the sender's thread ---
 
     def _run(self) -> None:
@@ -176,14 +192,17 @@ class Sender:
             # Who lives for milliseconds, as a forked child may, is gone before
             # it is elected, and leaves no request behind that nobody awaits.
             self._hurry.wait(self.pace.linger_seconds)
-            while not self._stop.is_set():
+            while not (self._stop.is_set() or self._pausing):
                 pause_seconds = self._step()
                 if self._wake.wait(pause_seconds):
                     # More may come together before a request is made of it.
                     self._hurry.wait(self.pace.linger_seconds)
                     self._wake.clear()
                     self._nudge()
-            self._close_up(self._exit_deadline)
+            if self._stop.is_set():
+                self._close_up(self._exit_deadline)
+        if self._thread is threading.current_thread() and not self._stop.is_set():
+            self._thread = None  # paused too late: what is written next starts another
 
     def _nudge(self) -> None:
         """Have what was written sent; whatever it is, where somebody waits."""

@@ -1,0 +1,109 @@
+"""Collects metrics into the journal at every interval, in a thread of ours."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import weakref
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry.sdk.environment_variables import OTEL_METRIC_EXPORT_INTERVAL
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+from otel_codomon._platform.ours import OwnThread, Wake, on_fork, pause_at_forks, wait_until_gone
+from otel_codomon.emit.guard import harmless
+from otel_codomon.emit.turns import take_turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.sdk.metrics.export import MetricExporter
+
+_log: Final = logging.getLogger("otel_codomon")
+_DEFAULT_MILLISECONDS: Final = 60_000.0
+
+
+class JournalMetricReader(PeriodicExportingMetricReader):
+    """The SDK's reader, with a thread that is known to be ours and that no fork finds.
+
+    Args:
+        exporter: Writes to the journal.
+    """
+
+    def __init__(self, exporter: MetricExporter) -> None:
+        super().__init__(exporter, export_interval_millis=math.inf)  # no thread of the SDK's
+        self._interval_seconds = _interval_milliseconds() / 1000
+        self._start()
+        _readers.add(self)
+        pause_at_forks(self)
+
+    def _start(self) -> None:
+        self._wake = Wake()
+        self._thread: OwnThread | None = OwnThread(self._run, name="codomon-metrics")
+        try:
+            self._thread.start()
+        except RuntimeError:  # too many threads: what there is at the end is collected then
+            self._thread = None
+
+    def _run(self) -> None:
+        wake = self._wake
+        while not wake.wait(self._interval_seconds):
+            self._collect_at_interval()
+
+    @harmless("journal: a collection", default=None)
+    def _collect_at_interval(self) -> None:
+        self.collect()
+
+    def collect(self, timeout_millis: float = 10_000) -> None:  # type: ignore[misc] # final, but nothing else is called for each collection
+        """Collect, and have measurements of signal handlers wait for the end of it."""
+        with take_turn():
+            super().collect(timeout_millis)
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: object) -> None:
+        """Collect for the last time, and end."""
+        if not self._shutdown:
+            self._wake.set()
+            self.collect(timeout_millis)
+        super().shutdown(timeout_millis, **kwargs)
+
+    def pause_for_fork(self) -> Callable[[], None] | None:
+        """End the thread; what starts it again, None where there is none."""
+        thread, self._thread = self._thread, None
+        if thread is None or self._shutdown:
+            return None
+        self._wake.set()
+        wait_until_gone(thread)
+        return self._start
+
+    def after_fork(self) -> None:
+        """In a forked child: have a thread again."""
+        if not self._shutdown:
+            self._start()
+
+
+def _interval_milliseconds() -> float:
+    """As the standard variable says; the default where that is not a positive number."""
+    try:
+        said = float(os.environ.get(OTEL_METRIC_EXPORT_INTERVAL, _DEFAULT_MILLISECONDS))
+    except ValueError:
+        said = 0.0
+    if 0 < said < math.inf:
+        return said
+    _log.warning(
+        "cannot collect metrics every %.80r ms (%s): use a positive number; it is every 60 s now",
+        os.environ.get(OTEL_METRIC_EXPORT_INTERVAL),
+        OTEL_METRIC_EXPORT_INTERVAL,
+    )
+    return _DEFAULT_MILLISECONDS
+
+
+_readers: weakref.WeakSet[JournalMetricReader] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for reader in tuple(_readers):
+        reader.after_fork()
+
+
+on_fork("metric reader", in_child=_after_fork_in_child)
