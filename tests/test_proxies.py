@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import time
 from base64 import b64encode
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.collector import Collector
 from support.proxy import Proxy
 from support.tls import Authority
-from support.user_program import Program
+from support.user_program import PATIENCE_SECONDS, Program
 
+from otel_codomon import names
+from otel_codomon.journal import light
 from otel_codomon.journal.addresses import read_address
 from otel_codomon.journal.answers import Answer, Verdict
 from otel_codomon.journal.endpoints import Endpoint, endpoints
@@ -20,7 +26,6 @@ from otel_codomon.journal.proxies import proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 PASSWORD = "s3cr3t/of@the:proxy%"  # noqa: S105 - planted
 PROGRAM = """
@@ -184,6 +189,54 @@ def test_no_proxy_names_hosts_and_ports(monkeypatch: pytest.MonkeyPatch) -> None
         "other:80": True,
         "host": True,
     }
+
+
+def test_a_sender_process_has_no_credentials_in_its_arguments(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        environ = {
+            **os.environ,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://me:s3cr3t-endpoint@127.0.0.1:{port}",
+            "OTEL_EXPORTER_OTLP_HEADERS": "x-api-key=s3cr3t-header",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": str(PATIENCE_SECONDS),
+        }
+        _leave_a_record(str(tmp_path))
+        pid = light.spawn_sender(str(tmp_path), environ=environ)
+        assert pid is not None
+        try:
+            silent.accept()[0].close()  # it is up, and sends
+            shown = Path(f"/proc/{pid}/cmdline").read_bytes()
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+    assert str(tmp_path).encode() in shown
+    assert b"s3cr3t" not in shown
+
+
+def _leave_a_record(folder: str) -> None:
+    writer = light.open_writer(folder)
+    assert writer is not None
+    light.write_started(
+        writer,
+        trace_id="ab" * 16,
+        span_id="cd" * 8,
+        name="true",
+        started_unix_ns=time.time_ns(),
+        attributes={names.EXECUTION_ID: "1"},
+        resource=light.resource(),
+    )
+    light.write_ended(
+        writer,
+        trace_id="ab" * 16,
+        span_id="cd" * 8,
+        name="true",
+        started_unix_ns=time.time_ns(),
+        ended_unix_ns=time.time_ns(),
+        attributes={names.EXECUTION_ID: "1"},
+        resource=light.resource(),
+    )
+    writer.close()
 
 
 # --- addresses ----------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 from opentelemetry import context as otel_context
 
 from otel_codomon._platform.logs import get_logger
-from otel_codomon.values.cleaning import clean_text
+from otel_codomon.emit.scrubbed import scrubbed_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +115,7 @@ def is_refused(key: str) -> bool:
         _log.warning(
             "cannot set %r on an execution: names that begin with 'codomon.' are reserved; "
             "use a prefix of your own",
-            clean_text(key, limit=80),
+            scrubbed_text(key, limit=80),
         )
     return True
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from otel_codomon import names
 from otel_codomon.emit.capture import captured
 from otel_codomon.emit.guard import harmless
-from otel_codomon.emit.scrubbed import scrubbed_attributes
+from otel_codomon.emit.scrubbed import scrubbed_attributes, scrubbed_name
 from otel_codomon.executions.interruption import INTERRUPTED, is_interruption
 from otel_codomon.values.execution import Outcome
 from otel_codomon.values.results import read_result, status_outcome
@@ -50,11 +50,12 @@ def settle(recorded: Verdict, seen: Verdict) -> Verdict:
         recorded = Verdict(exit_code=recorded.exit_code, reason=recorded.reason)
     outcome = recorded.outcome or seen.outcome
     fallback = None if outcome is None else outcome.value
+    kind = recorded.error_type or seen.error_type or fallback  # a metric carries it
     return Verdict(
         outcome=outcome,
         exit_code=recorded.exit_code if recorded.exit_code is not None else seen.exit_code,
         signal=recorded.signal or seen.signal,
-        error_type=recorded.error_type or seen.error_type or fallback,
+        error_type=None if kind is None else scrubbed_name(kind, default="unknown"),
         reason=recorded.reason or seen.reason,
     )
 

@@ -16,7 +16,7 @@ import stat
 import time
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.values.cleaning import clean_name
+from otel_codomon.emit.scrubbed import scrubbed_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,7 +158,7 @@ class Removal:
 
     def _fail(self, name: str, error: OSError) -> None:
         self.failures += 1
-        self.first = self.first or f"{clean_name(name, default='?')!r}: {why(error)}"
+        self.first = self.first or f"{scrubbed_name(name, default='?')!r}: {why(error)}"
         if self._levels:
             self._levels[-1].has_failed = True
 

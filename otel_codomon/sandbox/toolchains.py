@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.interpreter import interpreter
-from otel_codomon.values.cleaning import clean_name
+from otel_codomon.emit.scrubbed import scrubbed_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -98,7 +98,7 @@ class Toolchain:
         """
         if ending.returncode is None or ending.returncode <= 0:
             return
-        said = clean_name(ending.errors.kept or ending.output.kept, default="nothing")
+        said = scrubbed_name(ending.errors.kept or ending.output.kept, default="nothing")
         raise UnavailableError(
             f"cannot run {self.language}: {tool} does not work here, and says {said!r}; "
             f"{self.way_out}"
