@@ -129,7 +129,7 @@ def test_a_link_to_the_real_one_works(place: Path) -> None:
     assert run(["true"], isolation="bubblewrap").outcome is Outcome.SUCCESS
 
 
-@pytest.mark.parametrize("way", ["cwd", "relative", "others"])
+@pytest.mark.parametrize("way", ["cwd", "relative", "others", "others-above"])
 def test_one_within_the_commands_reach_is_not_even_seen(
     way: str, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +139,8 @@ def test_one_within_the_commands_reach_is_not_even_seen(
         monkeypatch.setenv("PATH", f"first{os.pathsep}{os.environ['PATH'].partition(':')[2]}")
     elif way == "others":
         place.chmod(0o777)
+    elif way == "others-above":
+        tmp_path.chmod(0o777)
 
     result = run(["true"], isolation="bubblewrap", cwd=tmp_path if way == "cwd" else None)
 

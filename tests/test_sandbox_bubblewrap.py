@@ -153,3 +153,50 @@ def test_where_there_is_no_bubblewrap_the_way_out_is_told(
         "cannot isolate with bubblewrap: no bwrap on the PATH, of which only absolute directories "
         "that the command cannot write to are searched; install the package bubblewrap"
     )
+
+
+def test_a_script_finds_its_interpreter_and_that_one_its_library(tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    python = venv / "bin" / "python"
+    python.symlink_to(sys.executable)
+    script = venv / "bin" / "tool"
+    script.write_text(f"#!{python}\nimport json\nprint(json.dumps([1]))\n")
+    script.chmod(0o755)
+
+    result = run([script], isolation="bubblewrap")
+
+    assert (result.stdout, result.stderr) == ("[1]\n", "")
+
+
+def test_where_a_program_leads_that_a_command_may_have_made_is_not_shown(tmp_path: Path) -> None:
+    private, work = tmp_path / "private", tmp_path / "work"
+    (private / "bin").mkdir(parents=True)
+    (private / "lib").mkdir()
+    (private / "lib" / "secret").write_text("secret")
+    (private / "bin" / "sh").symlink_to("/bin/sh")
+    (private / "bin" / "own").write_text("#!/bin/sh\ncat ../private/lib/secret\n")
+    (private / "bin" / "own").chmod(0o755)
+    work.mkdir()
+    (work / "link").symlink_to(private / "bin" / "own")
+    (work / "script").write_text(f"#!{private}/bin/sh\ncat ../private/lib/secret\n")
+    (work / "script").chmod(0o755)
+
+    results = [run([work / name], cwd=work, isolation="bubblewrap") for name in ("link", "script")]
+
+    assert [result.stdout for result in results] == ["", ""]
+    assert [result.outcome for result in results] == [Outcome.SETUP_ERROR] * 2
+    for result in results:
+        assert "is not among what an isolated command sees" in (result.reason or "")
+
+
+def test_a_program_below_the_working_directory_leaves_that_writable(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "lib").mkdir()
+    script = tmp_path / "bin" / "tool"
+    script.write_text("#!/bin/sh\necho x > lib/made\n")
+    script.chmod(0o755)
+
+    run([script], cwd=tmp_path, isolation="bubblewrap")
+
+    assert (tmp_path / "lib" / "made").read_text() == "x\n"

@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon.sandbox.toolchains import UnavailableError
@@ -19,7 +20,6 @@ _OLDEST: Final = (0, 8)
 _ELF: Final = b"\x7fELF"
 _VERSION: Final = re.compile(rb"bubblewrap (\d+)\.(\d+)")
 _VERSION_SECONDS: Final = 10
-_OTHERS_WRITE: Final = stat.S_IWOTH
 _CANNOT: Final = "cannot isolate with bubblewrap: "
 
 
@@ -57,9 +57,12 @@ def _is_reachable(path: str, writable: Iterable[str]) -> bool:
     if any(is_within(directory, place) for place in writable):
         return True
     try:
-        return bool(os.stat(directory).st_mode & _OTHERS_WRITE)  # noqa: PTH116 - as above
+        mode = os.stat(directory).st_mode  # noqa: PTH116 - as above
+        above = [parent.stat().st_mode for parent in Path(directory).parents]
     except OSError:  # it is gone: there is nothing in it
         return True
+    # In a sticky directory nobody renames what belongs to another user.
+    return any(each & stat.S_IWOTH for each in (mode, *(m for m in above if not m & stat.S_ISVTX)))
 
 
 def is_within(path: str, directory: str) -> bool:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import glob
 import os
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.sandbox.bubblewrap import find_bubblewrap, is_within
 from otel_codomon.sandbox.call_filter import call_filter
 from otel_codomon.sandbox.command import Wrapper
+from otel_codomon.sandbox.programs import add_ons, files_of, installation_of
 from otel_codomon.sandbox.shown import can_be_covered, depth, exposed_homes, resolve_shown
 from otel_codomon.sandbox.toolchains import UnavailableError
 from otel_codomon.sandbox.wrapping import FILTER_FD, TOLD_FD
 from otel_codomon.values.execution import SandboxType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from otel_codomon.sandbox.command import Command
     from otel_codomon.sandbox.ending import Ending
@@ -36,14 +35,14 @@ _SETTINGS: Final = (
     *("/etc/localtime", "/etc/timezone", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group"),
     *("/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/java*"),
 )
-# Of an installation outside of the system: what runs, and none of what else
-# lies there, such as credentials.
-_INSTALLED: Final = ("bin", "lib", "lib64", "libexec", "include", "pyvenv.cfg")
-# Add-on packages have a directory each.
-_ADD_ONS: Final = "/opt"
 _BY_SIGNAL: Final = 128
 _LAST_SIGNAL: Final = 64
 _SAID_BYTES: Final = 200
+_SEE_NAMESPACES: Final = "see whether user namespaces are allowed here"
+_SEE_PROGRAM: Final = (
+    "the program, where it leads as a link, or the interpreter that it names is not among what an "
+    "isolated command sees"
+)
 _MIB: Final = 1024 * 1024
 # Memory that nobody else is charged with, so it is bounded; /dev/shm is Docker's.
 _TMPFS_BYTES: Final = 256 * _MIB
@@ -115,11 +114,12 @@ def isolate(
 
 
 def _file_system(
-    command: Command, *, writable: Iterable[str], readable: Iterable[str]
+    command: Command, *, writable: Sequence[str], readable: Sequence[str]
 ) -> Iterator[str]:
     """From the outermost to the innermost: each mount covers what was there before."""
     size = _tmpfs_bytes(command.limits)
-    system = (*_SYSTEM, *_add_ons(command.path))
+    files = files_of(command.path, writable=writable)
+    system = (*_SYSTEM, *add_ons(files))
     covered = exposed_homes(os.environ, shown=system)
     home = os.path.normpath(command.env.get("HOME") or "/")
     own = (home,) if can_be_covered(home, shown=system) else ()
@@ -133,9 +133,20 @@ def _file_system(
     yield from _tmpfs("/tmp", size)  # noqa: S108 - as above
     for path in sorted({*covered, *own}, key=depth):
         yield from _tmpfs(path, size if path in own else _EMPTY_BYTES)
-    yield from _binds(writable, [*_programs(command.path, (*covered, *own)), *readable])
+    hidden = (*covered, *own)
+    needed = [part for part in installation_of(files) if _is_missing(part, hidden, writable)]
+    yield from _binds(writable, [*needed, *readable])
     for path in ({"/"} | {*covered}).difference(own):  # what lies between the mounts
         yield from ("--remount-ro", path)
+
+
+def _is_missing(part: str, hidden: Iterable[str], writable: Iterable[str]) -> bool:
+    """Whether *part* of a program is not seen unless it is named."""
+    if any(is_within(part, place) for place in writable):
+        return False
+    seen = (*_SYSTEM, *_expanded(_SETTINGS))
+    is_hidden = any(is_within(part, home) for home in hidden)
+    return is_hidden or not any(is_within(part, place) for place in seen)
 
 
 def _tmpfs(path: str, size_bytes: int) -> tuple[str, ...]:
@@ -184,7 +195,7 @@ def unwrap(ending: Ending) -> Ending:
         said = " ".join(ending.errors.kept[:_SAID_BYTES].decode("utf-8", "replace").split())
         raise UnavailableError(
             f"cannot isolate with bubblewrap: it did not start the command{said and ': '}{said}; "
-            "see whether user namespaces are allowed here"
+            f"{_SEE_PROGRAM if 'execvp' in said else _SEE_NAMESPACES}"
         )
     number = code - _BY_SIGNAL
     return replace(ending, status=number) if 0 < number <= _LAST_SIGNAL else ending
@@ -193,46 +204,3 @@ def unwrap(ending: Ending) -> Ending:
 def _expanded(patterns: Iterable[str]) -> Iterator[str]:
     for pattern in patterns:
         yield from glob.glob(pattern) if "*" in pattern else [pattern]  # noqa: PTH207 - strings
-
-
-# --- the program ----------------------------------------------------------------
-
-
-def _programs(path: str, homes: Iterable[str]) -> Iterator[str]:
-    """What has to be seen for the program at *path* to start, besides the system.
-
-    Args:
-        path: The program.
-        homes: Directories that are covered by empty ones.
-    """
-    shown = (*_SYSTEM, *_expanded(_SETTINGS))
-    steps = list(_links(path))
-    prefixes = {str(Path(step).parent.parent) for step in steps if _is_installed(step)}
-    if sys.executable and os.path.realpath(path) == os.path.realpath(sys.executable):
-        prefixes |= {sys.prefix, sys.base_prefix}
-    parts = [f"{prefix}/{part}" for prefix in sorted(prefixes) for part in _INSTALLED]
-    for part in (*parts, *(step for step in steps if not _is_installed(step))):
-        is_covered = any(is_within(part, home) for home in homes)
-        if is_covered or not any(is_within(part, place) for place in shown):
-            yield part
-
-
-def _add_ons(path: str) -> Iterator[str]:
-    """Of /opt the package that the program at *path* is in, if it is in one."""
-    for step in _links(path):
-        if is_within(step, _ADD_ONS):
-            yield "/".join(step.split("/")[:3])
-
-
-def _links(path: str) -> Iterator[str]:
-    """*path*, the links that it leads through, and where it ends."""
-    seen = [path]
-    while os.path.islink(seen[-1]) and len(seen) < 40:  # noqa: PLR2004, PTH114 - as the kernel, path_resolution(7)
-        target = os.path.join(os.path.dirname(seen[-1]), os.readlink(seen[-1]))  # noqa: PTH115, PTH118, PTH120 - text
-        seen.append(os.path.normpath(target))
-    yield from dict.fromkeys((*seen, os.path.realpath(path)))
-
-
-def _is_installed(path: str) -> bool:
-    """Whether it lies with other programs, and its libraries beside them."""
-    return Path(path).parent.name in ("bin", "sbin")
