@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import json
 import os
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.escapees import is_alive
+from support.escapees import NamedPipe, is_alive
 from support.patience import lines, run_out_of_time
 
-from otel_codomon import Limits, Outcome, run as run_for_ever
+from otel_codomon import Limits, Outcome, arun, run as run_for_ever
 from otel_codomon.sources import cgroups
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from otel_codomon import ExecutionResult
     from otel_codomon.testing import Recorder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the supervisor is Linux's")
@@ -58,6 +64,7 @@ def test_a_supervisor_that_was_stopped_goes_on() -> None:
     assert (result.outcome, result.exit_code) == (Outcome.ERROR, 5)
 
 
+TELLING = "open({path!r}, 'w').write(f'{{os.getpid()}}\\n')"
 STOPPING = """
     supervisor = os.getppid()
     if os.fork():
@@ -266,6 +273,12 @@ def test_hundreds_of_forks_between_two_samples_do_not_hide_cpu_time() -> None:
 # --- memory that no process has mapped ---------------------------------------------
 
 
+MEMFD = f"""
+    hidden = os.memfd_create("hidden")
+    while True: os.write(hidden, bytes({MIB}))
+"""
+
+
 @pytest.mark.usefixtures("no_cgroup")
 @pytest.mark.parametrize("is_mapped", [False, True])
 def test_memory_in_a_memfd_is_limited(*, is_mapped: bool) -> None:
@@ -298,3 +311,114 @@ def test_memory_in_a_memfd_that_is_mapped_counts_once(recorder: Recorder) -> Non
 
     assert result.succeeded, result
     assert recorder.executions()
+
+
+# --- through `otel-codomon run` ----------------------------------------------------
+
+WITHOUT_CGROUP = """
+import sys
+from otel_codomon.sources import cgroups
+cgroups.create = lambda: None
+from otel_codomon.cli import main
+sys.exit(main())
+"""
+
+
+def run_in_shell(options: Sequence[str], program: str, tmp_path: Path) -> dict[str, Any]:
+    """Run *program* as an ordinary user's `otel-codomon run` does; its summary."""
+    words = ["run", "--format", "json", "--output", str(tmp_path / "summary"), *options, "--"]
+    subprocess.run(
+        [sys.executable, "-c", WITHOUT_CGROUP, *words, *python(program)],
+        env={**os.environ, "OTEL_PYTHON_CODOMON_JOURNAL": str(tmp_path / "journal")},
+        cwd=tmp_path,
+        check=False,
+        timeout=300,
+    )
+    summary: dict[str, Any] = json.loads((tmp_path / "summary").read_text())
+    return summary
+
+
+@pytest.mark.parametrize(
+    ("options", "program"),
+    [
+        (["--limit-cpu", "0.5"], IGNORING + BURNING + "\n    while True: burn(0.05)"),
+        (["--limit-memory", "64M"], MEMFD),
+        (["--limit-processes", "16"], "while True: os.fork() or time.sleep(1000)"),
+        (["--limit-disk", "4M"], f"open('big', 'wb').write(bytes({8 * MIB})); time.sleep(1000)"),
+    ],
+    ids=["cpu", "memory", "processes", "disk"],
+)
+def test_limits_hold_in_a_shell_too(options: list[str], program: str, tmp_path: Path) -> None:
+    summary = run_in_shell(options, program, tmp_path)
+
+    assert summary["outcome"] == "limit_exceeded", summary
+
+
+def test_in_a_shell_cpu_time_is_absent_where_children_are_not_waited_for(tmp_path: Path) -> None:
+    summary = run_in_shell([], IGNORING + BURNING + "\n    burn(0.3)", tmp_path)
+
+    assert summary["outcome"] == "success"
+    assert summary.get("usage", {}).get("cpu_seconds") is None, summary
+
+
+# --- in a coroutine -------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_a_coroutine_comes_back_too_where_the_supervisor_is_stopped() -> None:
+    async def main() -> ExecutionResult:
+        return await arun(python(STOPPING), timeout=1)
+
+    result = asyncio.run(main())
+
+    assert result.outcome is Outcome.TIMEOUT
+    assert not any(is_alive(int(pid)) for pid in result.stdout.split())
+
+
+@pytest.mark.usefixtures("anywhere")
+def test_a_cancelled_coroutine_leaves_nothing_where_the_supervisor_is_stopped(
+    tmp_path: Path,
+) -> None:
+    told = tmp_path / "told"
+    program = STOPPING.replace("print(os.getpid(), flush=True)", TELLING.format(path=str(told)))
+
+    async def main(reader: NamedPipe) -> int:
+        task = asyncio.create_task(arun(python(program)))
+        pid = await asyncio.to_thread(reader.number)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return pid
+
+    with NamedPipe(told) as reader:
+        pid = asyncio.run(main(reader))
+
+    assert not is_alive(pid)
+
+
+# --- the cgroup -----------------------------------------------------------------------
+
+
+def test_a_cgroup_is_emptied_of_a_fork_bomb() -> None:
+    made = cgroups.create()
+    if made is None:
+        pytest.skip("no cgroup can be made here: run the tests as root, or with a delegated one")
+    bomb = "while True:\n    try: os.fork()\n    except OSError: pass"
+    program = f"import os, sys\nsys.stdin.read()\nprint(flush=True)\n{bomb}"
+    made.limit(processes=300)
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            made.join(process.pid)
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.close()
+            process.stdout.readline()
+
+            assert made.kill()
+
+        assert not made.pids()
+    finally:
+        made.kill()
+        made.remove()

@@ -16,6 +16,7 @@ import time
 from _thread import get_ident
 
 from otel_codomon.sandbox.spawning import (
+    Ahead,
     adopt_orphans,
     apply_limits,
     join_cgroups,
@@ -145,8 +146,11 @@ class Foreground:
         """
         wake = None if later is None else time.monotonic() + later_seconds
         self._meter = meter
+        ahead = Ahead()
         if meter is not None:
             meter.start()
+            if meter.counts_processes:
+                ahead.take()  # of a fork bomb: for nothing else does a command wait for us
         while self.tree.status is None:
             self._serve(_pause(deadline, wake, meter=meter))
             now = time.monotonic()
@@ -157,6 +161,7 @@ class Foreground:
                 self._time_out(grace_seconds)
             elif meter is not None:
                 self._hold(meter)
+        ahead.give_back()
         if self.apart is not None:
             # What it wrote is for the reader, however slow. Where it was ended for its
             # time or a limit, that does not hold for a reader that takes nothing.

@@ -23,6 +23,7 @@ import sys
 from otel_codomon.sandbox.spawning import (
     PR_SET_DUMPABLE,
     PR_SET_PDEATHSIG,
+    Ahead,
     adopt_orphans,
     apply_limits,
     figures,
@@ -34,8 +35,6 @@ from otel_codomon.sandbox.tree import Tree, signal
 from otel_codomon.sandbox.tree_limits import TooManyFilesError, TreeLimits, TreeMeter
 from otel_codomon.sandbox.wrapping import Wrapping
 
-# As root we go before the command, however many processes of it are busy.
-_NICE = -10
 # How often to see whether the command has ended, where nothing tells it.
 _POLL_SECONDS = 0.01
 
@@ -100,6 +99,7 @@ class Supervisor:
 
     def __init__(self, control: int) -> None:
         self._control = control
+        self._ahead = Ahead()
         self._plan = plan = Plan(self._receive_plan())
         self._wrapping = None if plan.options is None else Wrapping(plan.options, plan.call_filter)
 
@@ -159,14 +159,13 @@ class Supervisor:
         adopt_orphans()
         # Nobody of this user may trace us, or open our descriptors and memory.
         prctl(PR_SET_DUMPABLE, 0)
-        self._niceness = os.getpriority(os.PRIO_PROCESS, 0)
-        _try_to_be_nice(min(self._niceness, _NICE))
+        self._ahead.take()
 
     def _prepare(self) -> None:
         """In the child: everything that the program must find in place."""
         os.setsid()
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        _try_to_be_nice(self._niceness)
+        self._ahead.give_back()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         if self._wrapping is not None:
             self._wrapping.prepare()
@@ -196,14 +195,6 @@ class Supervisor:
             return os.read(self._control, 16)
         except ConnectionError:
             return b""
-
-
-def _try_to_be_nice(niceness: int) -> None:
-    """Set the priority of this process; only root may raise it."""
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, niceness)
-    except OSError:
-        return
 
 
 def _end_of(pid: int, pause_seconds: float) -> tuple[list[int], float]:

@@ -99,6 +99,16 @@ def descendants() -> list[int]:
     return found
 
 
+def stats_below(root: int) -> Iterator[ProcessStat]:
+    """Everything below process *root*, parents before children."""
+    found = children_of(root)
+    for pid in found:  # grows while it is walked over
+        stat = read_stat(pid)
+        if stat is not None:
+            yield stat
+            found += children_of(pid)
+
+
 def stop_below(root: int) -> list[int]:
     """Stop everything below process *root*, and list it.
 

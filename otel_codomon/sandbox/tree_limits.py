@@ -13,7 +13,7 @@ import time
 from _thread import start_new_thread
 
 from otel_codomon.sandbox.cpu_ledger import CpuLedger
-from otel_codomon.sandbox.tree import descendants, read_file, read_stat
+from otel_codomon.sandbox.tree import read_file, stats_below
 
 TYPE_CHECKING = False  # typing alone would double the time to start
 if TYPE_CHECKING:
@@ -118,6 +118,11 @@ class TreeMeter:
             self._gauges.append(_Gauge("disk", limits.disk_bytes, disk.seen, ring))
 
     @property
+    def counts_processes(self) -> bool:
+        """Whether there is a limit on processes."""
+        return bool(self._limits.processes)
+
+    @property
     def has_unwaited(self) -> bool:
         """Whether processes vanish without being waited for: the kernel's totals leave them out."""
         return self._ledger is not None and self._ledger.has_unwaited
@@ -136,16 +141,30 @@ class TreeMeter:
         """
         limits = self._limits
         reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
-        stats = [stat for pid in descendants() if (stat := read_stat(pid)) is not None]
+        stats, processes = self._members()
+        if 0 < limits.processes < processes:
+            return "processes", processes
         ticks = sum(stat.own_ticks + stat.reaped_ticks for stat in stats)
         told = reaped.ru_utime + reaped.ru_stime + ticks / _TICKS_A_SECOND
         cpu_seconds = self._cpu_seconds(told, stats)
         if 0 < limits.cpu_seconds < cpu_seconds:
             return "cpu", None if self.has_unwaited else cpu_seconds
-        processes = sum(stat.is_living for stat in stats) - limits.spare_processes
-        if 0 < limits.processes < processes:
-            return "processes", processes
         return next((gauge.passed for gauge in self._gauges if gauge.passed), None)
+
+    def _members(self) -> tuple[list[ProcessStat], int]:
+        """The processes, and how many of them live and are the command's own.
+
+        Not many more than are allowed: while a fork bomb is counted, it grows.
+        """
+        stats = []
+        processes = -self._limits.spare_processes
+        enough = self._limits.processes * 2 or float("inf")
+        for stat in stats_below(os.getpid()):
+            stats.append(stat)
+            processes += stat.is_living
+            if processes > enough:
+                break
+        return stats, processes
 
     def _cpu_seconds(self, told: float, stats: Sequence[ProcessStat]) -> float:
         now = time.monotonic()
