@@ -59,6 +59,11 @@ SECOND = 10**9
             id="waited for between steps, and none of ours is missing",
         ),
         pytest.param(
+            Work(unaccounted_ns=SECOND, others_idle=True, born_ns=1_000_000),
+            Share(None, OTHER_TASKS),
+            id="waited for between steps, perhaps by a thread that it started",
+        ),
+        pytest.param(
             Work(unaccounted_ns=SECOND, others_idle=True, has_lost=True),
             Share(None, OTHER_TASKS),
             id="waited for between steps, as one of ours was",

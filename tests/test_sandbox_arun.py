@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 from support.escapees import NamedPipe, is_alive, stubborn_telling
+from support.programs import wait_for
 
 from otel_codomon import Outcome, arun, execution
 
@@ -70,3 +73,32 @@ def test_waiting_with_a_timeout_of_asyncio_ends_the_command() -> None:
 
     with pytest.raises(asyncio.TimeoutError):
         asyncio.run(main())
+
+
+_INTERRUPTED_CELL = """
+import asyncio, os, signal, sys
+from otel_codomon import arun
+
+async def cell():
+    # The kernel of a notebook cancels the cell's task in its signal handler, and wakes nobody.
+    task = asyncio.current_task()
+    signal.signal(signal.SIGINT, lambda *_: task.cancel())
+    await arun(["sh", "-c", "echo > \\"$0\\"; exec sleep 600", sys.argv[1]])
+
+try:
+    asyncio.new_event_loop().run_until_complete(cell())
+except asyncio.CancelledError:
+    print("cancelled")
+"""
+
+
+def test_a_cell_that_awaits_arun_ends_when_it_is_interrupted(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    with subprocess.Popen(
+        [sys.executable, "-c", _INTERRUPTED_CELL, str(started)], stdout=subprocess.PIPE, text=True
+    ) as kernel:
+        wait_for(started.exists, what="the command to run")
+        kernel.send_signal(signal.SIGINT)
+        said, _ = kernel.communicate(timeout=120)
+
+    assert said == "cancelled\n"

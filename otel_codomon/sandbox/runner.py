@@ -302,6 +302,11 @@ def _start_thread(
     return done, thread
 
 
+_WAKE_SECONDS: Final = 0.2
+"""How often the loop is woken while it waits: a signal handler that cancels the
+task, as that of a notebook's kernel, does not wake it."""
+
+
 async def _outlast(
     work: asyncio.Future[ExecutionResult], *, on_cancel: Callable[[], object]
 ) -> ExecutionResult:
@@ -309,7 +314,7 @@ async def _outlast(
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:
-            await asyncio.shield(work)
+            await asyncio.wait({work}, timeout=_WAKE_SECONDS)
         except asyncio.CancelledError as error:  # noqa: PERF203 - once, but for who insists
             cancelled = error
             on_cancel()

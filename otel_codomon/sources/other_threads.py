@@ -14,13 +14,10 @@ from typing import Final, NamedTuple
 
 from otel_codomon._platform.ours import OwnThread, on_fork, own_threads_ns, thread_clock_ns
 from otel_codomon.sources.reaping import has_children
+from otel_codomon.values.attribution import QUIET_NS
 
 _MOST_THREADS: Final = 64
 """Beyond so many threads of the program their clocks are not read: a microsecond each."""
-
-_QUIET_NS: Final = 50_000
-"""CPU time in which no child can be started and waited for: `posix_spawn` and
-`waitpid` of ``true`` take 80 to 120 µs."""
 
 _WAITS_FOR_ONE: Final = "asyncio.unix_events"
 """Module of the threads that asyncio has wait for one child each, and do nothing else."""
@@ -95,7 +92,7 @@ class OtherThreads:
         born_ns = max(0, beside_ns - sum(used_ns or 0 for used_ns in used))
         pool_ns = sum(clock.outside_ns(t) for t, clock in clocks.items() if _is_worker(t))
         are_idle = self._slept(used)
-        if are_idle and born_ns > _QUIET_NS:
+        if are_idle and born_ns > QUIET_NS:
             are_idle = not _has_hidden_threads()
         return Activity(beside_ns, born_ns, pool_ns, are_idle)
 
@@ -106,7 +103,7 @@ class OtherThreads:
         """
         if self._had_children:
             return not any(used_ns != 0 for used_ns in used)
-        return None not in used and sum(used_ns or 0 for used_ns in used) <= _QUIET_NS
+        return None not in used and sum(used_ns or 0 for used_ns in used) <= QUIET_NS
 
     def born(self) -> list[int]:
         """Those that began since, if none that was there can have started them."""

@@ -16,6 +16,10 @@ NEGLIGIBLE_SHARE: Final = 0.005
 """What may be left out: 5 ms or 0.5 %, whichever is larger. There are two such
 parts, threads and children, so a total is right within 10 ms or 1 %."""
 
+QUIET_NS: Final = 50_000
+"""CPU time in which no child can be started and waited for: `posix_spawn` and
+`waitpid` of ``true`` take 80 to 120 µs."""
+
 OTHER_THREADS: Final = "other threads may have started or waited for child processes"
 OTHER_TASKS: Final = "other code ran in the same thread and may have started child processes"
 HANDED_OVER: Final = "other threads worked meanwhile, and some of it may have been handed to them"
@@ -79,7 +83,8 @@ def of_children(work: Work) -> Share:
     if not work.others_idle:
         return Share(None, OTHER_THREADS)
     elsewhere_ns = rest_ns - work.in_steps_ns
-    if not work.has_lost or is_negligible(elsewhere_ns, work.in_steps_ns):
+    has_helpers = work.has_lost or work.born_ns > QUIET_NS
+    if not has_helpers or is_negligible(elsewhere_ns, work.in_steps_ns):
         # Waited for while its own code ran, and nobody else was awake.
         return Share(work.known_ns + work.in_steps_ns)
     return Share(None, OTHER_TASKS)
