@@ -30,6 +30,7 @@ from otel_codomon import (
 )
 from otel_codomon.executions import registry
 from otel_codomon.executions.finished import check_id, check_times
+from otel_codomon.journal.reader import JournalReader
 from otel_codomon.testing import Recorder
 
 if TYPE_CHECKING:
@@ -81,6 +82,18 @@ def test_an_id_that_begins_like_another_is_another(tmp_path: Path) -> None:
     assert monitor.get_execution_status("row-1").outcome is Outcome.SUCCESS
     with pytest.raises(UnknownExecutionError):
         monitor.get_execution_status("row-")
+
+
+@pytest.mark.parametrize("stem", ["row-", "4", "0123456789"])
+def test_a_whole_id_goes_before_one_that_begins_so(stem: str, tmp_path: Path) -> None:
+    newer = [Past(name="other", ago_seconds=ago) for ago in range(1, 40)]
+    older = [Past(name=name, execution_id=stem + name, ago_seconds=60) for name in ("1", "10")]
+    write_history(tmp_path, [*older, *newer]).forget()
+    reader = JournalReader(str(tmp_path))
+
+    found = [reader.find(stem + name) for name in ("1", "10")]
+
+    assert [record.labels.name for record in found if record] == ["1", "10"]
 
 
 def test_an_id_is_used_once_at_a_time_and_then_again() -> None:
@@ -232,6 +245,19 @@ def test_it_is_listed_when_it_ran_and_not_when_it_was_recorded(tmp_path: Path) -
     assert "old" not in recent.stdout
     assert "7200" not in everything.stdout.replace("3600", "")
     assert everything.stdout.index("new") < everything.stdout.index("old")
+
+
+def test_a_hundred_of_them_share_a_segment(tmp_path: Path) -> None:
+    now = time.time()
+    folder = tmp_path / "journal"
+    with Journal(folder):
+        for number in range(100):
+            started = now - number % 7 * 3 * HOUR - 2
+            ExecutionMonitor().record_finished("row", started, started + 1, "success")
+    registry._finished.clear()
+
+    assert len(list(folder.glob("t-*.seg"))) == 1
+    assert MetricsCollector().get_metrics_summary().finished.executions == 100
 
 
 def test_it_is_remembered_where_nothing_is_configured() -> None:

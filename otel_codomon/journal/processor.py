@@ -107,7 +107,9 @@ class JournalSpanProcessor(SpanProcessor):
             flags = 0 if _is_sampled(span) else segments.UNSAMPLED
             # Not now: one that had ended before it was recorded started long ago.
             start = span.start_time
-            self._writer.append(segments.STARTED, payload, key=key, flags=flags, time_unix_ns=start)
+            self._writer.append(
+                segments.STARTED, payload, key=key, flags=flags, dated_unix_ns=start
+            )
             self._flusher.watch_life()
 
     def _started(self, span: Span, own: OwnFacts | None) -> tuple[bytes, bytes]:

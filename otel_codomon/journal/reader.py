@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import os
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from otel_codomon.values.execution import ExecutionRecord
     from otel_codomon.values.usage import Usage
 
+_OUR_ID: Final = re.compile("[0-9a-f]{32}").fullmatch
+_TELLING_CHARACTERS: Final = 8
 _WINDOW_BYTES: Final = 32 * 1024
 """Read of a segment at once: thirty executions or so."""
 
@@ -101,15 +104,26 @@ class JournalReader:
         return None
 
     def find(self, wanted: str) -> ExecutionRecord | None:
-        """The newest execution whose id, trace id or span id begins with *wanted*.
+        """The execution of the id *wanted*, or whose id, trace id or span id begins so.
 
-        None where there is none; *wanted* must not be empty.
+        The newest that fits; None where there is none. *wanted* must not be empty.
         """
+        begins_so = None
         for found in self.executions(keys=frozenset()):
-            ids = (found.execution_id, found.span_id, found.trace_id)
-            if wanted and any(one.startswith(wanted) for one in ids):
+            if found.execution_id == wanted:
                 return self.complete(found)
-        return None
+            if begins_so is None and wanted and _begins_with(found, wanted):
+                begins_so = self.complete(found)
+                # Our own ids do not begin alike by chance; those of callers do.
+                if len(wanted) >= _TELLING_CHARACTERS and _OUR_ID(found.execution_id):
+                    break
+        return begins_so
+
+
+def _begins_with(found: ExecutionRecord, wanted: str) -> bool:
+    return any(
+        one.startswith(wanted) for one in (found.execution_id, found.span_id, found.trace_id)
+    )
 
 
 class _Payloads:

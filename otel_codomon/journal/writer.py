@@ -135,11 +135,23 @@ class Writer:
         key: bytes = NO_KEY,
         flags: int = 0,
         time_unix_ns: int | None = None,
+        dated_unix_ns: int | None = None,
     ) -> bool:
-        """Append one record; False, and counted, if that is not possible."""
+        """Append one record; False, and counted, if that is not possible.
+
+        Args:
+            signal: What it is.
+            payload: What it holds.
+            key: The execution it belongs to.
+            flags: As for `segments.encode`.
+            time_unix_ns: Now, nanoseconds since the epoch; None for the clock's.
+            dated_unix_ns: The time that the record bears, where it is recorded
+                long after; None for now. A segment's age does not depend on it.
+        """
         now = time.time_ns() if time_unix_ns is None else time_unix_ns
+        dated = now if dated_unix_ns is None else dated_unix_ns
         try:
-            encoded = segments.encode(signal, payload, key=key, flags=flags, time_unix_ns=now)
+            encoded = segments.encode(signal, payload, key=key, flags=flags, time_unix_ns=dated)
             with self._lock:
                 self._write(encoded, now)
                 if key != NO_KEY:
