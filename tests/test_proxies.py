@@ -17,6 +17,7 @@ from support.tls import Authority
 from support.user_program import PATIENCE_SECONDS, Program
 
 from otel_codomon import names
+from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.journal import light
 from otel_codomon.journal.addresses import read_address
 from otel_codomon.journal.answers import Answer, Verdict
@@ -285,3 +286,12 @@ def test_the_address_of_an_endpoint_holds_no_credentials() -> None:
     endpoint = found["traces"]
     assert endpoint.place == "http://host:4318/p"
     assert endpoint.headers == {"authorization": basic("me:s3/cr@3t")}
+
+
+@pytest.mark.parametrize("address", ["http://me:s3cr3t", "http://me:s3cr3t@", "http://me@h:s3cr3t"])
+def test_an_endpoint_that_leads_nowhere_is_an_error_that_does_not_repeat_it(address: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        endpoints({"OTEL_EXPORTER_OTLP_ENDPOINT": address})
+
+    assert str(caught.value).startswith("cannot send to the address in OTEL_EXPORTER_OTLP_ENDPOINT")
+    assert "s3cr3t" not in str(caught.value)

@@ -155,7 +155,8 @@ def test_the_password_in_an_address_is_known_wherever_it_is_written(text: str) -
 
 def test_what_is_inside_other_variables_is_known_too() -> None:
     environ = {
-        "OTEL_EXPORTER_OTLP_HEADERS": "x-team=blue,authorization=Bearer%20s3cr3t-header",
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-team=engineering,authorization=Bearer%20s3cr3t-header",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "x-honeycomb-team=s3cr3t-team1",
         "JAVA_TOOL_OPTIONS": "-Ddb.password=s3cr3t-java",
         "PATH": "/usr/bin:/bin",
         "PASSWORD": "short",
@@ -163,9 +164,8 @@ def test_what_is_inside_other_variables_is_known_too() -> None:
 
     secrets = secret_values(environ)
 
-    assert scrub("s3cr3t-header s3cr3t-java /usr/bin short x-team", secrets) == (
-        f"{REDACTED} {REDACTED} /usr/bin short x-team"
-    )
+    text = "s3cr3t-header s3cr3t-java s3cr3t-team1 /usr/bin short engineering"
+    assert scrub(text, secrets) == (f"{REDACTED} {REDACTED} {REDACTED} /usr/bin short engineering")
 
 
 _values = st.text(min_size=8, max_size=30).map(str.strip).filter(lambda value: len(value) >= 8)

@@ -168,8 +168,9 @@ def _read(url: str) -> Address:
     except ValueError as error:
         raise InvalidArgumentError(
             f"{_PREFIX}ENDPOINT",
-            f"cannot send to {shown(url)}: {error}; give an address such as http://localhost:4318, "
-            "with what is special in a password percent-encoded",
+            # Not repeated: a password without the rest of its address has no form.
+            f"cannot send to the address in {_PREFIX}ENDPOINT: {error}; give one such as "
+            "http://localhost:4318, with what is special in a password percent-encoded",
         ) from None
 
 

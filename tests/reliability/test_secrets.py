@@ -280,6 +280,7 @@ def _run_in_shell(program: Program, plant: Planted) -> str:
         "name of the command line": ["--name", plant.text, "--", "true"],
         "session of the command line": ["--session-id", plant.text, "--", "true"],
         "program of the command line": ["--", plant.text],
+        "argument of the command line": ["--", "true", plant.text],
     }[plant.place]
     return _ask(program, ("run", *arguments))
 

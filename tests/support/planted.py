@@ -39,6 +39,7 @@ PLACES: Final = {
     "name of the command line": 128,
     "session of the command line": 128,
     "program of the command line": 80,
+    "argument of the command line": 128,
 }
 OF_A_SHELL: Final = frozenset(place for place in PLACES if "line" in place)
 # These make a process each, and get a few forms only.

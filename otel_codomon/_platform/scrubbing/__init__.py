@@ -14,7 +14,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon._platform.scrubbing.gate import REDACTED, may_be_secret_name, may_hold_secret
+from otel_codomon._platform.scrubbing.gate import (
+    REDACTED,
+    has_digits_and_letters,
+    may_be_secret_name,
+    may_hold_secret,
+)
 from otel_codomon._platform.scrubbing.known import MIN_SECRET, known_spans, variants
 
 if TYPE_CHECKING:
@@ -36,6 +41,7 @@ __all__ = [
 LOOKAHEAD: Final = 4096
 """Characters beyond a limit that tell what stands at it."""
 
+_HEADERS: Final = "_HEADERS"
 _ELLIPSIS: Final = "…"
 _CUT_MARKS: Final = "…\ufffd"  # ours, and what is left of a character that was cut
 
@@ -125,11 +131,19 @@ def secret_values(environ: Mapping[str, str]) -> frozenset[str]:
             continue
         if is_secret_name(name):
             found |= variants(value)
+        if name.endswith(_HEADERS):
+            found |= _header_values(value)
         for start, end in _spans(value, frozenset(), is_cut=False):
             found |= variants(value[start:end])
             # Of user:password the password alone is one too.
             found |= variants(value[start:end].partition(":")[2])
     return frozenset(found)
+
+
+def _header_values(headers: str) -> set[str]:
+    """The values in *headers*, ``key=value`` with commas, that are no words: keys of exporters."""
+    values = (item.partition("=")[2].strip() for item in headers.split(","))
+    return {value for value in values if len(value) >= MIN_SECRET and has_digits_and_letters(value)}
 
 
 def _spans(text: str, secrets: frozenset[str], *, is_cut: bool) -> Iterator[Span]:

@@ -15,14 +15,15 @@ REDACTED: Final = "[redacted]"
 # characters, has one of these in it.
 _NAMES: Final = (
     *("pass", "pw", "secret", "token", "key", "auth", "cred", "cookie", "dsn", "pat", "jwt"),
-    *("bearer", "sess", "otp", "sas", "sig", "hmac", "ticket", "assertion"),
+    *("bearer", "sessid", "sessionid", "otp", "sas", "sig", "hmac", "ticket", "assertion"),
 )
+_PATH: Final = "path"  # has "pat" in it, and is everywhere
 _FORMS: Final = (
     *("basic", "digest", "negotiate", "ntlm", "hook", "private", "identified", "sqlplus", "ifttt"),
     "jdbc:",
 )
 # An address with a user, a percent-encoded text, a hash, a short option.
-_MARKS: Final = r"[@$%]|(?:\A|\s)[-/]\w"
+_MARKS: Final = r"[@$%]|\s[-/]\w"
 # A value beside its name has one of these in between.
 _BESIDE: Final = r"[=:>%,\s]"
 _LONG_RUN: Final = r"[\w-]{16,}"
@@ -43,7 +44,7 @@ def words(text: str) -> frozenset[str]:
 
 def may_be_secret_name(name: str) -> bool:
     """Whether *name* has a part that names of secrets have."""
-    return any(map(name.lower().__contains__, _NAMES))
+    return any(map(name.lower().replace(_PATH, "").__contains__, _NAMES))
 
 
 def may_name_secret(text: str) -> bool:
