@@ -41,7 +41,8 @@ HOUR = 3600.0
 RESULTS = [
     ({"status": "success", "exit_code": 0, "error_message": None}, Outcome.SUCCESS, 0),
     ({"status": "execution_error", "exit_code": 3, "error_message": "x"}, Outcome.ERROR, 3),
-    ({"status": "timeout", "exit_code": 124, "error_message": "x"}, Outcome.TIMEOUT, 124),
+    ({"status": "timeout", "exit_code": -1, "error_message": "x"}, Outcome.TIMEOUT, None),
+    ({"status": "setup_error", "exit_code": -1, "error_message": "x"}, Outcome.SETUP_ERROR, None),
 ]
 
 
@@ -158,7 +159,7 @@ def test_every_id_is_taken_as_it_is_or_refused(text: str) -> None:
 
 @pytest.mark.parametrize(("result", "outcome", "exit_code"), RESULTS)
 def test_how_it_ended_is_read_from_its_result(
-    result: dict[str, object], outcome: Outcome, exit_code: int
+    result: dict[str, object], outcome: Outcome, exit_code: int | None
 ) -> None:
     monitor = ExecutionMonitor()
     monitor.start_execution("job", execution_id="one")
