@@ -8,6 +8,7 @@ the account of one execution.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from typing import Final, NamedTuple
@@ -19,6 +20,7 @@ from otel_codomon.values.attribution import QUIET_NS
 _MOST_THREADS: Final = 64
 """Beyond so many threads of the program their clocks are not read: a microsecond each."""
 
+_LOOKS: Final = 10
 _WAITS_FOR_ONE: Final = "asyncio.unix_events"
 """Module of the threads that asyncio has wait for one child each, and do nothing else."""
 
@@ -33,13 +35,17 @@ class Activity(NamedTuple):
         beside_ns: CPU time of all of them, ours left out.
         born_ns: The part of threads that began meanwhile.
         pool_ns: The part of workers of pools, outside executions of their own.
-        are_idle: Whether none that was there at the start did anything.
+        are_idle: Whether none that was there at the start started a child, or
+            waited for one.
+        has_hidden: Whether there are threads that Python does not list, of a C
+            library, so that `born_ns` may be of one that was there.
     """
 
     beside_ns: int = 0
     born_ns: int = 0
     pool_ns: int = 0
     are_idle: bool = False
+    has_hidden: bool = False
 
 
 class Clock(NamedTuple):
@@ -64,15 +70,25 @@ class OtherThreads:
     """The threads beside one, from now on.
 
     Args:
-        native_id: The one.
+        ident: The one, as Python numbers it.
+        native_id: The one, as the kernel does. In a forked child its
+            `threading.Thread` still has the number that it had in the parent.
     """
 
-    __slots__ = ("_clocks", "_had_children", "_native_id", "_ours_ns", "_own_ns", "_process_ns")
+    __slots__ = (
+        "_clocks",
+        "_had_children",
+        "_ident",
+        "_native_id",
+        "_ours_ns",
+        "_own_ns",
+        "_process_ns",
+    )
 
-    def __init__(self, native_id: int) -> None:
-        self._native_id = native_id
+    def __init__(self, ident: int, native_id: int) -> None:
+        self._ident, self._native_id = ident, native_id
         self._had_children = has_children()
-        self._clocks = _clocks_beside(native_id, has_children=self._had_children)
+        self._clocks = _clocks_beside(ident, has_children=self._had_children)
         # Read in this order here, and in the reverse at the end: what happens
         # in between makes the others busier than they were, never idler.
         self._process_ns = time.process_time_ns()
@@ -92,9 +108,10 @@ class OtherThreads:
         born_ns = max(0, beside_ns - sum(used_ns or 0 for used_ns in used))
         pool_ns = sum(clock.outside_ns(t) for t, clock in clocks.items() if _is_worker(t))
         are_idle = self._slept(used)
-        if are_idle and born_ns > QUIET_NS:
-            are_idle = not _has_hidden_threads()
-        return Activity(beside_ns, born_ns, pool_ns, are_idle)
+        has_hidden = born_ns > QUIET_NS and _has_hidden_threads()
+        if has_hidden:
+            are_idle = are_idle and not _has_unlisted_threads()
+        return Activity(beside_ns, born_ns, pool_ns, are_idle, has_hidden=has_hidden)
 
     def _slept(self, used: list[int | None]) -> bool:
         """Whether threads that used so much started no child, and waited for none.
@@ -113,16 +130,14 @@ class OtherThreads:
         numbers = (
             _native_id_of(thread)
             for thread in threading.enumerate()
-            if thread not in clocks and not is_telemetry(thread)
+            if thread.ident != self._ident and thread not in clocks and not is_telemetry(thread)
         )
-        return [number for number in numbers if number is not None and number != self._native_id]
+        return [number for number in numbers if number is not None]
 
 
-def _clocks_beside(native_id: int, *, has_children: bool) -> dict[threading.Thread, Clock] | None:
+def _clocks_beside(ident: int, *, has_children: bool) -> dict[threading.Thread, Clock] | None:
     """The clocks of the program's other threads; None where there are too many."""
-    others = [
-        t for t in threading.enumerate() if _native_id_of(t) != native_id and not is_telemetry(t)
-    ]
+    others = [t for t in threading.enumerate() if t.ident != ident and not is_telemetry(t)]
     if len(others) > _MOST_THREADS:
         return None
     found = {}
@@ -162,12 +177,22 @@ def _module_of(thread: threading.Thread) -> str:
 
 def _has_hidden_threads() -> bool:
     """Whether the process has threads that Python does not list, as those of a C library."""
-    try:
-        # One link for each thread, and two for the directory itself.
-        count = os.stat("/proc/self/task").st_nlink - 2  # noqa: PTH116 - speed
-    except OSError:  # no such system
-        return True
-    return count > len(threading.enumerate())
+    for _ in range(_LOOKS):
+        try:
+            # One link for each thread, and two for the directory itself.
+            count = os.stat("/proc/self/task").st_nlink - 2  # noqa: PTH116 - speed
+        except OSError:  # no such system
+            return True
+        if count <= len(threading.enumerate()):
+            return False
+        time.sleep(0.0002)  # Python lets go of a thread a moment before the kernel does
+    return True
+
+
+def _has_unlisted_threads() -> bool:
+    """Whether threads run Python that `threading` does not list: these may start children."""
+    listed = {thread.ident for thread in threading.enumerate()}
+    return any(ident not in listed for ident in sys._current_frames())  # noqa: SLF001 - public but for its name
 
 
 class _Inside:

@@ -78,7 +78,7 @@ class OwnWork:
         self._was_only_task = in_this_thread and loop is not None and is_only_task()
         self._turn = LoopTurn(loop) if in_this_thread and loop is not None else None
         self._is_over = False
-        self._others = OtherThreads(self._native_id)
+        self._others = OtherThreads(self._ident, self._native_id)
         self._before = account()
         self._started_ns = thread_time_ns()  # last: what comes before is our time
         if in_this_thread:
@@ -178,6 +178,7 @@ class OwnWork:
             born_ns=activity.born_ns,
             pool_ns=activity.pool_ns,
             others_idle=activity.are_idle and is_here and not self._is_green,
+            has_hidden=activity.has_hidden,
             is_shared=self._is_shared(),
             is_alone=self._is_alone(),
             known_ns=self._known_ns + known_ns,

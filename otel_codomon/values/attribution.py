@@ -36,6 +36,7 @@ class Work(NamedTuple):
         pool_ns: The part of it used by workers of thread pools that were there
             at its start, outside executions of their own.
         others_idle: Whether no thread that was there at its start did anything.
+        has_hidden: Whether there are threads that nobody can tell from those that began.
         is_alone: Whether nothing else ran in its own thread.
         is_shared: Whether something else did, so that its own time is not known.
         known_ns: CPU time of children waited for that are known to be its.
@@ -52,6 +53,7 @@ class Work(NamedTuple):
     born_ns: int = 0
     pool_ns: int = 0
     others_idle: bool = False
+    has_hidden: bool = False
     is_alone: bool = False
     is_shared: bool = False
     known_ns: int = 0
@@ -97,7 +99,7 @@ def of_threads(work: Work) -> Share:
         return Share(None, SHARED)
     if own_ns is None or is_negligible(work.beside_ns, own_ns):
         return Share(own_ns)
-    if work.others_idle and work.is_alone:
+    if work.others_idle and work.is_alone and not work.has_hidden:
         return Share(own_ns + work.beside_ns)  # nobody else can have started these threads
     if is_negligible(work.born_ns, own_ns) and is_negligible(work.pool_ns, own_ns):
         return Share(own_ns)
