@@ -48,6 +48,7 @@ WAYS = {
     "deleted and held open": "held = open('big', 'wb+'); held.write(os.urandom("
     + str(8 * MIB)
     + ")); held.flush(); os.unlink('big')",
+    "in a directory that was moved": "os.rename(os.getcwd(), os.getcwd() + '-moved'); write('big')",
     "by a daemon": "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: write('big')",
 }
 

@@ -35,12 +35,13 @@ class DiskMeter:
         Raises:
             TooManyFilesError: They hold too many files.
         """
-        self._places = _apart(places)
+        # Kept open: where they are moved to they still count.
+        self._tops = [top for place in _apart(places) if (top := _open(place)) is not None]
         self._limit_bytes = limit_bytes
         self._tmpfs = PrivateTmpfs()
         count = _Count(until=time.monotonic() + COUNTING_SECONDS)
-        for place in self._places:
-            count.add_below(place)
+        for top in self._tops:
+            count.add_below(top)
         self._start_bytes = count.found_bytes
 
     def seen(self) -> int:
@@ -49,8 +50,8 @@ class DiskMeter:
         self._tmpfs.find(pids)
         count = _Count(enough_bytes=self._start_bytes + self._limit_bytes)
         count.found_bytes = self._tmpfs.used_bytes()
-        for place in self._places:
-            count.add_below(place)
+        for top in self._tops:
+            count.add_below(top)
         for (device, inode), size in HeldFiles(pids).deleted.items():
             if device in count.devices:
                 count.add(inode, size)
@@ -72,16 +73,12 @@ class _Count:
         self._until = until
         self._enough_bytes = enough_bytes
 
-    def add_below(self, place: str) -> None:
-        """Count *place* and everything in it, on the same file system.
+    def add_below(self, top: _Opened) -> None:
+        """Count everything in *top*, on the same file system.
 
         Raises:
             TooManyFilesError: The time is over.
         """
-        try:
-            top = _Opened(place)
-        except OSError:  # removed, or closed to us
-            return
         self.devices.add(device := os.fstat(top.fd).st_dev)
         waiting = [(top, ".")]
         while waiting and not self._is_enough():
@@ -136,6 +133,13 @@ class _Opened:
     def __del__(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)
+
+
+def _open(place: str) -> _Opened | None:
+    try:
+        return _Opened(place)
+    except OSError:  # closed to us
+        return None
 
 
 def _apart(places: Iterable[str]) -> list[str]:

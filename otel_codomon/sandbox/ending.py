@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon.values.execution import Outcome
 from otel_codomon.values.result import Output
-from otel_codomon.values.totals import ChildTotals
+from otel_codomon.values.totals import UNWAITED, ChildTotals
 from otel_codomon.values.usage import Usage
 from otel_codomon.values.verdict import Verdict, read_exit_code
 
@@ -154,7 +154,9 @@ def usage_of(ending: Ending) -> Usage:
     )
     if ending.has_unwaited:
         counted = ending.cgroup_cpu_seconds
-        return usage if counted is None else replace(usage, source="cgroup", cpu_seconds=counted)
+        if counted is None:
+            return replace(usage, absent_reason=UNWAITED)
+        return replace(usage, source="cgroup", cpu_seconds=counted)
     return replace(
         usage,
         cpu_seconds=rusage[_USER] + rusage[_SYSTEM],

@@ -286,6 +286,7 @@ def with_cgroup(usage: Usage, totals: CgroupTotals | None) -> Usage:
     return replace(
         usage,
         source="cgroup",
+        absent_reason=None,
         cpu_seconds=totals.cpu_ns / 1e9,
         # How it splits into user and system is left as wait4 told it: of a cgroup
         # of version 1 it is counted in ticks, and 0 for what is short.

@@ -82,6 +82,7 @@ class CgroupSource:
         return replace(
             usage,
             source="cgroup",
+            absent_reason=None,
             cpu_seconds=_seconds(cpu),
             cpu_user_seconds=_seconds(user),
             cpu_system_seconds=_seconds(system),

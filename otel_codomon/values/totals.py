@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from otel_codomon.values.peak import Peak, is_own_peak
 from otel_codomon.values.usage import Usage
@@ -96,6 +96,10 @@ class TreeTotals:
     processes: int = 0
 
 
+UNWAITED: Final = "some of its processes ended without being waited for, so nothing counted them"
+"""Why CPU time is absent where `ChildTotals.has_unwaited`."""
+
+
 def usage_of_tree(tree: TreeTotals) -> Usage:
     """The totals of an execution that was a tree of processes."""
     told = tree.told
@@ -112,6 +116,7 @@ def usage_of_tree(tree: TreeTotals) -> Usage:
         disk_read_bytes=_most(tree.read_bytes, [child.read_bytes for child in told]),
         disk_write_bytes=_most(tree.write_bytes, [child.write_bytes for child in told]),
         processes=tree.processes or None,
+        absent_reason=UNWAITED if has_unwaited else None,
     )
     if not told or not tree.is_complete or tree.rest_cpu_ns or has_unwaited:
         return usage
