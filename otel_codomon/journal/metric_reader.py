@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import weakref
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.sdk.environment_variables import OTEL_METRIC_EXPORT_INTERVAL
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.ours import OwnThread, Wake, on_fork, pause_at_forks, wait_until_gone
 from otel_codomon.emit.guard import harmless
 from otel_codomon.emit.turns import take_turn
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.metrics.export import MetricExporter
 
-_log: Final = logging.getLogger("otel_codomon")
+_log: Final = get_logger(__name__)
 _DEFAULT_MILLISECONDS: Final = 60_000.0
 
 
