@@ -50,6 +50,22 @@ class UnknownExecutionError(CodomonError, LookupError):
         )
 
 
+class AmbiguousExecutionError(CodomonError, LookupError):
+    """The beginning of an id fits several executions.
+
+    Attributes:
+        beginning: What was given.
+        found: Ids of some of those that it fits, the newest first.
+    """
+
+    def __init__(self, beginning: str, found: tuple[str, ...]) -> None:
+        self.beginning = beginning
+        self.found = found
+        super().__init__(
+            f"{beginning!r} fits several executions: {', '.join(found)}; give more digits"
+        )
+
+
 class JournalUnavailableError(CodomonError, OSError):
     """There is no folder that the journal may use.
 

@@ -6,14 +6,17 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, strategies as st
+from support.history import Past, write_history
 from support.journal import Journal
-from support.typed import PATIENCE_SECONDS
+from support.two_days import two_days
+from support.typed import PATIENCE_SECONDS, typed_on_terminal
 
 from otel_codomon import execution
 from otel_codomon.cli.drawing import draw_curve
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MIB = 1024 * 1024
+COLOUR = re.compile(r"\x1b\[\d+m")
 
 
 @pytest.fixture
@@ -51,12 +55,14 @@ def test_the_newest_are_listed_first(folder: Path) -> None:
 
     head, *rows = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")
-    assert head.split() == ["id", "name", "outcome", "started", "took", "CPU", "memory"]
-    assert [row.split()[1:4] for row in rows] == [
-        ["number", "2", "error"],
-        ["number", "1", "error"],
-        ["number", "0", "success"],
+    titles = ["name", "id", "outcome", "started", "duration", "CPU", "memory", "cause"]
+    assert head.split() == titles
+    assert [(row.split()[:2], row.split()[3]) for row in rows] == [
+        (["number", "2"], "error"),
+        (["number", "1"], "error"),
+        (["number", "0"], "success"),
     ]
+    assert rows[0].endswith("failed with exit code 2")
 
 
 def test_only_those_are_listed_that_were_asked_for(folder: Path) -> None:
@@ -66,7 +72,80 @@ def test_only_those_are_listed_that_were_asked_for(folder: Path) -> None:
 
     assert [json.loads(line)["name"] for line in by_name.stdout.splitlines()] == ["number 1"]
     assert [json.loads(line)["name"] for line in by_outcome.stdout.splitlines()] == ["number 2"]
-    assert none.stdout.startswith("no executions recorded in ")
+    assert none.stdout == (
+        "no execution fits (3 recorded): leave out --since, --until or --outcome\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("numbr 2", "no execution is named 'numbr 2' (3 recorded; did you mean 'number 2'?)\n"),
+        ("x*", "no execution is named 'x*' (3 recorded)\n"),
+    ],
+)
+def test_a_name_that_nothing_has_is_answered_with_what_there_is(
+    folder: Path, name: str, said: str
+) -> None:
+    done = command(folder, "list", "--name", name)
+
+    assert (done.returncode, done.stdout) == (0, said)
+
+
+def test_a_pattern_stands_for_names(folder: Path) -> None:
+    done = command(folder, "list", "--name", "number [12]", "--format", "jsonl")
+
+    assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == [
+        "number 2",
+        "number 1",
+    ]
+
+
+def test_a_journal_that_is_named_has_to_exist(tmp_path: Path) -> None:
+    done = command(tmp_path / "none", "list")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"otel-codomon: no journal in '{tmp_path}/none': ")
+
+
+def test_the_times_of_both_ends_and_the_order_are_those_asked_for(tmp_path: Path) -> None:
+    past = [
+        Past(name=name, ago_seconds=ago, seconds=seconds)
+        for name, ago, seconds in (("a", 7200, 3), ("b", 3600, 9), ("c", 1800, 5), ("d", 60, 1))
+    ]
+    write_history(tmp_path, past).forget()
+
+    done = command(
+        tmp_path,
+        *("list", "--since", "90m", "--until", "10m", "--sort", "duration", "--format", "jsonl"),
+    )
+
+    assert [json.loads(line)["name"] for line in done.stdout.splitlines()] == ["b", "c"]
+
+
+def test_a_tree_has_each_execution_below_the_one_it_ran_in(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal"), execution("outer"), execution("inner"):
+        with execution("innermost"):
+            pass
+        with execution("second"):
+            pass
+
+    done = command(tmp_path / "journal", "list", "--tree")
+
+    names = [row[: row.index("  ", 5)].rstrip() for row in done.stdout.splitlines()[1:]]
+    assert names == ["outer", "  inner", "    innermost", "    second"]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120, 200])
+def test_a_row_is_one_line_on_any_terminal(tmp_path: Path, columns: int) -> None:
+    write_history(tmp_path, two_days()).forget()
+
+    code, text = typed_on_terminal("list", "--all", "--journal", str(tmp_path), columns=columns)
+
+    screen = text.splitlines()
+    assert (code, len(screen)) == (0, 489)
+    assert max(len(COLOUR.sub("", line.rstrip())) for line in screen) <= columns
+    assert all("  " in line for line in screen)
 
 
 def test_a_list_is_data_too(folder: Path) -> None:
@@ -82,7 +161,7 @@ def test_a_count_that_means_nothing_is_wrong_usage(folder: Path, count: str) -> 
     done = command(folder, "list", f"--limit={count}")
 
     assert done.returncode == 2
-    assert "it is no number above 0" in done.stderr
+    assert "use a whole number of 1 or more" in done.stderr
 
 
 def test_one_execution_is_shown_with_its_curve(tmp_path: Path) -> None:
@@ -99,6 +178,7 @@ def test_one_execution_is_shown_with_its_curve(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("drawn (function): success\n")
+    assert "duration" in done.stdout
     assert current.execution_id in done.stdout
     assert "8 MiB │" in done.stdout
     assert "█" in done.stdout

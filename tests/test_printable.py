@@ -100,7 +100,7 @@ COMMANDS = [
 ]
 ARGUMENTS = {
     "list": ("--all",),
-    "show": ("0", "--verbose"),
+    "show": ("the-0-", "--verbose"),
     "report": ("--verbose",),
     "monitor-stats": ("--duration", "0.01", "--interval", "0.01", "--since", "1h", "--verbose"),
     "journal": ("status",),
@@ -187,7 +187,8 @@ def test_the_summary_of_run_is_clean(word: str) -> None:
 @pytest.mark.parametrize("command", ["list", "report", "show", "cache-info", "monitor-stats"])
 def test_on_a_terminal_no_name_acts(command: str) -> None:
     with hostile_journal(EVIL) as folder:
-        more = ARGUMENTS.get(command, ())
+        last = f"the-{len(EVIL) - 1}-"
+        more = [last if word == "the-0-" else word for word in ARGUMENTS.get(command, ())]
         _, written = typed_on_terminal(command, *more, "--journal", folder, columns=200)
 
     # What remains is of the terminal's own drawing: colours, and the cursor of the live view.

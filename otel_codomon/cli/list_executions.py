@@ -7,6 +7,8 @@ import sys
 import time
 from dataclasses import fields
 from datetime import datetime
+from difflib import get_close_matches
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.printable import printable
@@ -14,37 +16,74 @@ from otel_codomon.cli import options, output
 from otel_codomon.cli.progress import Progress
 from otel_codomon.cli.standard_streams import tell
 from otel_codomon.journal.reader import JournalReader
-from otel_codomon.operations.executions import Wanted, iterate_executions
-from otel_codomon.operations.places import find_journal
+from otel_codomon.operations.executions import (
+    SORTS,
+    Wanted,
+    fits,
+    iterate_executions,
+    names_in,
+)
+from otel_codomon.operations.places import existing_journal
 from otel_codomon.operations.report import ExecutionLine
 from otel_codomon.values.execution import Outcome
-from otel_codomon.values.quantities import in_bytes, in_seconds
+from otel_codomon.values.fitting import Column
+from otel_codomon.values.past import in_age
+from otel_codomon.values.quantities import in_bytes, in_seconds, in_words
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 HELP: str = "list the executions of this machine, running and finished"
 EXAMPLES: str = """\
 otel-codomon list
-otel-codomon list --since 1h --outcome timeout
+otel-codomon list --since yesterday --outcome timeout
+otel-codomon list --name 'thumb*' --sort memory
 otel-codomon list --all --format jsonl | jq .duration_seconds
 """
 
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False).encode
 _SHOWN: Final = 20
-_COLUMNS: Final = ("id", "name", "outcome", "started", "took", "CPU", "memory")
+_ID_DIGITS: Final = 8
 _FIELDS: Final = tuple(field.name for field in fields(ExecutionLine) if field.name != "curve")
+_COLUMNS: Final = (
+    Column(title="name", least=12, is_kept=True),
+    Column(title="id", is_kept=True),
+    Column(title="outcome", is_kept=True),
+    Column(title="started", is_number=True),
+    Column(title="duration", is_number=True),
+    Column(title="CPU", is_number=True),
+    Column(title="memory", is_number=True),
+    Column(title="cause", least=20),
+)
+_OUTCOME_COLUMN: Final = 2
+# Colours say again what the word says: nothing is lost without them.
+_STYLES: Final = {"success": "green", "running": "cyan", "unknown": "yellow"}
 
 
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:
-    """Which executions, how many, and in which form."""
-    options.add_since(parser, help_line="only those that began so long ago at most, as 15m or 2d")
-    parser.add_argument("--name", help="only executions of this name")
+    """Which executions, how many, in which order and in which form."""
+    options.add_since(parser, help_line="only those that began after, as 15m, 14:30 or yesterday")
+    parser.add_argument(
+        "--until",
+        type=options.time_ago,
+        metavar="TIME",
+        help="only those that began before, as --since",
+    )
+    parser.add_argument("--name", help="only executions of this name, or of names like thumb*")
     parser.add_argument(
         "--outcome",
         choices=("running", *(outcome.value for outcome in Outcome)),
         help="only those that ended like this",
+    )
+    parser.add_argument(
+        "--sort",
+        choices=tuple(SORTS),
+        default="started",
+        help="what to sort by, the largest or newest first (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--tree", action="store_true", help="show each execution below the one that it ran in"
     )
     parser.add_argument(
         "-n",
@@ -52,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         type=_count,
         default=_SHOWN,
         metavar="COUNT",
-        help="how many of the newest (default: %(default)s)",
+        help="at most so many (default: %(default)s)",
     )
     parser.add_argument("--all", action="store_true", help="as many as there are")
     options.add_journal(parser)
@@ -62,23 +101,30 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise options.refusal(f"cannot list {text!r:.40} executions: it is no number above 0")
+        raise options.refusal(f"invalid count {text!r:.40}: use a whole number of 1 or more")
     return int(text)
 
 
 def run(args: argparse.Namespace, /) -> int:
     """Print them; 0 also when there are none."""
-    reader = JournalReader(find_journal(args.journal))
+    reader = JournalReader(existing_journal(args.journal))
     wanted = Wanted(
         since_seconds=args.since,
+        until_seconds=args.until,
         name=args.name,
         outcome=args.outcome,
         limit=None if args.all else args.limit,
+        sort=args.sort,
     )
     with Progress("executions read") as progress:
-        _PRINTERS[args.format](_lines(reader, wanted, progress), reader)
+        lines = _lines(reader, wanted, progress)
+        if args.format != "text":
+            _PRINTERS[args.format](lines)
+        elif not _print_text(list(lines), is_tree=args.tree):
+            output.say(_why_nothing(reader, wanted))
     if reader.unreadable:
-        tell(f"{reader.unreadable:,} records of the journal could not be read and are left out\n")
+        count = in_words(reader.unreadable, "record", "records")
+        tell(f"{count} of the journal could not be read: see `otel-codomon doctor`\n")
     return 0
 
 
@@ -88,30 +134,82 @@ def _lines(reader: JournalReader, wanted: Wanted, progress: Progress) -> Iterato
         yield ExecutionLine.of(record)
 
 
-def _print_text(lines: Iterator[ExecutionLine], reader: JournalReader) -> None:
-    rows = [_row(line) for line in lines]
-    if not rows:
-        output.say(
-            f"no executions recorded in {reader.folder} yet; `otel-codomon run -- true` records one"
-        )
-        return
-    output.print_table(_COLUMNS, rows)
+# --- for people ---
 
 
-def _row(line: ExecutionLine) -> tuple[str, ...]:
-    is_running = line.outcome is None
-    seconds = line.duration_seconds
-    if is_running:
-        seconds = max(0.0, time.time() - line.started_unix_ns / 1e9)
+def _print_text(lines: list[ExecutionLine], *, is_tree: bool) -> bool:
+    """Print a table that fits the screen; whether there was anything to print."""
+    digits = id_digits(line.execution_id for line in lines)
+    placed = _as_tree(lines) if is_tree else [(0, line) for line in lines]
+    rows = [_row(line, digits=digits, depth=depth) for depth, line in placed]
+    styles = [_STYLES.get(row[_OUTCOME_COLUMN], "red") for row in rows]
+    if rows:
+        output.print_fitted(_COLUMNS, rows, styled=_OUTCOME_COLUMN, styles=styles)
+    return bool(rows)
+
+
+def id_digits(ids: Iterable[str]) -> int:
+    """How many digits tell these ids apart, and never fewer than eight."""
+    shared = (_shared(*pair) for pair in pairwise(sorted(set(ids))))
+    return max([_ID_DIGITS, *(count + 1 for count in shared)])
+
+
+def _shared(one: str, other: str) -> int:
+    """How many digits two ids have in common from the start."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
+
+
+def _row(line: ExecutionLine, *, digits: int, depth: int) -> tuple[str, ...]:
+    age_seconds = max(0.0, time.time() - line.started_unix_ns / 1e9)
+    seconds = age_seconds if line.outcome is None else line.duration_seconds
     return (
-        line.execution_id[:12],
-        line.name,
-        line.outcome or "running",
-        local_time(line.started_unix_ns),
+        "  " * depth + line.name,
+        line.execution_id[:digits],
+        outcome_words(line.outcome),
+        in_age(age_seconds),
         in_seconds(seconds),
         in_seconds(line.cpu_seconds),
         in_bytes(line.peak_memory_bytes),
+        line.cause or "",
     )
+
+
+def outcome_words(outcome: str | None) -> str:
+    """An outcome for people: ``running``, ``observer died``."""
+    return _WORDS.get(outcome, (outcome or "").replace("_", " "))
+
+
+_WORDS: Final = {None: "running", Outcome.HOST_DIED.value: "observer died"}
+
+
+def _as_tree(lines: list[ExecutionLine]) -> list[tuple[int, ExecutionLine]]:
+    """Depth and line, each below the one whose child it is, if that is in the list."""
+    spans = {line.span_id for line in lines}
+    children: dict[str | None, list[ExecutionLine]] = {}
+    for line in lines:
+        parent = line.parent_span_id if line.parent_span_id in spans else None
+        children.setdefault(parent, []).append(line)
+    placed: list[tuple[int, ExecutionLine]] = []
+    waiting = [(0, line) for line in reversed(children.get(None, ()))]
+    while waiting:
+        depth, line = waiting.pop()
+        placed.append((depth, line))
+        # Of a child the start is later: within a piece of work the first goes first.
+        waiting += [(depth + 1, child) for child in children.pop(line.span_id, ())]
+    return placed
+
+
+def _why_nothing(reader: JournalReader, wanted: Wanted) -> str:
+    """Why the list is empty, and what there is instead."""
+    names = names_in(reader)
+    recorded = sum(names.values())
+    if not recorded:
+        return "no executions recorded yet: `otel-codomon run -- true` records one"
+    if wanted.name is not None and not any(fits(name, wanted.name) for name in names):
+        near = get_close_matches(wanted.name, names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"no execution is named {wanted.name!r} ({recorded:,} recorded{hint})"
+    return f"no execution fits ({recorded:,} recorded): leave out --since, --until or --outcome"
 
 
 def local_time(unix_ns: int) -> str:
@@ -122,13 +220,14 @@ def local_time(unix_ns: int) -> str:
         return "-"
 
 
-def _print_json(lines: Iterator[ExecutionLine], reader: JournalReader) -> None:
-    del reader
+# --- for programs ---
+
+
+def _print_json(lines: Iterator[ExecutionLine]) -> None:
     output.write_json([_plain(line) for line in lines])
 
 
-def _print_jsonl(lines: Iterator[ExecutionLine], reader: JournalReader) -> None:
-    del reader
+def _print_jsonl(lines: Iterator[ExecutionLine]) -> None:
     for line in lines:
         # Not `write_json_line`: a hundred thousand lines are not flushed one by one.
         sys.stdout.write(_ENCODE(_plain(line)) + "\n")
@@ -139,14 +238,8 @@ def _plain(line: ExecutionLine) -> dict[str, object]:
     return {name: printable(x) if isinstance(x, str) else x for name, x in values}
 
 
-def _print_csv(lines: Iterator[ExecutionLine], reader: JournalReader) -> None:
-    del reader
+def _print_csv(lines: Iterator[ExecutionLine]) -> None:
     output.write_csv(lines, _FIELDS)
 
 
-_PRINTERS: Final = {
-    "text": _print_text,
-    "json": _print_json,
-    "jsonl": _print_jsonl,
-    "csv": _print_csv,
-}
+_PRINTERS: Final = {"json": _print_json, "jsonl": _print_jsonl, "csv": _print_csv}

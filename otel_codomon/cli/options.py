@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from otel_codomon.values.bounds import LONGEST_SECONDS
-
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
     import argparse
@@ -78,25 +76,25 @@ def process_id(text: str, /) -> int:
     return int(text)
 
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def span_of_time(text: str, /) -> float:
-    """A duration as ``90s``, ``15m``, ``1h`` or ``2d``, in seconds.
+def time_ago(text: str, /) -> float:
+    """How long ago the time was that *text* names, seconds; see `values.past`.
 
     Raises:
-        argparse.ArgumentTypeError: It is not written like that.
+        argparse.ArgumentTypeError: It names none.
     """
-    unit = _UNITS.get(text[-1:])
-    seconds = _number(text[:-1]) * (unit or 0)
-    if not 0 < seconds <= LONGEST_SECONDS:
-        raise refusal(f"invalid duration {text!r:.40}: use 90s, 15m, 1h or 2d, of at most 30 years")
+    from datetime import datetime  # noqa: PLC0415 - only where a time is given
+
+    from otel_codomon.values.past import ACCEPTED, seconds_ago  # noqa: PLC0415 - as above
+
+    seconds = seconds_ago(text, now=datetime.now().astimezone())
+    if seconds is None:
+        raise refusal(f"invalid time {text!r:.40}: {ACCEPTED}, within the last 30 years")
     return seconds
 
 
 def add_since(parser: argparse.ArgumentParser, /, *, help_line: str) -> None:
     """``--since``: how far back to look, seconds; None when it is not given."""
-    parser.add_argument("--since", type=span_of_time, metavar="SPAN", help=help_line)
+    parser.add_argument("--since", type=time_ago, metavar="TIME", help=help_line)
 
 
 def add_journal(parser: argparse.ArgumentParser, /) -> None:

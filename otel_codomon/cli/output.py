@@ -9,17 +9,21 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_codomon._platform.printable import csv_cell, printable
 from otel_codomon.cli.standard_streams import tell
+from otel_codomon.values.fitting import GAP, fit_row, fit_widths
 from otel_codomon.values.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.console import Console
+
+    from otel_codomon.values.fitting import Column
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS: Final = "_.-=+*#@"
@@ -114,6 +118,54 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title:
         sys.stdout.write(f"{title}\n")
     for line in _aligned([tuple(columns), *rows]):
         say(line)
+
+
+def print_fitted(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    *,
+    styled: int,
+    styles: Sequence[str],
+) -> None:
+    """Print a table, one line for each row, that fits a terminal; whole elsewhere.
+
+    Args:
+        columns: Its columns.
+        rows: Their cells.
+        styled: The column that has a colour.
+        styles: Its colour in each row.
+    """
+    cells = [[printable(cell) for cell in row] for row in rows]
+    width = shutil.get_terminal_size().columns if is_terminal() else None
+    ellipsis = "…" if speaks_unicode() else "..."
+    widths = fit_widths(columns, cells, width=width)
+    place = sum(1 for width in widths[:styled] if width)
+    heading = fit_row(columns, [column.title for column in columns], widths, ellipsis=ellipsis)
+    sys.stdout.write(_joined(heading))
+    for row, style in zip(cells, styles, strict=True):
+        shown = fit_row(columns, row, widths, ellipsis=ellipsis)
+        if widths[styled] and has_colour():
+            shown[place] = f"{_COLOURS[style]}{shown[place]}{_PLAIN}"
+        sys.stdout.write(_joined(shown))
+
+
+_COLOURS: Final = {
+    "green": "\x1b[32m",
+    "cyan": "\x1b[36m",
+    "yellow": "\x1b[33m",
+    "red": "\x1b[31m",
+}
+_PLAIN: Final = "\x1b[0m"
+
+
+def _joined(cells: Sequence[str]) -> str:
+    return (" " * GAP).join(cells).rstrip() + "\n"
+
+
+def has_colour(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether to write in colour: on a terminal that knows them, unless NO_COLOR says no."""
+    environ = os.environ if environ is None else environ
+    return is_terminal() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> Any:  # noqa: ANN401 - of rich, imported late

@@ -8,13 +8,19 @@ from otel_codomon import names
 from otel_codomon._platform.printable import printable
 from otel_codomon.cli import options, output
 from otel_codomon.cli.drawing import draw_curve
-from otel_codomon.cli.list_executions import local_time
+from otel_codomon.cli.list_executions import local_time, outcome_words
 from otel_codomon.operations.executions import show_execution
-from otel_codomon.values.quantities import in_bytes, in_number, in_seconds, write_quantity
+from otel_codomon.values.quantities import (
+    in_bytes,
+    in_number,
+    in_percent,
+    in_seconds,
+    write_quantity,
+)
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from otel_codomon.operations.executions import ExecutionDetail
     from otel_codomon.values.usage import Curve
@@ -41,9 +47,7 @@ _SHOWN_ABOVE = frozenset(
 
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     """Which execution, and in which form."""
-    parser.add_argument(
-        "id", help="its id, trace id or span id, or the beginning of one; the newest that fits"
-    )
+    parser.add_argument("id", help="its id, trace id or span id, or the beginning of one")
     options.add_journal(parser)
     options.add_format(parser, formats=("text", "json"))
     options.add_verbose(parser)
@@ -62,13 +66,15 @@ def run(args: argparse.Namespace, /) -> int:
 
 def _lines(found: ExecutionDetail, *, verbose: bool) -> Iterator[str]:
     line = found.line
-    yield f"{line.name} ({line.kind}): {line.outcome or 'running'}"
+    yield f"{line.name} ({line.kind}): {line.cause or outcome_words(line.outcome)}"
     rows = [
         ("execution", line.execution_id),
         ("trace", f"{line.trace_id} span {line.span_id}"),
         ("parent", line.parent_span_id or "none: it is a root"),
+        ("outcome", outcome_words(line.outcome)),
         ("started", local_time(line.started_unix_ns)),
-        ("took", in_seconds(line.duration_seconds)),
+        ("duration", in_seconds(line.duration_seconds)),
+        *_limits(found),
         ("observed by", f"process {found.host_pid}" if found.host_pid else "-"),
         *_used(found.usage),
     ]
@@ -84,6 +90,25 @@ def _lines(found: ExecutionDetail, *, verbose: bool) -> Iterator[str]:
         yield ""
         yield "attributes"
         yield from _aligned([(key, str(value)) for key, value in shown.items()])
+
+
+# By the attribute of a limit: what it limits, the figure to compare, how both are written.
+_LIMITS: Final[Mapping[str, tuple[str, str, Callable[[float | None], str]]]] = {
+    names.EXECUTION_TIMEOUT: ("timeout used", "duration_seconds", in_seconds),
+    names.LIMIT_CPU: ("CPU limit used", "cpu_seconds", in_seconds),
+    names.LIMIT_MEMORY: ("memory limit used", "peak_memory_bytes", in_bytes),
+    names.LIMIT_PROCESSES: ("process limit used", "processes", in_number),
+}
+
+
+def _limits(found: ExecutionDetail) -> Iterator[tuple[str, str]]:
+    """The use of each limit, beside it: ``512 MiB of 512 MiB (100 %)``."""
+    used = {**found.usage, "duration_seconds": found.line.duration_seconds}
+    for key, (label, figure, write) in _LIMITS.items():
+        limit, value = found.attributes.get(key), used.get(figure)
+        if isinstance(limit, (int, float)) and isinstance(value, (int, float)) and limit > 0:
+            share = in_percent(round(value / limit, 2))
+            yield label, f"{share} ({write(value)} of {write(limit)})"
 
 
 # Figures whose names do not say all that a reader needs: the label, and the words

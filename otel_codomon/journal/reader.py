@@ -12,6 +12,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon.errors import AmbiguousExecutionError
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.facts import IDENTITY, facts_of
 from otel_codomon.journal.heartbeats import usage_of_dead
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _OUR_ID: Final = re.compile("[0-9a-f]{32}").fullmatch
 _TELLING_CHARACTERS: Final = 8
+_SHOWN_IDS: Final = 3
 _WINDOW_BYTES: Final = 32 * 1024
 """Read of a segment at once: thirty executions or so."""
 
@@ -104,26 +106,30 @@ class JournalReader:
         return None
 
     def find(self, wanted: str) -> ExecutionRecord | None:
-        """The execution of the id *wanted*, or whose id, trace id or span id begins so.
+        """The execution whose id, trace id or span id is *wanted*, or begins with it.
 
-        The newest that fits; None where there is none. *wanted* must not be empty.
+        Of a whole trace it is the newest.
+
+        Returns:
+            None where there is none, and for an empty text.
+
+        Raises:
+            AmbiguousExecutionError: The beginning fits executions of several traces.
         """
-        begins_so = None
-        for found in self.executions(keys=frozenset()):
-            if found.execution_id == wanted:
+        fitting: list[ExecutionRecord] = []
+        for found in self.executions(keys=frozenset()) if wanted else ():
+            ids = (found.execution_id, found.span_id, found.trace_id)
+            if wanted in ids:
                 return self.complete(found)
-            if begins_so is None and wanted and _begins_with(found, wanted):
-                begins_so = self.complete(found)
+            if any(one.startswith(wanted) for one in ids):
+                fitting.append(self.complete(found) if not fitting else found)
                 # Our own ids do not begin alike by chance; those of callers do.
                 if len(wanted) >= _TELLING_CHARACTERS and _OUR_ID(found.execution_id):
                     break
-        return begins_so
-
-
-def _begins_with(found: ExecutionRecord, wanted: str) -> bool:
-    return any(
-        one.startswith(wanted) for one in (found.execution_id, found.span_id, found.trace_id)
-    )
+        if len({found.trace_id for found in fitting}) > 1:
+            shown = tuple(found.execution_id for found in fitting[:_SHOWN_IDS])
+            raise AmbiguousExecutionError(wanted, shown)
+        return fitting[0] if fitting else None
 
 
 class _Payloads:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from fnmatch import fnmatchcase
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from otel_codomon.errors import UnknownExecutionError
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.operations.places import find_journal
 from otel_codomon.operations.report import LINE_KEYS, ExecutionLine
+from otel_codomon.values.execution import Outcome
 from otel_codomon.values.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from otel_codomon.values.execution import ExecutionRecord
+
+
+_WITH_CURVE: Final = frozenset({Outcome.OOM_KILLED, Outcome.HOST_DIED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,38 +79,84 @@ class Wanted:
 
     Attributes:
         since_seconds: Those that began at most so long ago; None for all.
-        name: Those of this name; None for all.
+        until_seconds: Those that began at least so long ago; None for all.
+        name: Those of this name, or of the names that this pattern fits, as
+            ``thumb*``; None for all.
         outcome: Those that ended like this, ``running`` for those that have not;
             None for all.
         limit: How many at most; None for all.
+        sort: One of `SORTS`.
     """
 
     since_seconds: float | None = None
+    until_seconds: float | None = None
     name: str | None = None
     outcome: str | None = None
     limit: int | None = None
+    sort: str = "started"
 
     def accepts(self, record: ExecutionRecord) -> bool:
         """Whether it is one of them, as far as name and outcome tell."""
         outcome = "running" if record.ended_unix_ns is None else record.outcome
-        return self.name in (None, record.labels.name) and self.outcome in (None, outcome)
+        return self.outcome in (None, outcome) and (
+            self.name is None or fits(record.labels.name, self.name)
+        )
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether *name* is *pattern*, or is what it stands for as in a shell: ``thumb*``."""
+    return name == pattern or fnmatchcase(name, pattern)
+
+
+# What a list is sorted by, the largest first; what is not known goes last.
+SORTS: Final[Mapping[str, Callable[[ExecutionRecord], float | None]]] = {
+    "started": lambda record: record.started_unix_ns,
+    "duration": lambda record: record.duration_seconds,
+    "cpu": lambda record: record.usage.cpu_seconds,
+    "memory": lambda record: record.usage.peak_memory_bytes,
+}
 
 
 def iterate_executions(reader: JournalReader, wanted: Wanted) -> Iterator[ExecutionRecord]:
-    """Yield the executions that are *wanted*, the newest start first, with what a line tells."""
-    since = 0
-    if wanted.since_seconds is not None:
-        since = time.time_ns() - int(wanted.since_seconds * 1e9)
+    """Yield the executions that are *wanted*, in the order asked for, with what a line tells.
+
+    The newest are yielded as they are read; any other order has to read all first.
+    """
+    if wanted.sort == "started":
+        yield from islice(_newest(reader, wanted, limit=wanted.limit), wanted.limit)
+        return
+    key = SORTS[wanted.sort]
+    found = sorted(
+        _newest(reader, wanted, limit=None),
+        key=lambda record: -1.0 if (value := key(record)) is None else value,
+        reverse=True,
+    )
+    yield from found[: wanted.limit]
+
+
+def _newest(
+    reader: JournalReader, wanted: Wanted, *, limit: int | None
+) -> Iterator[ExecutionRecord]:
+    now = time.time_ns()
     narrows = wanted.name is not None or wanted.outcome is not None
-    left = wanted.limit
     for record in reader.executions(
-        since_unix_ns=since, limit=None if narrows else left, keys=LINE_KEYS
+        since_unix_ns=_before(now, wanted.since_seconds) or 0,
+        until_unix_ns=_before(now, wanted.until_seconds),
+        limit=None if narrows else limit,
+        keys=LINE_KEYS,
     ):
         if wanted.accepts(record):
-            yield record
-            left = None if left is None else left - 1
-        if left == 0:
-            return
+            # How memory grew is a curve, which is read of these few alone.
+            yield reader.complete(record) if record.outcome in _WITH_CURVE else record
+
+
+def _before(now_unix_ns: int, seconds: float | None) -> int | None:
+    return None if seconds is None else now_unix_ns - int(seconds * 1e9)
+
+
+def names_in(reader: JournalReader) -> Counter[str]:
+    """How many executions of each name there are: for a message about a name that nothing has."""
+    return Counter(record.labels.name for record in reader.executions(keys=frozenset()))
 
 
 def list_executions(*, journal: str | None = None, wanted: Wanted | None = None) -> ExecutionList:
@@ -123,10 +176,11 @@ def show_execution(execution_id: str, *, journal: str | None = None) -> Executio
     """One execution, by the beginning of its id, its trace id or its span id.
 
     Args:
-        execution_id: The id, or the beginning of one; the newest that fits is taken.
+        execution_id: The id, or the beginning of one.
         journal: Folder of the journal; None for what the environment says.
 
     Raises:
+        AmbiguousExecutionError: The beginning fits several.
         UnknownExecutionError: There is none.
     """
     folder = find_journal(journal)

@@ -18,6 +18,20 @@ class JournalOffError(CodomonError):
         )
 
 
+class JournalMissingError(CodomonError, LookupError):
+    """The journal that was named does not exist.
+
+    Attributes:
+        folder: Its path.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        super().__init__(
+            f"no journal in {folder!r}: no such directory; leave out --journal for the default"
+        )
+
+
 def find_journal(folder: str | None = None) -> str:
     """Path of the journal: *folder*, or what the environment says. It need not exist.
 
@@ -28,4 +42,18 @@ def find_journal(folder: str | None = None) -> str:
     found = os.path.abspath(os.path.expanduser(folder)) if folder else journal_folder()  # noqa: PTH100, PTH111 - as `journal_folder`
     if found is None:
         raise JournalOffError
+    return found
+
+
+def existing_journal(folder: str | None = None) -> str:
+    """As `find_journal`, but a journal that was named has to exist.
+
+    Raises:
+        JournalMissingError: The one that was named does not.
+        JournalOffError: Neither names one.
+        JournalUnavailableError: There is no home to have one in.
+    """
+    found = find_journal(folder)
+    if folder and not os.path.lexists(found):
+        raise JournalMissingError(found)
     return found

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from otel_codomon import names
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.operations.places import find_journal
+from otel_codomon.values.cause import CAUSE_KEYS, cause_of
 from otel_codomon.values.distribution import Distribution
 from otel_codomon.values.findings import Finding
 from otel_codomon.values.rules import find_in
@@ -45,6 +46,7 @@ class ExecutionLine:
         duration_seconds: From start to end, seconds; None while it runs.
         cpu_seconds: CPU time, seconds.
         peak_memory_bytes: Most memory in use at one instant, bytes.
+        cause: Why it ended as it did, in one sentence; None on plain success.
         curve: What it used over time.
     """
 
@@ -59,6 +61,7 @@ class ExecutionLine:
     duration_seconds: float | None
     cpu_seconds: float | None
     peak_memory_bytes: int | None
+    cause: str | None = None
     curve: Curve | None = None
 
     @classmethod
@@ -76,11 +79,12 @@ class ExecutionLine:
             duration_seconds=record.duration_seconds,
             cpu_seconds=record.usage.cpu_seconds,
             peak_memory_bytes=record.usage.peak_memory_bytes,
+            cause=cause_of(record),
             curve=record.usage.curve,
         )
 
 
-LINE_KEYS: Final = frozenset({names.USAGE_CPU_TIME, names.USAGE_MEMORY_PEAK})
+LINE_KEYS: Final = CAUSE_KEYS | {names.USAGE_CPU_TIME, names.USAGE_MEMORY_PEAK}
 """The attributes that an `ExecutionLine` without a curve is made of."""
 
 

@@ -14,6 +14,25 @@ if TYPE_CHECKING:
     from otel_codomon.values.execution import ExecutionRecord
     from otel_codomon.values.usage import Curve
 
+CAUSE_KEYS: Final = frozenset(
+    {
+        names.ERROR_REASON,
+        names.ERROR_TYPE,
+        names.EXECUTION_SIGNAL,
+        names.EXECUTION_TIMEOUT,
+        names.LIMIT_CPU,
+        names.LIMIT_DISK,
+        names.LIMIT_FILE_SIZE,
+        names.LIMIT_MEMORY,
+        names.LIMIT_PROCESSES,
+        names.LIMIT_TYPE,
+        names.PROCESS_EXIT_CODE,
+        names.USAGE_CPU_TIME,
+        names.USAGE_MEMORY_PEAK,
+    }
+)
+"""The attributes that a cause is made of, besides the curve."""
+
 # What the kernel sends a program for an error of its own.
 _CRASHES: Final = frozenset(
     {"SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGSYS", "SIGTRAP"}

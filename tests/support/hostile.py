@@ -92,7 +92,7 @@ def hostile_journal(words: list[str], *, suffix: str = "") -> Iterator[str]:
 def _execution(index: int, word: str) -> Past:
     return Past(
         name=word,
-        execution_id="0" + word,
+        execution_id=f"the-{index}-{word}",
         seconds=None if index % 3 == 2 else 1.0,
         attributes={
             **dict.fromkeys(SAID, word),
