@@ -119,6 +119,7 @@ RESULTS: list[tuple[object, Outcome | None, int | None, str | None]] = [
     (subprocess.CompletedProcess("job | tail", 143), Outcome.KILLED, 143, "SIGTERM"),
     (subprocess.CompletedProcess(["docker", "run", "x"], 137), Outcome.KILLED, 137, "SIGKILL"),
     (subprocess.CompletedProcess(["docker", "run", "x"], 125), Outcome.ERROR, 125, None),
+    (subprocess.CompletedProcess([], 137), Outcome.ERROR, 137, None),
     (Has(exitcode=-11), Outcome.KILLED, 139, "SIGSEGV"),
     ({"returncode": -65}, Outcome.ERROR, None, None),
     # nothing that reports an outcome

@@ -489,3 +489,22 @@ def test_it_runs_where_nothing_is_configured() -> None:
     assert result.succeeded
     assert (result.trace_id, result.span_id) == (None, None)
     assert result.usage.source == "process_tree"
+
+
+@pytest.mark.parametrize(
+    ("command", "outcome", "name"),
+    [
+        (["sh", "-c", "sh -c 'kill -KILL $$'; exit $?"], Outcome.KILLED, "SIGKILL"),
+        (["sh", "-c", "exit 143"], Outcome.KILLED, "SIGTERM"),
+        (["sh", "-c", "exit 128"], Outcome.ERROR, None),
+        (["sh", "-c", "exit 193"], Outcome.ERROR, None),
+        ([sys.executable, "-c", "raise SystemExit(137)"], Outcome.ERROR, None),
+    ],
+)
+def test_a_shell_passes_on_by_which_signal_its_command_ended(
+    command: list[str], outcome: Outcome, name: str | None
+) -> None:
+    result = run(command)
+
+    assert (result.outcome, result.signal) == (outcome, name)
+    assert (result.exit_code or 0) > 127

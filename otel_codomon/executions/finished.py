@@ -27,7 +27,7 @@ from otel_codomon.values.cleaning import MAX_NAME
 from otel_codomon.values.execution import ExecutionRecord, Outcome
 from otel_codomon.values.results import read_result, status_outcome
 from otel_codomon.values.usage import Usage
-from otel_codomon.values.verdict import Verdict, read_exit_code
+from otel_codomon.values.verdict import Verdict, read_told_code
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -186,7 +186,7 @@ def check_verdict(
             raise InvalidArgumentError(
                 "exit_code", f"invalid exit_code {shown(exit_code)}: use a whole number"
             )
-        said = settle(said, read_exit_code(exit_code))
+        said = settle(said, read_told_code(exit_code))
     return settle(said, read_result(result))
 
 

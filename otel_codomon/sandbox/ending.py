@@ -12,7 +12,7 @@ from otel_codomon.values.execution import Outcome
 from otel_codomon.values.result import Output
 from otel_codomon.values.totals import UNWAITED, ChildTotals
 from otel_codomon.values.usage import Usage
-from otel_codomon.values.verdict import Verdict, read_exit_code
+from otel_codomon.values.verdict import Verdict, read_code_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -194,7 +194,9 @@ def totals_of(ending: Ending) -> ChildTotals | None:
 # --- what an ending means ----------------------------------------------------
 
 
-def judge(ending: Ending, limits: Limits) -> tuple[Verdict, LimitSeen | None]:
+def judge(
+    ending: Ending, limits: Limits, argv: Sequence[str] = ()
+) -> tuple[Verdict, LimitSeen | None]:
     """Say how the execution went, and which limit it ran into, if any.
 
     It may have run into one and gone well, where one of its processes was
@@ -202,11 +204,17 @@ def judge(ending: Ending, limits: Limits) -> tuple[Verdict, LimitSeen | None]:
 
     What we did to it explains its end before its exit code does: a command
     that was ended for its time may well leave with 0.
+
+    Args:
+        ending: How it ended.
+        limits: What it was allowed to use.
+        argv: The command: of a shell or the client of an engine, 128+n is the
+            end by signal n of what it ran.
     """
     limit = ending.limit or _signalled_limit(ending, limits)
     reached = limit or _memory_limit(ending, limits)
     code = ending.returncode
-    seen = Verdict() if code is None else read_exit_code(code)
+    seen = Verdict() if code is None else read_code_of(list(argv), code)
     for applies, outcome, reason in _MEANINGS:
         if applies(ending, limit):
             return replace(

@@ -189,7 +189,7 @@ class ForegroundExecution:
                 ending = unwrap(ending)
             except UnavailableError as error:
                 return _setup_error(str(error)), None
-        return judge(ending, self._said.limits or Limits())
+        return judge(ending, self._said.limits or Limits(), self._said.arguments)
 
     def settle(
         self,

@@ -196,7 +196,7 @@ def _try(
             if request.toolchain is not None and ending.returncode in _NOT_RUN:
                 check_usable(request, command, private, deadline)
             attempt.ending = ending
-            attempt.verdict, attempt.limit = judge(ending, request.limits)
+            attempt.verdict, attempt.limit = judge(ending, request.limits, request.argv)
     except UnavailableError as error:
         attempt.verdict = Verdict(outcome=Outcome.SETUP_ERROR, reason=str(error))
     except CompilationError as error:

@@ -76,6 +76,11 @@ def read_relayed_code(code: int) -> Verdict:
     return read_exit_code(code if code >= 0 else _MAX_EXIT_CODE + 1)
 
 
+def read_told_code(code: int) -> Verdict:
+    """Read an exit code that may be told in either way: ``-n`` and ``128+n`` are signal n."""
+    return read_relayed_code(code) if code > 0 else read_exit_code(code)
+
+
 def read_signal(number: int) -> Verdict:
     """The end by signal *number*."""
     name = signal_name(number)
@@ -88,11 +93,13 @@ def read_code_of(command: object, code: int) -> Verdict:
 
     A text is the command of a shell.
     """
-    program = command
-    if isinstance(command, (list, tuple)) and command:
-        program = str(command[0]).rpartition("/")[2]
-    is_relayed = isinstance(command, str) or program in _RELAYS
-    return read_relayed_code(code) if is_relayed and code > 0 else read_exit_code(code)
+    is_relayed = isinstance(command, str) or _program_of(command) in _RELAYS
+    return read_told_code(code) if is_relayed else read_exit_code(code)
+
+
+def _program_of(command: object) -> str:
+    first = command[0] if isinstance(command, (list, tuple)) and command else ""
+    return str(first).rpartition("/")[2]
 
 
 def signal_name(number: int) -> str:
