@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from otel_codomon.cli import options, output
 from otel_codomon.cli.run_options import Option
 from otel_codomon.cli.sizes import memory_bytes, positive_number, positive_whole, size_bytes
-from otel_codomon.errors import CodomonError, InvalidArgumentError
+from otel_codomon.errors import CodomonError
 from otel_codomon.values.limits import Limits
 
 if TYPE_CHECKING:
@@ -28,6 +28,20 @@ otel-codomon mcp --allow-run --isolation none --allow-clear
 
 MIB: Final = 1024**2
 _PRIVATE_DISK_BYTES: Final = 512 * MIB
+
+
+def _directory(text: str, /) -> str:
+    """The path of a directory that is there.
+
+    Raises:
+        ValueError: It is none; its text says what to do.
+    """
+    path = os.path.realpath(text)
+    if not text or not os.path.isdir(path):  # noqa: PTH112 - a text, as `run` takes it
+        raise ValueError(f"{text!r:.80} is not a directory: create it, or name another")
+    return path
+
+
 # What the agent's commands may do at most; the agent itself can only ask for less.
 OPTIONS: Final = (
     Option(
@@ -39,6 +53,7 @@ OPTIONS: Final = (
     ),
     Option(
         "--directory",
+        convert=_directory,
         metavar="FOLDER",
         help="where commands work and may write (default: a private one for each in isolation, "
         "the server's own without)",
@@ -166,7 +181,7 @@ def _allowance(args: argparse.Namespace) -> Allowance | None:
         isolation=args.isolation,
         limits=Limits(**limits),
         timeout_seconds=args.timeout,
-        directory=_directory(args.directory),
+        directory=args.directory,
     )
     reason = why_not(allowance)
     if reason is None:
@@ -178,17 +193,6 @@ def _allowance(args: argparse.Namespace) -> Allowance | None:
     )
     output.complain(f"otel-codomon mcp: the tool run is not offered: {reason}{way_out}")
     return None
-
-
-def _directory(text: str | None) -> str | None:
-    if text is None:
-        return None
-    path = os.path.realpath(text)
-    if not os.path.isdir(path):  # noqa: PTH112 - a text, as `run` takes it
-        raise InvalidArgumentError(
-            "--directory", f"{text!r:.80} is not a directory: create it, or name another"
-        )
-    return path
 
 
 def _record_in(journal: str | None) -> None:
