@@ -316,6 +316,12 @@ SHAPES: Final[tuple[Form, ...]] = (
         1,
     ),
     Form(
+        "secure string of PowerShell",
+        ("SecureString",),
+        r"SecureString\s{1,8}(?:-String\s{1,8})?[\"']([^\"']+)",
+        1,
+    ),
+    Form(
         "password in SQL",
         ("'",),
         r"(?i)\b(?:identified\s{1,8}(?:with\s{1,8}\w{1,64}\s{1,8})?(?:by|as)|password)"

@@ -25,7 +25,7 @@ _FORMS: Final = (
 # An address with a user, a percent-encoded text, a hash, a short option.
 _MARKS: Final = r"[@$%]|\s[-/]\w"
 # A value beside its name has one of these in between.
-_BESIDE: Final = r"[=:>%,\s]"
+_BESIDE: Final = r"[=:>%,(\s]"
 _LONG_RUN: Final = r"[\w-]{16,}"
 _DIGIT: Final = r"\d"
 _SHORTEST_TOKEN: Final = 16  # characters
@@ -76,3 +76,8 @@ def has_long_run(text: str) -> bool:
 def has_digits_and_letters(text: str) -> bool:
     """Whether *text* has both, as random characters do and words do not."""
     return any(c.isdigit() for c in text) and any(c.isalpha() for c in text)
+
+
+def is_random_word(text: str) -> bool:
+    """Whether *text* has digits and letters of both cases."""
+    return has_digits_and_letters(text) and text.lower() != text != text.upper()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon._platform.scrubbing.gate import REDACTED, compiled, words
+from otel_codomon._platform.scrubbing.gate import REDACTED, compiled, is_random_word, words
 from otel_codomon._platform.scrubbing.secret_names import (
     is_count_name,
     is_header_name,
@@ -28,7 +28,8 @@ _QUOTE: Final = r"(?:\\{0,16}[\"']|%5[Cc]%22|%22|%27|&quot;|&#34;|&#39;|&apos;|\
 # Names, and what may stand right before one and is no part of it.
 _NAME: Final = r"(?:%[0-9A-Fa-f]{2})+|\\u00[0-9a-f]{2}|\\[nrt]|\x1b\[[0-9;]{0,16}[A-Za-z]|[\w.$-]+"
 _SEPARATOR: Final = (
-    rf"{_QUOTE}?\]?[ \t]{{0,8}}(?:=>|->|:=|::|===?|!==?|=|:|%3[dDaA])(?:[ \t]|%20|\+(?=\S)){{0,8}}"
+    rf"{_QUOTE}?\]?[ \t]{{0,8}}(?:=>|->|:=|::|===?|!==?|=|:|%(?:25){{0,3}}3[dDaA])"
+    r"(?:[ \t]|%20|\+(?=\S)){0,8}"
 )
 # {"name": "TOKEN", "value": "x"}, <add key="Token" value="x"/>, and the same in YAML.
 _PAIR: Final = (
@@ -38,11 +39,22 @@ _TUPLE: Final = rf"{_QUOTE}\s{{0,8}},\s{{0,8}}[bru]{{0,2}}(?={_QUOTE})"
 _ELEMENT: Final = r"[^<>]{0,256}>(?:<!\[CDATA\[)?"
 _IN_QUERY: Final = r"(?:[?&;]|%26|%3[Ff])\Z"
 _IN_PAIR: Final = r"\([bru]?[\"']\Z"
+_TYPED: Final = rf"[\w<>\[\],|.&]{{1,64}}[ \t]{{0,8}}=[ \t]{{0,8}}(?={_QUOTE})"  # token: str = "x"
+_KIND_OF_KEY: Final = r"(?i:\b(?:api|access|secret|private|signing|license|account)[ \t])\Z"
+_OF_TAG: Final = r"<[^<>]{0,128}\b(?:name|key|id)=[\"']\Z"  # <param name="token">x</param>
+_PROSE: Final = (
+    r"[ \t]{1,4}(?:is[ \t]{1,4})?[\"'`]?([^\s\"'`,;=:<>()]{12,256})"  # token x, the token is x
+)
+_CALL: Final = r"\([ \t]{0,8}"  # setPassword("x")
+_SETS: Final = ("set", "with", "use")
 _IN_TAG: Final = r"(?<![\w<])<(?:[\w.-]{1,32}:)?\Z"
 _GAP: Final = r"[ \t]{1,8}(?!-)"
 _SETTING: Final = r"(?:\bset|\bsetx|\bENV|\bsetenv)(?:[ \t]+-{1,2}\w{1,16})?[ \t]+\Z"
 
 _OPENING: Final = rf"[bBfFrRuU]{{0,2}}({_QUOTE})"
+# After a mark that closes what stands before: "token=" + x, ("Password: ", x).
+_CLOSED: Final = r"[ \t]+[+%][ \t]|[)\],](?:[\s)\],]|\Z)"
+_NEXT_LINE: Final = r"[ \t]*(?:\n|\\{1,8}n)[ \t]+([^\s:\\\"']+)[ \t]*(?:[\n\\\"']|\Z)"
 _AFTER_QUOTE: Final = frozenset(("", *" \t\r\n,;:)]}>\"'"))
 _LIST: Final = rf"[\[({{]\s{{0,64}}(?=[bru]?{_QUOTE})"
 _FLOW: Final = r"\[(?=[ \t]{0,8}[A-Za-z_])"
@@ -69,14 +81,13 @@ _ENCODED: Final = r"(?:(?!%26|%22|%2C|%7D)[^\s\"'<>&,;)\]}])+"
 
 # What stands where a value would, and is none.
 _CODE: Final = (
-    r"[A-Za-z_][A-Za-z_.]*\(|(?:self|cls|args|kwargs|settings|config|conf|request|os|env|environ"
+    r"[A-Za-z_][A-Za-z_.]*[(\[]|(?:self|cls|args|kwargs|settings|config|conf|request|os|env|environ"
     r"|process|ctx|this|options|params)[.\[]"
-    r"|(?:Optional|Union|List|list|Dict|dict|Sequence|Mapping|Iterable)\["
     r"|\[\w[\w.()]{0,64} for |\(\w{1,64}, "
 )
 # One short word, after which a value would not go on either: see `_BARE`.
 _FIRST: Final = (
-    rf"[^{_MARKS}]{{1,64}}(?=[,;&)\]}}|]{{0,8}}(?:[\s\"'<>]|\Z|[\w.%-]{{1,64}}[\"']?[=:]))"
+    rf"[^{_MARKS}]{{1,64}}(?=[,;:&)\]}}|]{{0,8}}(?:[\s\"'<>]|\Z|[\w.%-]{{1,64}}[\"']?[=:]))"
 )
 _PLACEHOLDER: Final = (
     r"(?:\$\{.*|\$[A-Z_][A-Z0-9_]*|\$\(.*|\{\{.*|\{\w*|%\(.*|%[sdr]|\*+|x{3,}|\.{2,}|…|-+)\Z"
@@ -86,7 +97,8 @@ _WORDS: Final = words(
     "object undefined self is are was were be been or and not no the a an for from of in to with "
     "must may can cannot could should will would has have had if when that which required missing "
     "invalid expired incorrect wrong empty unset set given option argument flag value all failed "
-    "found redacted ok error default secretstr new await lambda yield function return"
+    "found redacted ok error default secretstr new await lambda yield function return "
+    "final expected pass"
 )
 _SMALL_NUMBER: Final = r"-?\d{1,9}(?:\.\d+)?\Z"
 
@@ -108,14 +120,19 @@ def _may_be_secret(text: str, match: re.Match[str]) -> bool:
         # What test runners and parsers say: "PASS: test_x", "unexpected token: x".
         is_said = name == "PASS" or text.endswith("nexpected ", 0, start)
         return not (is_said and text.startswith(":", end))
+    if name.lower() == "key" and compiled(_KIND_OF_KEY).search(text, max(0, start - 16), start):
+        return True
     is_parameter = compiled(_IN_QUERY).search(text, max(0, start - 3), start) is not None
     return is_parameter and text.startswith(("=", "%3"), end) and is_query_name(name)
 
 
 def _values(text: str, name: str, start: int, end: int) -> Iterator[Span]:
     """The value of *name*, which stands from *start* to *end*."""
-    tag = compiled(_IN_TAG).search(text, max(0, start - 40), start)
-    if tag is not None and (span := _element_value(text, end)):
+    in_tag = compiled(_IN_TAG).search(text, max(0, start - 40), start) or (
+        compiled(_OF_TAG).search(text, max(0, start - 160), start)
+        and not compiled(_PAIR).match(text, end)
+    )
+    if in_tag and (span := _element_value(text, end)):
         yield span
         return
     for pattern in (_PAIR, _SEPARATOR):
@@ -132,6 +149,17 @@ def _values(text: str, name: str, start: int, end: int) -> Iterator[Span]:
         pair := compiled(_TUPLE).match(text, end)
     ):
         yield _quoted(text, pair.end()) or (end, end)
+    else:
+        yield from _beside(text, name, end)
+
+
+def _beside(text: str, name: str, end: int) -> Iterator[Span]:
+    """A value without a mark in between: in a call, or in a sentence, if it is no word."""
+    call = compiled(_CALL).match(text, end) if name.rpartition(".")[2].startswith(_SETS) else None
+    if call is not None:
+        yield _quoted(text, call.end()) or (end, end)
+    elif prose := compiled(_PROSE).match(text, end):
+        yield prose.span(1) if is_random_word(prose[1]) else (end, end)
 
 
 def _is_set_apart(text: str, name: str, start: int) -> bool:
@@ -147,9 +175,15 @@ def _after(text: str, name: str, start: int, separator: re.Match[str]) -> Iterat
     if text.startswith(REDACTED, begin):
         yield begin, begin + len(REDACTED)
         return
+    before = text[start - 1 : start]
+    if before in ("'", '"') and text.startswith(before, begin) and before not in separator.group():
+        return  # a prompt: "Password: "
     header = _header_value(text, start, separator) if is_header_name(name) else None
-    if span := header or _quoted(text, begin) or _listed(text, begin, separator.group().strip()):
+    typed = compiled(_TYPED).match(text, begin) if ":" in separator.group() else None
+    if header is None and typed is not None and (span := _quoted(text, typed.end())):
         yield span
+    elif span := header or _quoted(text, begin) or _listed(text, begin, separator.group().strip()):
+        yield (begin, begin) if _is_word(text[slice(*span)]) else span
     elif scheme := compiled(_SCHEME).match(text, begin):
         yield scheme.span(1)
     elif "%" in separator.group():
@@ -166,6 +200,8 @@ def _quoted(text: str, begin: int) -> Span | None:
     if opening is None:
         return None
     mark, start = opening[1], opening.end()
+    if compiled(_CLOSED).match(text, start):
+        return None
     if mark[-1] not in "\"'" or mark.startswith("%"):
         close = text.find(mark, start)
         return start, len(text) if close < 0 else close
@@ -194,6 +230,8 @@ def _listed(text: str, begin: int, separator: str) -> Span | None:
         block = compiled(pattern).match(text, begin)
         if block is not None:
             return begin, block.end() - block.group().endswith("\n")
+    if separator == ":" and (line := compiled(_NEXT_LINE).match(text, begin)):
+        return line.span(1)
     opening = compiled(_LIST).match(text, begin) or (
         compiled(_FLOW).match(text, begin) if separator == ":" else None
     )
@@ -248,7 +286,7 @@ def _is_none(value: str, name: str) -> bool:
     """Whether *value* only stands where the value of *name* would."""
     return (
         _is_word(value)
-        or value.lower() == name
+        or name.endswith(value.lower())  # self.token = token
         or compiled(_PLACEHOLDER).match(value) is not None
         or (is_count_name(name) and compiled(_SMALL_NUMBER).match(value) is not None)
     )

@@ -49,7 +49,7 @@ PROGRAMS: Final = (
     Program(("mongoexport", "mongoimport", "rdesktop", "psexec", "rabbitmqadmin"), ("-p",)),
     Program(("7z", "7za", "7zr", "7zz", "rar", "unrar"), ("-p",), separate=False),
     Program(("zip", "unzip", "sqlcmd", "bcp", "ipmitool"), ("-P",)),
-    Program(("curl",), ("-u", "-U", "--user", "--proxy-user")),
+    Program(("curl",), ("-u", "-U", "--user", "--proxy-user", "-b", "--cookie")),
     Program(("http", "https", "xh"), ("-a", "--auth")),
     Program(("redis-cli",), ("-a",)),
     Program(("ldapsearch", "ldapadd", "ldapmodify", "ldapdelete", "ldapwhoami"), ("-w",)),

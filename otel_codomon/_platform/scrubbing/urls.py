@@ -16,12 +16,11 @@ _URL: Final = r"([A-Za-z][A-Za-z0-9+.-]{1,20})(?::|%3[Aa])(?:(?:\\{0,8}/){2}|%2[
 _STOP: Final = r"""[\s"'<>`\\]|%22|\Z"""
 _IS_PORT: Final = r"[^/@:]*:\d{1,5}(?:[/?#]|\Z)"
 _IS_USER: Final = r"[^/@:?#]+\Z"
-_AT: Final = r"@|%40"
 # Without a scheme: user:password@host, where the host has a dot or a port.
 _BARE: Final = (
     r"(?<![\w.:/@%+-])(?!(?i:mailto|e-?mail|sips?|xmpp|acct|from|to|by|author|contact):)"
     r"[\w.+-]{1,64}:([^\s@/:\"'<>]{3,128})@"
-    r"(?!sha\d)[A-Za-z][\w-]{0,63}(?:\.[\w-]{1,63}){0,8}(?:(?<=\.[A-Za-z]{3})|(?<=\.[A-Za-z]{2})|:\d)"
+    r"(?!sha\d)[A-Za-z][\w-]{0,63}(?:\.[\w-]{1,63}){0,8}(?:\(|(?<=\.[A-Za-z]{3})|(?<=\.[A-Za-z]{2})|:\d)"
 )
 # At the end of a text that was cut before the @: what is no port, and no path.
 _CUT: Final = r"://[^\s@/:]{0,64}:(?!\d{1,5}(?:/|\Z))([^\s\"'<>]+)\Z"
@@ -42,7 +41,8 @@ def url_spans(text: str) -> Iterator[Span]:
         if match.start() < end:
             continue  # an address within the password of another
         begin, end = match.end(), _end_of(text, match.end())
-        span = _user_info(match[1].lower(), text[begin:end])
+        at = "%40" if "%" in match.group() else "@"
+        span = _user_info(match[1].lower(), text[begin:end], at)
         if span is not None:
             yield begin + span[0], begin + span[1]
     for match in compiled(_BARE).finditer(text):
@@ -61,21 +61,23 @@ def _end_of(text: str, begin: int) -> int:
     return len(text) if stop is None else stop.start()
 
 
-def _user_info(scheme: str, rest: str) -> Span | None:
+def _user_info(scheme: str, rest: str, at: str) -> Span | None:
     """The user information of an address that goes on as *rest* after its scheme."""
-    query = rest.find("?")
-    ends = list(compiled(_AT).finditer(rest, 0, len(rest) if query < 0 else query))
-    if not ends and query >= 0 and ":" in rest[:query] and not compiled(_IS_PORT).match(rest):
-        ends = list(compiled(_AT).finditer(rest))  # the question mark is part of the password
-    if not ends:
+    before_query = rest.partition("?")[0]
+    first, last = before_query.find(at), before_query.rfind(at)
+    if first < 0 and before_query != rest and ":" in before_query:
+        if compiled(_IS_PORT).match(rest):
+            return None
+        first, last = rest.find(at), rest.rfind(at)  # the question mark is part of the password
+    if first < 0:
         return None
-    user = rest[: ends[0].start()]
+    user = rest[:first]
     if compiled(_IS_USER).match(user):
         # An @ further on is part of the path, where the first ends a user.
         is_named = scheme in _NAMED_USERS or user == _GIT
-        return None if is_named else (0, ends[0].start())
+        return None if is_named else (0, first)
     if ":" not in user.partition("/")[0]:
         return None  # the @ is in the path: https://host/@name
     if scheme in _WEB and compiled(_IS_PORT).match(rest):
         return None  # and here too: https://host:8080/@name
-    return (0, ends[-1].start())
+    return (0, last)
