@@ -48,7 +48,7 @@ _SLACK_SECONDS: Final = 1.0
 # once; if it stands still again, its work is taken from it.
 _CHECK_SECONDS: Final = 1.0
 # For each of two ways to end what is left.
-_CLEAN_UP_SECONDS: Final = 4.0
+_CLEAN_UP_SECONDS: Final = 3.0
 _STOPS_BORNE: Final = 1
 _STOPPED: Final = (b"T", b"t")
 
@@ -295,6 +295,8 @@ class _Conversation:
             if stream is not None:
                 with suppress(OSError):
                     stream.close()
+        if self._reports.is_unfinished and self._rescue is not None:
+            return  # it was killed, and has had its time to go
         until = time.monotonic() + _SLACK_SECONDS
         if not self._reports.is_over:  # interrupted: it has a tree to end
             until += GIVE_UP_SECONDS
