@@ -30,9 +30,15 @@ _turn = _Turn()
 def in_turn(call: Callable[[], object]) -> None:
     """Do *call* now, or as soon as the thread is out of the turn it is in."""
     turn = _turn
-    turn.waiting.append(call)
-    while turn.waiting and not turn.is_taken:
-        with take_turn():
+    if turn.is_taken:
+        turn.waiting.append(call)
+        return
+    turn.is_taken = True
+    try:
+        call()
+    finally:
+        turn.is_taken = False
+        if turn.waiting:
             _do_waiting()
 
 
@@ -45,14 +51,11 @@ def take_turn() -> Iterator[None]:
     finally:
         _turn.is_taken = before
         if not before and _turn.waiting:
-            in_turn(_nothing)
+            _do_waiting()
 
 
 def _do_waiting() -> None:
+    """Do what came meanwhile, each in a turn: more may come."""
     waiting = _turn.waiting
     while waiting:
-        waiting.popleft()()
-
-
-def _nothing() -> None:
-    return
+        in_turn(waiting.popleft())

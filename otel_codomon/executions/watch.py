@@ -13,7 +13,7 @@ from otel_codomon.executions.sampler import sampler
 from otel_codomon.sources.attached import Attached, SoFar
 from otel_codomon.sources.own_thread import OwnWork
 from otel_codomon.sources.reaping import has_children, note_owner, totals_of
-from otel_codomon.values.attribution import Share, of_children, of_threads
+from otel_codomon.values.attribution import Share, may_have_threads, of_children, of_threads
 from otel_codomon.values.execution import Kind
 from otel_codomon.values.heartbeat import MAX_PIDS, Heartbeat
 from otel_codomon.values.sample import Reading, Sample
@@ -322,8 +322,8 @@ class Watch:
         own = Share(0)
         if self._in_process:
             own = of_threads(work)
-            if attached.has_targets and own.cpu_ns is None:  # the targets are what counts most
-                own = Share(work.own_ns or 0)
+            if attached.has_targets and own.cpu_ns is None and not may_have_threads(work):
+                own = Share(work.own_ns or 0)  # the targets are what counts most
         if usage.source == "cgroup" or attached.is_whole:
             if usage.cpu_seconds is None:
                 return usage

@@ -28,6 +28,7 @@ from otel_codomon.journal.office import Counts, Office
 from otel_codomon.journal.progress import Progress
 from otel_codomon.journal.retention import DEFAULT_CAPS, Caps
 from otel_codomon.journal.trouble import TroubleReport, reason_of
+from otel_codomon.sources.reaping import note_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -301,7 +302,10 @@ class Sender:
         """After a fork gRPC cannot be used here: have a process of its own do it."""
         with suppress(OSError):
             if self._other is not None:
-                os.waitpid(self._other, os.WNOHANG)
+                pid, _, used = os.wait4(self._other, os.WNOHANG)
+                if pid:
+                    cpu_ns = round((used.ru_utime + used.ru_stime) * 1e9)
+                    note_owner(cpu_ns, helper_ns=cpu_ns)
             if election.holder_pid(self.folder) is None:
                 environ = {**os.environ, **environment_of(self._endpoints)}
                 self._other = light.spawn_sender(self.folder, environ=environ)

@@ -265,7 +265,8 @@ class Attached:
     @property
     def client(self) -> str | None:
         """The client of a container engine among the trees, unless a cgroup has the work."""
-        return None if self._cgroups else self._tree.client
+        is_found = any(not source.cgroup.is_ours for source in self._cgroups)
+        return None if is_found else self._tree.client
 
     def cpu_of_trees(self, started: frozenset[int] | None) -> CpuOfTrees:
         """What is known of the CPU time of the trees, and how.

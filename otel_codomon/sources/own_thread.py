@@ -7,6 +7,7 @@ from threading import get_ident, get_native_id
 from time import thread_time_ns
 from typing import Final, NamedTuple
 
+from otel_codomon._platform.ours import thread_clock_ns
 from otel_codomon.sources.event_loop import LoopTurn, has_green_threads, is_only_task, running_loop
 from otel_codomon.sources.other_threads import OtherThreads, inside
 from otel_codomon.sources.processes import TICK_NS, read_stat
@@ -171,6 +172,8 @@ class OwnWork:
         is_here = self._ident == get_ident()
         is_in_thread = is_here and not self.is_by_steps
         known_ns = now.here_ns - self._before.here_ns if is_in_thread else 0
+        if not unaccounted_ns and own_ns is not None and self._others.are_quiet(own_ns):
+            return Work(own_ns=own_ns, known_ns=self._known_ns + known_ns)
         activity = self._others.activity()
         return Work(
             own_ns=own_ns,
@@ -200,7 +203,8 @@ class OwnWork:
         if self._turn is not None:
             self._turn.end()
         if not self.is_by_steps:
-            now_ns = cpu_ns_of(self._native_id)
+            is_here = self._ident == get_ident()
+            now_ns = thread_time_ns() if is_here else thread_clock_ns(self._native_id)
             inside.leave(self._native_id, self._started_ns if now_ns is None else now_ns)
 
 

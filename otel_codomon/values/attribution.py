@@ -106,6 +106,11 @@ def of_threads(work: Work) -> Share:
     return Share(None, HANDED_OVER)
 
 
+def may_have_threads(work: Work) -> bool:
+    """Whether it may have started threads that have used more than can be left out."""
+    return not work.is_shared and not is_negligible(work.born_ns, work.own_ns or 0)
+
+
 def is_negligible(part_ns: int, whole_ns: int) -> bool:
     """Whether *whole_ns* is right enough without *part_ns*."""
     return part_ns <= max(NEGLIGIBLE_NS, int(whole_ns * NEGLIGIBLE_SHARE))

@@ -165,8 +165,11 @@ def without_work(usage: Usage, client: str) -> Usage:
         major_page_faults=None,
         minor_page_faults=None,
         curve=None,
-        absent_reason=f"the work of {client} was done by another process; attach its container",
+        absent_reason=f"{_CLIENT}{client} was done by another process; attach its container",
     )
+
+
+_CLIENT: Final = "the work of "
 
 
 def complete(told: Usage, watched: Usage) -> Usage:
@@ -186,7 +189,11 @@ def complete(told: Usage, watched: Usage) -> Usage:
         values["peak_memory_bytes"] = peak
         is_above = peak is not None and upper is not None and upper > peak
         values["peak_memory_upper_bytes"] = upper if is_above else None
-    return Usage(**values)
+    usage = Usage(**values)
+    if watched.absent_reason is not None and watched.absent_reason.startswith(_CLIENT):
+        client = watched.absent_reason[len(_CLIENT) :].partition(" was done")[0]
+        return without_work(usage, client)
+    return usage
 
 
 _ALL_FIELDS: Final = tuple(field.name for field in fields(Usage))
