@@ -59,7 +59,7 @@ signal.signal(signal.SIGCHLD, reap)
     "an import hook raises": "sys.meta_path.insert(0, Refusing())",
 }
 PROGRAM = """
-import atexit, errno, os, shutil, signal, sys, tempfile, threading
+import atexit, errno, os, shutil, signal, sys, tempfile, threading, warnings
 from otel_codomon import arun, run
 text = "import sys; sys.exit(len(sys.stdin.read()))", "python"
 told = os.dup(1)
@@ -82,6 +82,7 @@ def in_thread(function):
     thread.join()
 
 def in_fork(function):
+    warnings.simplefilter("ignore", DeprecationWarning)  # no thread matters to the child
     if os.fork() == 0:
         function()
         os._exit(0)
