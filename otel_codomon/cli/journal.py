@@ -111,7 +111,10 @@ def _status_lines(status: JournalStatus) -> Iterator[str]:
             where = f"waiting for {waiting.endpoint}"
         yield f"{signal:<9} {describe_waiting(waiting)}, {where}"
     if status.set_aside:
-        yield f"aside     {status.set_aside:,} records that no collector took"
+        letters = in_words(status.set_aside, "dead letter", "dead letters")
+        yield f"rejected  {letters}: records that no receiver takes, kept in x-*.seg"
+    if status.damaged:
+        yield f"damage    {status.damaged:,} damaged, passed over: parts of segments"
     yield f"sender    {describe_sender(status.sender_pid)}"
 
 

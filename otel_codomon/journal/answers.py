@@ -125,9 +125,9 @@ def retry_after_seconds(value: str | None, *, now: float | None = None) -> float
     except ValueError:
         try:
             date = parsedate_to_datetime(value)
-        except (TypeError, ValueError):
+            seconds = date.timestamp() - (time.time() if now is None else now)
+        except (TypeError, ValueError, OverflowError, IndexError):
             return None
-        seconds = date.timestamp() - (time.time() if now is None else now)
     if not seconds >= 0:  # negative, or not a number
         return None
     return min(seconds, MAX_DELAY_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_codomon.journal import folder as folders, segments
@@ -33,6 +34,11 @@ _STREAMS: Final = {TRACES: (folders.TRACES,), METRICS: (folders.TRACES, folders.
 _REQUESTS: Final = {TRACES: segments.TRACES, METRICS: segments.METRICS}
 
 
+DAMAGED: Final = "damaged"
+OUTDATED: Final = "outdated"
+MALFORMED: Final = "malformed"
+
+
 class Item(NamedTuple):
     """A piece of the journal that is delivered or passed over as one.
 
@@ -41,12 +47,17 @@ class Item(NamedTuple):
         end: Offset after it; None for a part of a record that is not the last.
         payload: The request; None for what is not to be delivered.
         time_unix_ns: When it was written.
+        fate: Why it is passed over and counted: `DAMAGED`, `OUTDATED` or
+            `MALFORMED`; empty where it is none of these.
+        content: The payload of a `MALFORMED` record, to be set aside.
     """
 
     segment: str
     end: int | None
     payload: bytes | None
     time_unix_ns: int
+    fate: str = ""
+    content: bytes = b""
 
 
 class Backlog:
@@ -60,8 +71,7 @@ class Backlog:
 
     def __init__(self, kept: KeptDescriptor, signal: str, state: State) -> None:
         self.signal = signal
-        self.damaged = 0
-        self.outdated = 0
+        self.fates: Counter[str] = Counter()
         self._kept = kept
         self._offsets = state.sent[signal]
         self._resources: dict[bytes, bytes] = {}
@@ -84,6 +94,8 @@ class Backlog:
         for stream in _STREAMS[self.signal]:
             for name in folders.segment_names(self._kept.checked(), stream):
                 end = segment_size(self._kept.checked(), name)
+                if self._offsets.get(name, 0) > end:  # a damaged state: begin again
+                    self._offsets[name] = 0
                 if end > self._offsets.get(name, 0):
                     found[name] = end
         return found
@@ -102,23 +114,29 @@ class Backlog:
     def next_batch(self, max_bytes: int = MAX_BATCH_BYTES) -> list[Item]:
         """The next items in order; their payloads together no longer than *max_bytes*.
 
-        At least one payload, however long, if any waits. Items without a
-        payload are to be passed over.
+        At least one payload, however long, if any waits. One that would harm
+        its neighbours in a request is alone. Items without a payload are to be
+        passed over.
         """
         batch: list[Item] = []
         size = 0
         for name in self.waiting_ends():
             for item in self._items(name, max_bytes):
                 length = len(item.payload or b"")
-                if size and size + length > max_bytes:
+                is_alone = item.payload is not None and not segments.is_request(item.payload)
+                if size and (is_alone or size + length > max_bytes):
                     return batch
                 size += length
                 _add(batch, item)
+                if is_alone:
+                    return batch
         return batch
 
     def done(self, items: list[Item]) -> None:
-        """Note that *items* need not be looked at again."""
+        """Note that *items* need not be looked at again, and count what was passed over."""
         for item in items:
+            if item.fate:
+                self.fates[item.fate] += 1
             if item.end is not None:
                 self._offsets[item.segment] = max(item.end, self._offsets.get(item.segment, 0))
 
@@ -136,33 +154,45 @@ class Backlog:
         at = self._offsets.get(name, 0)
         while True:
             read = read_from(descriptor, at, window)
+            is_end = len(read) < window
             end = 0
-            for item in decode(read):
+            for item in decode(read, is_end=is_end):
                 end = item.end
                 yield self._item(name, at, item, descriptor)
-            if len(read) < window:
+            if is_end:
                 yield from self._tail(name, at + end, at + len(read))
                 return
-            if not end:  # one record longer than the window
-                window *= 4
-                if window > MAX_READ_BYTES:
-                    return
+            if not end and window < MAX_READ_BYTES:  # one record longer than the window
+                window = min(4 * window, MAX_READ_BYTES)
+            elif not end:  # no record begins in what is longer than any record
+                end = len(read) - segments.MAX_RECORD_BYTES
+                yield Item(name, at + end, None, 0, DAMAGED)
             at += end
 
     def _item(self, name: str, base: int, item: Record | segments.Damage, descriptor: int) -> Item:
         end = base + item.end
         if not isinstance(item, Record):
-            self.damaged += 1
-            return Item(name, end, None, 0)
+            return Item(name, end, None, 0, DAMAGED)
         if item.signal == segments.RESOURCE:
             self._resources[item.key] = item.payload
-        payload = self._payload(item, descriptor)
+        written = item.time_unix_ns
+        try:
+            payload = self._payload(item, descriptor)
+        except Exception:  # noqa: BLE001 - content that is not ours: json and protobuf raise much
+            # Both signals read it, and one sets it aside.
+            if item.signal == segments.ENDED and self.signal != TRACES:
+                return Item(name, end, None, written)
+            return Item(name, end, None, written, MALFORMED, item.payload)
         if payload is not None and self._is_outdated(item):
-            self.outdated += 1
-            payload = None
-        return Item(name, end, payload, item.time_unix_ns)
+            return Item(name, end, None, written, OUTDATED)
+        return Item(name, end, payload, written)
 
     def _payload(self, record: Record, descriptor: int) -> bytes | None:
+        """The request in *record*; None for what is not delivered.
+
+        Raises:
+            Exception: Its content is malformed: any exception at all.
+        """
         if record.flags & _KEPT[self.signal]:
             return None
         if record.signal == _REQUESTS[self.signal]:
@@ -171,14 +201,13 @@ class Backlog:
             return self._request_of(record, descriptor)
         return None
 
-    def _request_of(self, record: Record, descriptor: int) -> bytes | None:
+    def _request_of(self, record: Record, descriptor: int) -> bytes:
         """The request that an execution written as a value becomes."""
         from otel_codomon.journal import conversion  # noqa: PLC0415 - protobuf, 40 ms; not every journal has such
 
         facts = facts_of(record)
         if facts is None:
-            self.damaged += 1
-            return None
+            raise ValueError("not an execution")
         make = _MAKERS[self.signal]
         resource = self._resource(facts.resource_key, descriptor)
         return make(conversion, facts, conversion.resource_attributes(resource))
@@ -199,15 +228,14 @@ class Backlog:
         """Pass over, and count, a record that a process left torn when it died."""
         # One that is being written now is none of that: its writer has the lock.
         if start < end and not is_locked(self._kept.checked(), name):
-            self.damaged += 1
-            yield Item(name, end, None, 0)
+            yield Item(name, end, None, 0, DAMAGED)
 
 
 def _add(batch: list[Item], item: Item) -> None:
     """Add *item*; one to pass over takes the place of one before it in its segment."""
     if item.payload is None and batch:
         last = batch[-1]
-        if last.payload is None and last.segment == item.segment:
+        if last.payload is None and not last.fate and last.segment == item.segment:
             batch.pop()
     batch.append(item)
 
@@ -228,12 +256,26 @@ def count_records(folder_fd: int, name: str, *, signals: tuple[int, ...], start:
     )
 
 
-def segment_size(folder_fd: int, name: str) -> int:
-    """Size of a segment, bytes; 0 where it is gone."""
+def count_damaged(folder_fd: int, name: str) -> int:
+    """How many stretches of a segment are not records; a torn end is not counted."""
     try:
-        return os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_size
+        descriptor = folders.open_file(folder_fd, name, os.O_RDONLY)
     except OSError:  # evicted since it was listed
         return 0
+    try:
+        read = read_from(descriptor, 0, MAX_READ_BYTES)
+    finally:
+        os.close(descriptor)
+    return sum(signal == segments.DAMAGE for signal, *_ in segments.heads(read))
+
+
+def segment_size(folder_fd: int, name: str) -> int:
+    """Size of a segment, bytes; 0 where it is gone, or not ours."""
+    try:
+        found = os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+    except OSError:  # evicted since it was listed
+        return 0
+    return found.st_size if folders.is_own_file(found) else 0
 
 
 _MAKERS: Final[dict[str, Callable[..., bytes]]] = {

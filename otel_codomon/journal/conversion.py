@@ -6,7 +6,6 @@ is the same request.
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +31,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from otel_codomon import names
+from otel_codomon.journal.plain_json import bounded_mapping, read_object
 from otel_codomon.values.cleaning import MAX_NAME, clean_text
 from otel_codomon.version import __version__
 
@@ -62,10 +62,9 @@ _DISK_IO: Final = (("read", names.USAGE_DISK_READ), ("write", names.USAGE_DISK_W
 def resource_attributes(payload: bytes | None) -> dict[str, Any]:
     """The attributes in a RESOURCE record; none where it is missing or strange."""
     try:
-        told = json.loads(payload or b"{}")
+        return bounded_mapping(read_object(payload or b"{}"))
     except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}
 
 
 def span_request(facts: SpanFacts, resource: Mapping[str, Any]) -> bytes:

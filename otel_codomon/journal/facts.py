@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_codomon import names
 from otel_codomon.journal import segments
+from otel_codomon.journal.plain_json import bounded, bounded_mapping, read_object
+from otel_codomon.values.cleaning import MAX_NAME, clean_text
 from otel_codomon.values.execution import ExecutionRecord, Kind, Labels, Outcome, SandboxType
 from otel_codomon.values.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from otel_codomon.journal.segments import Record
 
 STATUS_ERROR: Final = 2
-_DECODE: Final = json.JSONDecoder().decode
+_HEX: Final = frozenset("0123456789abcdef")
+_KINDS: Final = 6  # of spans, as OTLP numbers them
+_STATUSES: Final = 3
+_END_OF_TIME: Final = 2**63  # nanoseconds: in the year 2262
 _DIED: Final = "the process that observed it died"
 IDENTITY: Final = frozenset(
     {
@@ -149,24 +153,66 @@ def facts_of(record: Record, *, keys: frozenset[str] | None = None) -> SpanFacts
 
 
 def _of_json(record: Record, wanted: frozenset[str] | None) -> SpanFacts:
-    told = _DECODE(record.payload.decode())  # `json.loads` would guess the encoding first
-    ended = told.get("ended")
-    attributes = told["attributes"]
+    told = read_object(record.payload)
+    ended, parent, attributes = told.get("ended"), told.get("parent_span_id"), told["attributes"]
     return SpanFacts(
-        trace_id=str(told["trace_id"]),
+        trace_id=_hex(told["trace_id"], digits=32),
         span_id=record.key.hex(),
-        parent_span_id=told.get("parent_span_id"),
-        name=str(told["name"]),
-        kind=int(told.get("kind", 1)),
-        started_unix_ns=int(told["started"]),
-        ended_unix_ns=None if ended is None else int(ended),
-        attributes={k: attributes[k] for k in attributes if wanted is None or k in wanted},
-        status=int(told.get("status", 0)),
-        message=str(told.get("message", "")),
-        events=tuple(told.get("events", ())),
-        links=tuple((str(trace_id), str(span_id)) for trace_id, span_id in told.get("links", ())),
+        parent_span_id=None if parent is None else _hex(parent, digits=16),
+        name=clean_text(told["name"], limit=MAX_NAME),
+        kind=_whole(told.get("kind", 1), below=_KINDS),
+        started_unix_ns=_whole(told["started"], below=_END_OF_TIME),
+        ended_unix_ns=None if ended is None else _whole(ended, below=_END_OF_TIME),
+        attributes={
+            clean_text(key, limit=MAX_NAME): bounded(attributes[key])
+            for key in attributes
+            if wanted is None or key in wanted
+        },
+        status=_whole(told.get("status", 0), below=_STATUSES),
+        message=clean_text(told.get("message", "")),
+        # Not for a line of a list: what is decoded of each execution counts.
+        events=() if wanted is not None else tuple(_events(told.get("events", ()))),
+        links=tuple(
+            (_hex(trace_id, digits=32), _hex(span_id, digits=16))
+            for trace_id, span_id in told.get("links", ())
+        ),
         resource_key=bytes.fromhex(told["resource"]) if "resource" in told else None,
     )
+
+
+def _events(told: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
+    """The events that make sense; one that does not costs none of the others."""
+    for event in told:
+        if isinstance(event, dict) and isinstance(event.get("attributes", {}), dict):
+            moment = event.get("unix_ns", 0)
+            is_moment = type(moment) is int and 0 <= moment < _END_OF_TIME
+            yield {
+                "name": clean_text(event.get("name", ""), limit=MAX_NAME),
+                "unix_ns": moment if is_moment else 0,
+                "attributes": bounded_mapping(event.get("attributes", {})),
+            }
+
+
+def _hex(value: object, *, digits: int) -> str:
+    """*value*, which has so many hexadecimal digits.
+
+    Raises:
+        ValueError: It has not.
+    """
+    if not isinstance(value, str) or len(value) != digits or not _HEX.issuperset(value):
+        raise ValueError("not an id")
+    return value
+
+
+def _whole(value: object, *, below: int) -> int:
+    """*value*, a whole number from 0 up.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if type(value) is not int or not 0 <= value < below:
+        raise ValueError("not such a number")
+    return value
 
 
 def _of_request(record: Record, wanted: frozenset[str] | None) -> SpanFacts:

@@ -60,16 +60,17 @@ def segment_names(folder_fd: int, stream: str | None = None) -> list[str]:
     """Names of the segments in the folder, oldest first; of one *stream* only.
 
     Without one they are those of records: heartbeats are kept by other rules.
+    Directories, links, fifos and sockets are none, whatever they are called.
     """
-    return sorted(
-        (
-            name
-            for name in os.listdir(folder_fd)
-            if name.endswith(SUFFIX)
-            and (name[:1] == stream or (stream is None and name[:1] != HEARTBEATS))
-        ),
-        key=lambda name: (created_unix_ns(name), name),
-    )
+    with os.scandir(folder_fd) as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if entry.name.endswith(SUFFIX)
+            and (entry.name[:1] == stream or (stream is None and entry.name[:1] != HEARTBEATS))
+            and entry.is_file(follow_symlinks=False)
+        ]
+    return sorted(names, key=lambda name: (created_unix_ns(name), name))
 
 
 def new_segment_name(stream: str, *, time_unix_ns: int) -> str:

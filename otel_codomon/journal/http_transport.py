@@ -50,6 +50,9 @@ _COMPRESS: Final[dict[str, Callable[[bytes], bytes]]] = {
 # How http.client says that a proxy made no tunnel; what the proxy wrote follows.
 _NO_TUNNEL: Final = re.compile(r"Tunnel connection failed: (\d{3})\b")
 # Field of partial success, in protobuf and in JSON.
+# What a page cannot say: it is from a proxy or a login, not from a collector.
+# But 413 is said by proxies about the request, in pages.
+_NOT_BY_PAGES: Final = {Verdict.DELIVERED, Verdict.REFUSED}
 _REJECTED: Final = {
     "traces": ("rejected_spans", "rejectedSpans"),
     "metrics": ("rejected_data_points", "rejectedDataPoints"),
@@ -154,12 +157,12 @@ class HttpTransport:
             # side; one that was fresh has a fault.
             if not was_kept:
                 return _no_answer(error)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - what the other side sends may break the client
             self.close()
             return _no_answer(error)
         try:
             return self._post(data, deadline)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - what the other side sends may break the client
             self.close()
             return _no_answer(error)
 
@@ -174,14 +177,20 @@ class HttpTransport:
         reason = f"HTTP {response.status}"
         if response.status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             reason += " from the proxy"
-        if verdict is Verdict.DELIVERED and is_page(response.headers.get("content-type", ""), body):
+        if (
+            verdict in _NOT_BY_PAGES
+            and response.status != http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            and is_page(response.headers.get("content-type", ""), body)
+        ):
             return Answer(verdict=Verdict.PARKED, reason=f"{reason} with a page for people")
         return Answer(
             verdict=verdict,
             reason=reason,
             delay_seconds=retry_after_seconds(response.headers.get("retry-after")),
             rejected=(
-                rejected_items(self.endpoint.signal, body) if verdict is Verdict.DELIVERED else 0
+                min(rejected_items(self.endpoint.signal, body), len(data))
+                if verdict is Verdict.DELIVERED
+                else 0
             ),
         )
 
@@ -281,14 +290,14 @@ def _no_answer(error: Exception) -> Answer:
 
 
 def rejected_items(signal: str, body: bytes) -> int:
-    """How many items partial success says were not kept; 0 where it says nothing readable."""
+    """How many items partial success says were not kept; 0 where it says nothing that can be."""
     if not body:
         return 0
     in_protobuf, in_json = _REJECTED[signal]
     try:
         if body[:1] == b"{":
-            return int(json.loads(body).get("partialSuccess", {}).get(in_json, 0))
-        return int(getattr(_response(signal, body).partial_success, in_protobuf))
+            return max(0, int(json.loads(body).get("partialSuccess", {}).get(in_json, 0)))
+        return max(0, int(getattr(_response(signal, body).partial_success, in_protobuf)))
     except Exception:  # noqa: BLE001 - it is a yes, whatever else is in it
         return 0
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.logs import get_logger
 from otel_codomon.journal.answers import Answer, Verdict
-from otel_codomon.journal.backlog import Backlog
+from otel_codomon.journal.backlog import DAMAGED, MALFORMED, OUTDATED, Backlog
 from otel_codomon.journal.delivery import Courier
 from otel_codomon.journal.endpoints import GRPC
 
@@ -77,6 +77,7 @@ class Lane:
         self.trouble = ""  # why the last request was not taken
         self._pace = pace
         self._moved = moved
+        self._set_aside = set_aside
         self._backlog = Backlog(kept, endpoint.signal, state)
         self._transport = make_transport(endpoint)
         self._courier = Courier(
@@ -135,6 +136,9 @@ class Lane:
         return max(_MIN_TIMEOUT_SECONDS, self._deadline - time.monotonic())
 
     def _done(self, items: list[Item]) -> None:
+        for item in items:
+            if item.fate == MALFORMED:
+                self._set_aside(item._replace(payload=item.content), "it is malformed")
         self._backlog.done(items)
         self._moved()
 
@@ -181,11 +185,12 @@ class Lane:
         """Add what became of records since the last time to *counts*."""
         tally, backlog = self._courier.tally, self._backlog
         counts.delivered += tally.delivered
-        counts.rejected += tally.rejected + tally.rejected_items
-        counts.quarantined += backlog.damaged
-        counts.evicted += backlog.outdated
+        fates = backlog.fates
+        counts.rejected += tally.rejected + tally.rejected_items + fates[MALFORMED]
+        counts.quarantined += fates[DAMAGED]
+        counts.evicted += fates[OUTDATED]
         tally.delivered = tally.rejected = tally.rejected_items = 0
-        backlog.damaged = backlog.outdated = 0
+        fates.clear()
 
     def close(self) -> None:
         """Let go of the connection."""

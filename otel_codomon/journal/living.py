@@ -7,7 +7,6 @@ everything, and what was read of them before need not be read again.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.facts import facts_of
 from otel_codomon.journal.heartbeats import LivingHeartbeats
-from otel_codomon.journal.index import MAX_READ_BYTES, is_locked, read_from
+from otel_codomon.journal.index import MAX_READ_BYTES, is_locked, pid_in, read_from
 from otel_codomon.journal.segments import NO_KEY, Record, decode
 
 if TYPE_CHECKING:
@@ -59,8 +58,10 @@ class LivingExecutions:
     def look(self) -> tuple[ExecutionRecord, ...]:
         """The executions that run now, oldest first."""
         try:
-            folder_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:  # there is no journal (yet)
+            folder_fd = folders.find_folder(self._folder)
+        except OSError:  # reported by what reads the rest of it
+            return ()
+        if folder_fd is None:  # there is no journal (yet)
             return ()
         try:
             names = folders.segment_names(folder_fd, folders.TRACES)
@@ -106,18 +107,10 @@ def _take_in(segment: _Segment, record: Record) -> None:
     if record.signal == segments.SESSION:
         if record.key != segment.session:  # taken over from a process that died
             segment.running.clear()
-        segment.session, segment.pid = record.key, _pid_in(record.payload)
+        segment.session, segment.pid = record.key, pid_in(record.payload)
     elif record.signal == segments.STARTED:
         facts = facts_of(record)
         if facts is not None:
             segment.running[record.key] = facts.execution(host_pid=segment.pid)
     elif record.key != NO_KEY:
         segment.running.pop(record.key, None)
-
-
-def _pid_in(payload: bytes) -> int | None:
-    try:
-        pid = json.loads(payload)["pid"]
-    except (ValueError, KeyError, TypeError):  # a record of somebody's fantasy
-        return None
-    return pid if isinstance(pid, int) else None

@@ -7,8 +7,7 @@ elections or the end of the program.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.logs import get_logger
@@ -18,6 +17,7 @@ from otel_codomon.journal.lane import Lane
 from otel_codomon.journal.recovery import Recovery
 from otel_codomon.journal.retention import evict
 from otel_codomon.journal.state import load_state, save_state
+from otel_codomon.journal.trouble import reason_of
 from otel_codomon.journal.writer import Writer
 from otel_codomon.kept_descriptor import KeptDescriptor
 
@@ -40,13 +40,18 @@ _RETENTION_SECONDS: Final = 60.0
 
 @dataclass(slots=True)
 class Counts:
-    """What became of records in this process, by fate, since it began."""
+    """What became of records in this process, by fate, since it began.
+
+    Attributes:
+        reported: What was logged once and is not logged again.
+    """
 
     delivered: int = 0
     rejected: int = 0
     evicted: int = 0
     quarantined: int = 0
     died: int = 0
+    reported: set[str] = field(default_factory=set)
 
 
 class Office:
@@ -76,6 +81,8 @@ class Office:
         self._counts = counts
         self._caps = caps
         self._aside: Writer | None = None
+        self._reported = counts.reported
+        self.is_noted = True  # how far we are, on disk
         self._state = load_state(self._kept.number)
         self._recovery = Recovery(self._kept, self._state, writer)
         self._lanes = [
@@ -168,8 +175,19 @@ class Office:
         """
         for lane in self._lanes:
             lane.hand_over(self._counts)
-        with suppress(OSError):  # a full disk: sent again should we be started again
+        try:
             save_state(self._kept.checked(), self._state)
+            self.is_noted = True
+        except OSError as error:  # a full disk, or a directory in the place of the file
+            self.is_noted = False
+            if "state" not in self._reported:
+                self._reported.add("state")
+                _log.warning(
+                    "cannot note in %s how far it is delivered: %s; the next sender may deliver "
+                    "some of it again",
+                    self._folder,
+                    reason_of(error),
+                )
 
     def _recover(self) -> None:
         self._recover_at = time.monotonic() + _RECOVERY_SECONDS
@@ -196,8 +214,14 @@ class Office:
             )
 
     def _set_aside(self, item: Item, reason: str) -> None:
-        """Keep what a collector will never take, for whoever wants to know why."""
-        _log.warning("a record was refused by the collector (%s) and is set aside", reason)
+        """Keep what a collector will never take as a dead letter; report each reason once."""
+        if reason not in self._reported:
+            self._reported.add(reason)
+            _log.warning(
+                "a record cannot be delivered (%s) and is set aside as a dead letter; "
+                "`otel-codomon journal status` counts them",
+                reason,
+            )
         if self._aside is None:
             self._aside = Writer(self._folder, stream=folders.ASIDE)
         self._aside.append(segments.TRACES, item.payload or b"", time_unix_ns=item.time_unix_ns)

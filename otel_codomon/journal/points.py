@@ -59,8 +59,10 @@ class Collected:
 def running(folder: str) -> list[Collected]:
     """What the running processes have collected, as far back as the journal goes."""
     try:
-        folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:  # no journal, so nothing is known
+        folder_fd = folders.find_folder(folder)
+    except OSError:  # reported by what reads the rest of it
+        return []
+    if folder_fd is None:  # no journal, so nothing is known
         return []
     try:
         return _running(folder_fd)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon.emit.guard import harmless
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.backlog import segment_size
 from otel_codomon.journal.conversion import resource_attributes, span_request
@@ -68,6 +69,7 @@ class Recovery:
             if name not in self._state.settled and not is_locked(self._kept.checked(), name)
         )
 
+    @harmless("the span of an execution whose process died", default=False)
     def _bury(self, index: Index, key: bytes, place: Place, used: Usage | None) -> bool:
         record = read_record(self._kept.checked(), index.names[place.segment], place)
         if record is None or (facts := facts_of(record)) is None:

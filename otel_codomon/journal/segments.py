@@ -50,9 +50,15 @@ MAX_PAYLOAD_BYTES = 32 * 1024 * 1024
 _HEAD = struct.Struct("<4sBBHIQ8sI")
 _CHECK = struct.Struct("<I")
 HEAD_BYTES = _HEAD.size + _CHECK.size
+MAX_RECORD_BYTES = HEAD_BYTES + MAX_PAYLOAD_BYTES
 _WHOLE_HEAD = struct.Struct(_HEAD.format + "I")
 
 _MAX_TIME = 2**64 - 1
+# How many times the size of a segment is read to look for what is behind damage.
+_SEARCH_TIMES = 16
+# In protobuf: field number 1, length-delimited; and a length has 32 bits.
+_FIELD_1 = 0x0A
+_MAX_VARINT_BITS = 35
 
 
 class Record:
@@ -148,8 +154,14 @@ def encode(
     return head + _CHECK.pack(crc32(head)) + payload
 
 
-def decode(segment: bytes, *, at: int = 0) -> Iterator[Record | Damage]:
+def decode(segment: bytes, *, at: int = 0, is_end: bool = True) -> Iterator[Record | Damage]:
     """Yield the records of *segment* from offset *at*, and the damage between them.
+
+    Args:
+        segment: Its bytes, or a window of them.
+        at: Where to begin.
+        is_end: Whether nothing of the segment comes after these bytes. If more
+            does, a record that goes beyond them is not damage.
 
     Bytes at the end that are not a whole record are not yielded: they may be
     one that is being written now, or one that a process left when it died.
@@ -158,10 +170,11 @@ def decode(segment: bytes, *, at: int = 0) -> Iterator[Record | Damage]:
 
     A record of a later version is damage to this one, of known length.
     """
+    search = _Search(segment, is_end=is_end)
     while at + HEAD_BYTES <= len(segment):
         record = _record_at(segment, at)
         if record is None:
-            following = _next_record(segment, at + 1)
+            following = None if search.goes_on_at(at) else search.next_record(at + 1)
             if following is None:
                 return
             yield Damage(at, following)
@@ -183,9 +196,12 @@ def heads(
     Args:
         segment: Its bytes.
         check_payloads: Whether a record whose payload is damaged is none. If
-            not, whoever reads the payload must look at its checksum.
+            not, whoever reads the payload must look at its checksum. A record
+            that is not followed by another is checked all the same: one that a
+            process left torn may reach into those of the next.
     """
     view, size, at = memoryview(segment), len(segment), 0
+    search = _Search(segment, is_end=True)
     while at + HEAD_BYTES <= size:
         magic, version, signal, _, length, time_unix_ns, key, checksum, head_checksum = (
             _WHOLE_HEAD.unpack_from(segment, at)
@@ -197,11 +213,14 @@ def heads(
             and version == VERSION
             and length <= MAX_PAYLOAD_BYTES
             and end <= size
-            and not (check_payloads and crc32(view[at + HEAD_BYTES : end]) != checksum)
+            and (
+                not (check_payloads or not MAGIC.startswith(segment[end : end + len(MAGIC)]))
+                or crc32(view[at + HEAD_BYTES : end]) == checksum
+            )
         ):
             yield signal, key, time_unix_ns, at, end
         else:
-            following = _next_record(segment, at + 1)
+            following = search.next_record(at + 1)
             if following is None:
                 return
             end = following
@@ -232,8 +251,10 @@ def _record_at(segment: bytes, at: int) -> Record | None:
     if head is None:
         return None
     signal, flags, end, time_unix_ns, key, checksum = head
+    if end > len(segment):
+        return None
     payload = segment[at + HEAD_BYTES : end]
-    if end > len(segment) or crc32(payload) != checksum:
+    if crc32(payload) != checksum:
         return None
     return Record(
         signal=signal,
@@ -246,10 +267,59 @@ def _record_at(segment: bytes, at: int) -> Record | None:
     )
 
 
-def _next_record(segment: bytes, at: int) -> int | None:
-    """Offset of the next whole record at or after *at*."""
-    while (at := segment.find(MAGIC, at)) >= 0:
-        if _record_at(segment, at) is not None:
-            return at
-        at += 1
-    return None
+class _Search:
+    """Looks for the next record behind damage.
+
+    Bytes that were made to be slow, a valid head at every place with a payload
+    that is wrong, would have all of the segment read again for each of them. So
+    no more is read than a few times the segment; what is behind is damage too.
+    """
+
+    __slots__ = ("_is_end", "_left_bytes", "_segment")
+
+    def __init__(self, segment: bytes, *, is_end: bool) -> None:
+        self._segment = segment
+        self._is_end = is_end
+        self._left_bytes = _SEARCH_TIMES * len(segment)
+
+    def goes_on_at(self, at: int) -> bool:
+        """Whether a record begins at offset *at* and goes beyond what was read."""
+        head = None if self._is_end else head_at(self._segment, at)
+        return head is not None and head[2] > len(self._segment)
+
+    def next_record(self, at: int) -> int | None:
+        """Offset of the next record at or after *at*; None where there is none."""
+        while (at := self._segment.find(MAGIC, at)) >= 0:
+            head = head_at(self._segment, at)
+            if head is not None:
+                self._left_bytes -= min(head[2], len(self._segment)) - at
+                if self._left_bytes < 0:
+                    return None
+                if self.goes_on_at(at) or _record_at(self._segment, at) is not None:
+                    return at
+            at += 1
+        return None
+
+
+def is_request(payload: bytes) -> bool:
+    """Whether *payload* can stand beside others in one OTLP request.
+
+    Requests of all signals have one repeated field, number 1, and nothing
+    else. A payload that is cut, or has another field, would swallow the begin
+    of its neighbour. What is inside the field is for the collector to judge.
+    """
+    at, size = 0, len(payload)
+    while at < size:
+        if payload[at] != _FIELD_1:
+            return False
+        length, shift, at = 0, 0, at + 1
+        while at < size and shift < _MAX_VARINT_BITS:
+            byte = payload[at]
+            length |= (byte & 0x7F) << shift
+            shift, at = shift + 7, at + 1
+            if byte < 0x80:  # noqa: PLR2004 - the last byte of a number
+                break
+        else:
+            return False
+        at += length
+    return at == size

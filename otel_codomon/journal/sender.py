@@ -255,7 +255,8 @@ class Sender:
             except OSError as error:
                 self._lose(error)
                 return
-            if not any(self._progress.waiting().values()):
+            # Where it cannot be noted how far we are all would be sent again.
+            if not office.is_noted or not any(self._progress.waiting().values()):
                 return
 
     def _tell(self, office: Office) -> None:

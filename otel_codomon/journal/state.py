@@ -60,7 +60,7 @@ def load_state(folder_fd: int) -> State:
             offsets.update(_numbers(told["sent"][signal]))
         state.settled.update(name for name in told["settled"] if isinstance(name, str))
         state.credit.update(_numbers(told["credit"]))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return state  # missing, torn or of another version: sent again from where it makes sense
     return state
 

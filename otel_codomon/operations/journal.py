@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon.errors import CodomonError
 from otel_codomon.journal import election, folder as folders, segments
-from otel_codomon.journal.backlog import Backlog, count_records, segment_size
+from otel_codomon.journal.backlog import Backlog, count_damaged, count_records, segment_size
 from otel_codomon.journal.endpoints import SIGNALS, endpoints
 from otel_codomon.journal.retention import Caps, Evicted, evict
 from otel_codomon.journal.sender import Sender
@@ -65,7 +65,8 @@ class JournalStatus:
         bytes: Their size together, bytes.
         oldest_unix_ns: When the oldest was begun, nanoseconds since the epoch;
             None where there is none.
-        set_aside: Records that no collector took, kept for a look.
+        set_aside: Dead letters: records that no receiver takes.
+        damaged: Stretches of bytes that are not records, and are passed over.
         sender_pid: Process that ships it now; None where nobody does, 0 where
             it cannot be told.
         waiting: What waits, by signal.
@@ -77,6 +78,7 @@ class JournalStatus:
     bytes: int = 0
     oldest_unix_ns: int | None = None
     set_aside: int = 0
+    damaged: int = 0
     sender_pid: int | None = None
     waiting: Mapping[str, Waiting]
 
@@ -146,8 +148,9 @@ def journal_status(*, journal: str | None = None) -> JournalStatus:
             segments=len(names),
             bytes=sum(segment_size(folder_fd, name) for name in names),
             oldest_unix_ns=min(map(folders.created_unix_ns, names), default=None),
-            set_aside=_count_aside(folder_fd),
-            sender_pid=election.holder_pid(folder),
+            set_aside=count_dead_letters(folder_fd),
+            damaged=sum(count_damaged(folder_fd, name) for name in names),
+            sender_pid=_sender_pid(folder),
             waiting={s: waiting_of(folder_fd, s, state, named.get(s)) for s in SIGNALS},
         )
 
@@ -179,7 +182,15 @@ def describe_sender(pid: int | None) -> str:
     return f"process {pid}" if pid else "a process of another pid namespace"
 
 
-def _count_aside(folder_fd: int) -> int:
+def _sender_pid(folder: str) -> int | None:
+    try:
+        return election.holder_pid(folder)
+    except OSError:  # what has the name of the lock file is not one: `doctor` says so
+        return None
+
+
+def count_dead_letters(folder_fd: int) -> int:
+    """How many records are kept that no receiver takes."""
     return sum(
         count_records(folder_fd, name, signals=(segments.TRACES,))
         for name in folders.segment_names(folder_fd, folders.ASIDE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from otel_codomon import names
 
@@ -98,8 +98,23 @@ class Usage:
     @classmethod
     def of_attributes(cls, attributes: Mapping[str, object]) -> Usage:
         """Take the totals back from the attributes of a span."""
-        fields = {field: attributes[key] for key, field in USAGE_FIELDS if key in attributes}
+        fields = {
+            field: value
+            for key, field in USAGE_FIELDS
+            if (value := attributes.get(key)) is not None and _fits(field, value)
+        }
         return cls(**fields, curve=_curve_of(attributes))  # type: ignore[arg-type] # as `attributes` put them
+
+
+def _fits(field: str, value: object) -> bool:
+    """Whether *value* can be that of *field*: what a span says may be anything."""
+    kind = _OTHER_KINDS.get(field)
+    return _is_figure(value) if kind is None else isinstance(value, kind)
+
+
+def _is_figure(value: object) -> bool:
+    """Whether *value* is a number that can be a total."""
+    return type(value) in {int, float} and 0 <= value < _INT64  # type: ignore[operator] # a number
 
 
 def _curve_of(attributes: Mapping[str, object]) -> Curve | None:
@@ -109,13 +124,17 @@ def _curve_of(attributes: Mapping[str, object]) -> Curve | None:
     ]
     if not all(isinstance(column, (tuple, list)) for column in columns):
         return None
-    seconds, cores, memory = columns
-    return Curve(
-        seconds=tuple(seconds),  # type: ignore[arg-type] # looked at just above
-        cores=tuple(cores),  # type: ignore[arg-type]
-        memory_bytes=tuple(memory),  # type: ignore[arg-type]
-    )
+    seconds, cores, memory = cast("list[Sequence[Any]]", columns)
+    if len(seconds) > _MAX_POINTS or not len(seconds) == len(cores) == len(memory):
+        return None
+    if not all(map(_is_figure, (*seconds, *cores, *memory))):
+        return None
+    return Curve(seconds=tuple(seconds), cores=tuple(cores), memory_bytes=tuple(memory))
 
+
+_OTHER_KINDS: Final[Mapping[str, type]] = {"source": str, "is_final": bool, "absent_reason": str}
+_INT64: Final = 2**63
+_MAX_POINTS: Final = 1024  # a curve of ours has 60; of a later version perhaps more
 
 USAGE_FIELDS: Final[tuple[tuple[str, str], ...]] = (
     (names.USAGE_SOURCE, "source"),

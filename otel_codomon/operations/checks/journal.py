@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon.journal import folder as folders
 from otel_codomon.journal.backlog import Backlog
-from otel_codomon.journal.election import holder_pid
+from otel_codomon.journal.election import LOCK_FILE, holder_pid
 from otel_codomon.journal.endpoints import SIGNALS
 from otel_codomon.journal.index import build_index
 from otel_codomon.journal.light import is_delivery_wanted
 from otel_codomon.journal.state import load_state
 from otel_codomon.kept_descriptor import KeptDescriptor
 from otel_codomon.operations.checks.line import CheckLine, State
-from otel_codomon.operations.journal import describe_sender, describe_waiting, waiting_of
+from otel_codomon.operations.journal import (
+    count_dead_letters,
+    describe_sender,
+    describe_waiting,
+    waiting_of,
+)
 from otel_codomon.values.quantities import in_bytes, in_seconds, in_words
 
 if TYPE_CHECKING:
@@ -60,6 +66,7 @@ def check(scene: Scene) -> Iterator[CheckLine]:
 def _look(scene: Scene, folder: str, folder_fd: int) -> Iterator[CheckLine]:
     yield _folder(folder, folder_fd)
     yield _health(folder_fd)
+    yield from _dead_letters(folder_fd)
     yield from _backlog(scene, folder_fd)
     yield _sender(scene, folder)
 
@@ -75,6 +82,14 @@ def _folder(folder: str, folder_fd: int) -> CheckLine:
     free = space.f_bavail * space.f_frsize
     held = in_words(len(names), "segment", "segments")
     found = f"{folder} has {in_bytes(size)} in {held}, {in_bytes(free)} are free"
+    mode = stat.S_IMODE(os.fstat(folder_fd).st_mode)
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return _line(
+            "folder",
+            State.WARNING,
+            f"{found}; other users may write there (mode {mode:04o})",
+            to_do=f"chmod 700 {folder}: others could remove what waits",
+        )
     if free < _SCARCE_BYTES:
         return _line("folder", State.WARNING, found, to_do="make room: a full disk takes no record")
     return _line("folder", State.OK, found)
@@ -112,6 +127,17 @@ def _health(folder_fd: int) -> CheckLine:
     return _line("records", State.OK, found)
 
 
+def _dead_letters(folder_fd: int) -> Iterator[CheckLine]:
+    count = count_dead_letters(folder_fd)
+    if count:
+        yield _line(
+            "dead letters",
+            State.WARNING,
+            f"{in_words(count, 'dead letter', 'dead letters')}: records that no receiver takes",
+            to_do="see the log of the process that delivered for the reason; they are in x-*.seg",
+        )
+
+
 def _backlog(scene: Scene, folder_fd: int) -> Iterator[CheckLine]:
     state = load_state(folder_fd)
     is_wanted = is_delivery_wanted(scene.environ)
@@ -128,7 +154,15 @@ def _backlog(scene: Scene, folder_fd: int) -> Iterator[CheckLine]:
 
 
 def _sender(scene: Scene, folder: str) -> CheckLine:
-    pid = holder_pid(folder)
+    try:
+        pid = holder_pid(folder)
+    except OSError as error:
+        return _line(
+            "sender",
+            State.FAILURE,
+            f"no process can deliver: {error}",
+            to_do=f"remove {LOCK_FILE} from the journal",
+        )
     if pid is not None:
         return _line("sender", State.OK, describe_sender(pid))
     if not is_delivery_wanted(scene.environ):
