@@ -15,6 +15,7 @@ from otel_codomon.journal import election, segments
 from otel_codomon.journal.index import is_locked
 from otel_codomon.journal.writer import Writer
 from otel_codomon.kept_descriptor import KeptDescriptor
+from otel_codomon.sandbox.cancellation import Cancellation
 from otel_codomon.sources.kept_file import KeptFile
 from otel_codomon.sources.processes import OpenFiles
 
@@ -184,6 +185,18 @@ def test_a_file_of_a_process_is_opened_again_and_counted_once(tmp_path: Path) ->
     assert text is not None
     assert text.startswith(b"%d " % os.getpid())
     assert not files._kept
+    assert os.fstat(number).st_size == len(b"MINE\n")
+    os.close(number)
+
+
+def test_a_cancellation_writes_to_its_own_pipe_or_to_none(tmp_path: Path) -> None:
+    cancellation = Cancellation()
+    number = replace(cancellation._told, tmp_path / "own")
+
+    cancellation.say()
+    cancellation.close()
+
+    assert cancellation.was_said
     assert os.fstat(number).st_size == len(b"MINE\n")
     os.close(number)
 

@@ -7,6 +7,8 @@ import threading
 from contextvars import ContextVar
 from typing import Final
 
+from otel_codomon.kept_descriptor import KeptDescriptor
+
 
 class Cancellation:
     """Said once, heard by looking or by waiting.
@@ -16,7 +18,8 @@ class Cancellation:
     """
 
     def __init__(self) -> None:
-        self.fd, self._told = os.pipe()
+        self.fd, told = os.pipe()
+        self._heard, self._told = KeptDescriptor(self.fd), KeptDescriptor(told)
         self._said = threading.Event()
 
     @property
@@ -28,12 +31,13 @@ class Cancellation:
         """End what runs."""
         if not self._said.is_set():
             self._said.set()
-            os.write(self._told, b"x")
+            if self._told.is_ours:  # other code may close every descriptor
+                os.write(self._told.number, b"x")
 
     def close(self) -> None:
         """Give the descriptors back; nobody may look any more."""
-        os.close(self.fd)
-        os.close(self._told)
+        self._heard.close()
+        self._told.close()
 
 
 current_cancellation: Final[ContextVar[Cancellation | None]] = ContextVar(
