@@ -174,8 +174,8 @@ OPTIONS = (
         convert=size_bytes,
         group=TREE,
         metavar="SIZE",
-        help="disk that it adds to the working folder, or in isolation to the writable folders "
-        "and its private tmpfs",
+        help="disk that it adds to the working directory, or in isolation to the writable "
+        "directories and its private tmpfs",
     ),
     Option(
         "--limit-file-size",
