@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PERIOD_SECONDS: Final = 0.001
 _AFTER_SECONDS: Final = 0.05
-_HANG_SECONDS: Final = 60
+_HANG_SECONDS: Final = 300
 _AT_A_TIME: Final = 2
 _NOT_OURS: Final = (
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
