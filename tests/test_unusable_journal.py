@@ -140,7 +140,7 @@ def test_the_executions_of_a_process_that_changed_its_user_are_exported(
     assert [one.labels.name for one in program.executions()] == ["as root"]
     (reported,) = done.stderr.splitlines()
     assert f"cannot use the journal in {program.journal}: " in reported
-    assert ("permission denied" if mode == 0o700 else "belongs to user 0") in reported
+    assert "permission denied" in reported or "belongs to user 0" in reported
     if endpoint:
         spans = collector.wait_for_spans(3 if "itself" in arguments else 4)
         assert sorted(span.name for span in spans)[:3] == ["as nobody"] * 3
