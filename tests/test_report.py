@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from support.history import MIB, Past, write_history
+from support.two_days import two_days
 
 from otel_codomon import names
 from otel_codomon.journal.facts import IDENTITY
@@ -39,6 +41,17 @@ def memory(peak: float, limit: float = 100) -> dict[str, object]:
 
 def cpu(seconds: float) -> dict[str, object]:
     return {names.USAGE_CPU_TIME: seconds}
+
+
+def rising(peak: float, seconds: float, *, until: float = 1.0) -> dict[str, object]:
+    """Attributes of an execution whose memory rises until a share of its duration."""
+    shares = [(n + 1) / 20 for n in range(20)]
+    return {
+        names.USAGE_MEMORY_PEAK: int(peak * MIB),
+        names.USAGE_CURVE_TIME: [seconds * share for share in shares],
+        names.USAGE_CURVE_CPU: [0.5] * 20,
+        names.USAGE_CURVE_MEMORY: [int(peak * MIB * min(1, share / until)) for share in shares],
+    }
 
 
 def test_a_journal_that_does_not_exist_is_an_empty_report_and_is_not_made(tmp_path: Path) -> None:
@@ -132,6 +145,19 @@ CASES: dict[str, list[Past]] = {
         Past(attributes=memory(40)),
     ],
     "timeout": [Past(outcome=Outcome.TIMEOUT, attributes={names.EXECUTION_TIMEOUT: 1.0})],
+    "hang": [
+        Past(seconds=2.0, outcome=Outcome.TIMEOUT, attributes=cpu(0.01)),
+        Past(seconds=2.0, attributes=cpu(1.9)),
+    ],
+    "too_slow": [
+        Past(seconds=2.0, outcome=Outcome.TIMEOUT, attributes=cpu(1.9)),
+        Past(seconds=2.0, attributes=cpu(0.01)),
+    ],
+    "tight_timeout": [
+        *(Past(seconds=9.5, attributes={names.EXECUTION_TIMEOUT: 10.0}) for _ in range(3)),
+        Past(seconds=20.0, outcome=Outcome.TIMEOUT, attributes={names.EXECUTION_TIMEOUT: 10.0}),
+    ],
+    "leak": [Past(seconds=60.0, ago_seconds=90, attributes=rising(300, 60)) for _ in range(2)],
     "limit_exceeded": [Past(outcome=Outcome.LIMIT_EXCEEDED)],
     "killed": [Past(outcome=Outcome.KILLED)],
     "host_died": [Past(seconds=None)],
@@ -192,6 +218,27 @@ def test_the_timeout_that_is_shown_is_the_one_that_was_reached(tmp_path: Path) -
     assert (evidence["count"], evidence["timeout_seconds"]) == (7, 5.0)
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [rising(300, 60, until=0.4), rising(40, 60)],
+    ids=["it stops growing", "it stays small"],
+)
+def test_memory_that_is_no_leak_is_not_called_one(
+    attributes: dict[str, object], tmp_path: Path
+) -> None:
+    report = report_on(
+        tmp_path, [Past(seconds=60.0, ago_seconds=90, attributes=attributes) for _ in range(3)]
+    )
+
+    assert "leak" not in {finding.rule for finding in report.findings}
+
+
+def test_a_detail_that_is_not_known_is_left_out(tmp_path: Path) -> None:
+    report = report_on(tmp_path, [Past(outcome=Outcome.OOM_KILLED)])
+
+    assert found(report, "out_of_memory").message == "1 of 1 ran out of memory"
+
+
 @pytest.mark.parametrize("rule", CASES)
 def test_a_healthy_execution_is_no_finding(rule: str, tmp_path: Path) -> None:
     del rule
@@ -216,9 +263,7 @@ def test_after_a_kill_the_recommended_limit_is_above_the_one_that_was_not_enough
     finding = found(report_on(tmp_path, CASES["out_of_memory"]), "out_of_memory")
 
     assert finding.recommended == {"memory_bytes": 150 * MIB}
-    assert finding.message == (
-        "1 of 2 ran out of memory (limit 100 MiB, their median peak 100 MiB)"
-    )
+    assert finding.message == "1 of 2 ran out of memory (limit 100 MiB, median peak 100 MiB)"
 
 
 def test_the_first_execution_in_each_process_that_is_slow_is_a_slow_start(tmp_path: Path) -> None:
@@ -250,3 +295,78 @@ def test_the_page_shows_the_newest_executions_oldest_first(tmp_path: Path) -> No
     report = report_on(tmp_path, past)
 
     assert [line.execution_id for line in report.recent] == [str(ago) for ago in range(200, 0, -1)]
+
+
+# --- the answer ---
+
+
+def test_two_days_of_a_service_are_answered_with_what_matters_first(tmp_path: Path) -> None:
+    report = report_on(tmp_path, two_days())
+
+    problems = {problem.name: problem for problem in report.problems}
+    ranked = [problem.rule for problem in report.problems]
+    assert (report.problems[0].name, report.problems[0].affected) == ("worker", 3)
+    assert ranked[0] == "out_of_memory"
+    assert problems["indexer"].message.endswith("up to 2.8 GiB")
+    assert problems["crawler"].message.startswith("each starts 160 processes")
+    assert (problems["fetch"].rule, problems["solve"].rule) == ("hang", "too_slow")
+    assert problems["embed"].rule == "more_memory_than_before"
+    assert report.problems[-1].name == "pyhton"
+
+
+def test_a_problem_has_an_example_its_time_and_a_next_step(tmp_path: Path) -> None:
+    now = time.time_ns()
+    past = [
+        Past(attributes=memory(100), outcome=Outcome.OOM_KILLED, ago_seconds=ago, execution_id=id_)
+        for ago, id_ in ((30 * HOUR, "old"), (2 * HOUR, "first"), (HOUR, "last one"))
+    ]
+    write_history(tmp_path, past, now_unix_ns=now).forget()
+
+    report = make_report(journal=str(tmp_path), now_unix_ns=now)
+
+    (problem,) = report.problems
+    assert problem.affected == 2
+    assert problem.first_unix_ns == now - int(30 * HOUR * 1e9)
+    assert problem.last_unix_ns == now - int(HOUR * 1e9)
+    assert problem.next_step == "otel-codomon show 'last one'"
+    assert [one.line.execution_id for one in report.examples] == ["last one"]
+    assert report.examples[0].memory_limit_bytes == 100 * MIB
+
+
+def test_the_findings_of_one_name_are_one_problem(tmp_path: Path) -> None:
+    past = [
+        Past(attributes=memory(100), outcome=Outcome.OOM_KILLED),
+        *[Past(attributes=memory(95))] * 3,
+    ]
+
+    (problem,) = report_on(tmp_path, past).problems
+
+    assert problem.rule == "out_of_memory"
+    assert problem.also == ("1 in 10 of 4 uses 98.5 % or more of its memory limit",)
+
+
+def test_the_timeline_counts_executions_and_failures_by_time(tmp_path: Path) -> None:
+    past = [
+        Past(ago_seconds=23.9 * HOUR),
+        Past(ago_seconds=23.8 * HOUR, outcome=Outcome.ERROR),
+        Past(ago_seconds=60),
+    ]
+
+    slots = [(slot.executions, slot.failures) for slot in report_on(tmp_path, past).timeline]
+
+    assert slots == [(2, 1), *[(0, 0)] * 46, (1, 0)]
+
+
+def test_a_limit_is_tried_on_the_last_executions(tmp_path: Path) -> None:
+    past = [
+        Past(ago_seconds=float(n), seconds=0.1, attributes={names.USAGE_MEMORY_PEAK: size * MIB})
+        for n, size in enumerate([*[10] * 90, *[100] * 10, *[9999] * 5], 1)
+    ]
+
+    rows = [row for row in report_on(tmp_path, past).what_if if row.limit == "memory_bytes"]
+
+    assert [(row.value / MIB, row.failed, row.executions) for row in rows] == [
+        (128, 0, 100),
+        (64, 10, 100),
+        (32, 10, 100),
+    ]

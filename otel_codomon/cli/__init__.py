@@ -59,7 +59,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "report": (
         "otel_codomon.cli.report",
-        "say what ran, how it ended, and what is wrong with it",
+        "report what is wrong with the executions of this machine, and what to do",
     ),
     "doctor": ("otel_codomon.cli.doctor", "say what works here and what does not"),
     "journal": (

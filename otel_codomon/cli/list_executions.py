@@ -19,7 +19,6 @@ from otel_codomon.journal.reader import JournalReader
 from otel_codomon.operations.executions import (
     SORTS,
     Wanted,
-    fits,
     iterate_executions,
     names_in,
 )
@@ -27,6 +26,7 @@ from otel_codomon.operations.places import existing_journal
 from otel_codomon.operations.report import ExecutionLine
 from otel_codomon.values.execution import Outcome
 from otel_codomon.values.fitting import Column
+from otel_codomon.values.matching import fits
 from otel_codomon.values.past import in_age
 from otel_codomon.values.quantities import in_bytes, in_seconds, in_words
 
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace, /) -> int:
         if args.format != "text":
             _PRINTERS[args.format](lines)
         elif not _print_text(list(lines), is_tree=args.tree):
-            output.say(_why_nothing(reader, wanted))
+            output.say(why_nothing(reader, wanted.name))
     if reader.unreadable:
         count = in_words(reader.unreadable, "record", "records")
         tell(f"{count} of the journal could not be read: see `otel-codomon doctor`\n")
@@ -199,17 +199,25 @@ def _as_tree(lines: list[ExecutionLine]) -> list[tuple[int, ExecutionLine]]:
     return placed
 
 
-def _why_nothing(reader: JournalReader, wanted: Wanted) -> str:
-    """Why the list is empty, and what there is instead."""
+def why_nothing(
+    reader: JournalReader, wanted: str | None, *, remedy: str = "--since, --until or --outcome"
+) -> str:
+    """Why nothing is shown, and what there is instead.
+
+    Args:
+        reader: Of the journal.
+        wanted: The name or pattern that was asked for; None for all.
+        remedy: The options to leave out.
+    """
     names = names_in(reader)
     recorded = sum(names.values())
     if not recorded:
         return "no executions recorded yet: `otel-codomon run -- true` records one"
-    if wanted.name is not None and not any(fits(name, wanted.name) for name in names):
-        near = get_close_matches(wanted.name, names, n=1)
+    if wanted is not None and not any(fits(name, wanted) for name in names):
+        near = get_close_matches(wanted, names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"no execution is named {wanted.name!r} ({recorded:,} recorded{hint})"
-    return f"no execution fits ({recorded:,} recorded): leave out --since, --until or --outcome"
+        return f"no execution is named {wanted!r} ({recorded:,} recorded{hint})"
+    return f"no execution fits ({recorded:,} recorded): leave out {remedy}"
 
 
 def local_time(unix_ns: int) -> str:

@@ -77,26 +77,49 @@ class JournalReader:
         Raises:
             JournalUnavailableError: There is a folder, and it cannot be read.
         """
+        opened = self.opened(
+            since_unix_ns=since_unix_ns, until_unix_ns=until_unix_ns, limit=limit, keys=keys
+        )
+        with opened as found:
+            yield from found
+
+    @contextmanager
+    def opened(
+        self,
+        *,
+        since_unix_ns: int = 0,
+        until_unix_ns: int | None = None,
+        limit: int | None = None,
+        keys: frozenset[str] | None = None,
+    ) -> Iterator[Iterator[ExecutionRecord]]:
+        """As `executions`; until the end of the block `of_span` and `complete` fetch more of them.
+
+        Raises:
+            JournalUnavailableError: There is a folder, and it cannot be read.
+        """
         wanted = None if keys is None else keys | IDENTITY
         with _opened(self.folder) as kept:
             if kept is None:
+                yield iter(())
                 return
             with _Payloads(kept, since_unix_ns, missed=self._miss) as payloads:
                 self._payloads = payloads
-                for key in payloads.newest(since_unix_ns, until_unix_ns, limit):
-                    found = payloads.execution(key, wanted)
-                    if found is not None:
-                        yield found
+                newest = payloads.newest(since_unix_ns, until_unix_ns, limit)
+                found = (payloads.execution(key, wanted) for key in newest)
+                yield (record for record in found if record is not None)
 
     def _miss(self, records: int) -> None:
         self.unreadable += records
 
     def complete(self, record: ExecutionRecord) -> ExecutionRecord:
         """The same with all its attributes, while `executions` is being gone through."""
-        found = None
-        if self._payloads is not None:
-            found = self._payloads.execution(bytes.fromhex(record.span_id))
-        return found or record
+        return self.of_span(record.span_id) or record
+
+    def of_span(self, span_id: str) -> ExecutionRecord | None:
+        """The execution of this span with all its attributes, while it is open; or None."""
+        if self._payloads is None:
+            return None
+        return self._payloads.execution(bytes.fromhex(span_id))
 
     def of_id(self, execution_id: str) -> ExecutionRecord | None:
         """The newest execution of exactly this id; None where there is none."""

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from fnmatch import fnmatchcase
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +14,7 @@ from otel_codomon.journal.reader import JournalReader
 from otel_codomon.operations.places import find_journal
 from otel_codomon.operations.report import LINE_KEYS, ExecutionLine
 from otel_codomon.values.execution import Outcome
+from otel_codomon.values.matching import fits
 from otel_codomon.values.usage import Usage
 
 if TYPE_CHECKING:
@@ -101,11 +101,6 @@ class Wanted:
         return self.outcome in (None, outcome) and (
             self.name is None or fits(record.labels.name, self.name)
         )
-
-
-def fits(name: str, pattern: str) -> bool:
-    """Whether *name* is *pattern*, or is what it stands for as in a shell: ``thumb*``."""
-    return name == pattern or fnmatchcase(name, pattern)
 
 
 # What a list is sorted by, the largest first; what is not known goes last.

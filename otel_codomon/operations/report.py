@@ -14,20 +14,29 @@ from otel_codomon.journal.reader import JournalReader
 from otel_codomon.operations.places import find_journal
 from otel_codomon.values.cause import CAUSE_KEYS, cause_of
 from otel_codomon.values.distribution import Distribution
+from otel_codomon.values.evidence import LEAK_BYTES, LEAK_SECONDS
 from otel_codomon.values.findings import Finding
+from otel_codomon.values.matching import fits
+from otel_codomon.values.problems import Problem, problems_in
 from otel_codomon.values.rules import find_in
 from otel_codomon.values.tally import TALLIED, Tally
 from otel_codomon.values.usage import Curve
+from otel_codomon.values.what_if import WhatIf, what_if
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from otel_codomon.values.execution import ExecutionRecord, Labels
+    from otel_codomon.values.tally import Example
 
 DAY_SECONDS: Final = 86400.0
 # A page with more bars than this is no picture.
 RECENT: Final = 200
 LARGEST: Final = 10
+PROBLEMS: Final = 20
+SLOTS: Final = 48
+# The names that took the most time: each costs three curves to read.
+_SEARCHED_FOR_LEAKS: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +93,28 @@ class ExecutionLine:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExampleLine:
+    """An execution that shows a problem.
+
+    Attributes:
+        line: The execution, with its curve.
+        memory_limit_bytes: Its memory limit, bytes; None where it has none.
+    """
+
+    line: ExecutionLine
+    memory_limit_bytes: float | None
+
+    @classmethod
+    def of(cls, record: ExecutionRecord) -> ExampleLine:
+        """What is shown of *record*."""
+        limit = record.attributes.get(names.LIMIT_MEMORY)
+        return cls(
+            line=ExecutionLine.of(record),
+            memory_limit_bytes=limit if isinstance(limit, (int, float)) else None,
+        )
+
+
 LINE_KEYS: Final = CAUSE_KEYS | {names.USAGE_CPU_TIME, names.USAGE_MEMORY_PEAK}
 """The attributes that an `ExecutionLine` without a curve is made of."""
 
@@ -108,13 +139,13 @@ class Group:
     Attributes:
         name: Their name.
         kind: What is executed.
-        language: Their language; None when nobody said.
+        language: Their language; None where it is not known.
         sandbox_type: What separates them from their host.
         executions: How many there are.
         outcomes: How many ended in each way.
         error_types: How many ended with each class of error.
         duration_seconds: How long they took, seconds.
-        cpu_seconds: CPU time, seconds; None where none of them tells it.
+        cpu_seconds: CPU time, seconds; None where it is not known.
         peak_memory_bytes: Most memory at one instant, bytes; as above.
         durations: The same durations as a histogram, seconds.
         memory_peaks: The same peaks as a histogram, bytes.
@@ -154,6 +185,21 @@ class Group:
 
 def _histogram(tally: Tally, figure: str, boundaries: tuple[float, ...]) -> Histogram:
     return Histogram(boundaries=boundaries, counts=tally.histogram(figure, boundaries))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A part of the period, all of equal length.
+
+    Attributes:
+        started_unix_ns: Its begin, nanoseconds since the epoch.
+        executions: How many that began in it have ended.
+        failures: How many of those failed.
+    """
+
+    started_unix_ns: int
+    executions: int
+    failures: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +243,10 @@ class Report:
         greediest_memory: Those that used the most memory.
         recent: The newest executions of the period, oldest first, at most 200.
         caches: What is wrong with the caches of the processes that run now.
+        problems: The findings that matter, merged by name and ranked: the answer.
+        examples: The executions that the problems name, with their curves.
+        timeline: The period in slots, oldest first.
+        what_if: How many of the last executions a limit would have stopped.
     """
 
     journal: str
@@ -214,6 +264,10 @@ class Report:
     greediest_memory: tuple[ExecutionLine, ...] = ()
     recent: tuple[ExecutionLine, ...] = ()
     caches: tuple[CacheProblem, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    examples: tuple[ExampleLine, ...] = ()
+    timeline: tuple[Slot, ...] = ()
+    what_if: tuple[WhatIf, ...] = ()
 
 
 def make_report(
@@ -230,7 +284,7 @@ def make_report(
         journal: Folder of the journal; None for what the environment says.
         since_seconds: Length of the period. The period before it, of equal
             length, is what regressions are found against.
-        name: Only executions of this name; None for all.
+        name: Only executions of this name, or of names like ``thumb*``; None for all.
         now_unix_ns: End of the period, nanoseconds since the epoch; None for now.
         on_progress: Called with the number of executions read, now and then.
     """
@@ -238,14 +292,15 @@ def make_report(
     until = time.time_ns() if now_unix_ns is None else now_unix_ns
     since = until - int(since_seconds * 1e9)
     reader = JournalReader(folder)
-    records = reader.executions(since_unix_ns=2 * since - until, until_unix_ns=until, keys=TALLIED)
-    gathered = _Gathered(since, reader.complete)
-    for record in records:
-        if name is None or record.labels.name == name:
-            gathered.add(record)
-            if gathered.read % _PROGRESS_STEP == 0:
-                on_progress(gathered.read)
-    return gathered.report(folder, until, reader.unreadable)
+    opened = reader.opened(since_unix_ns=2 * since - until, until_unix_ns=until, keys=TALLIED)
+    with opened as records:
+        gathered = _Gathered(since, until, reader)
+        for record in records:
+            if name is None or fits(record.labels.name, name):
+                gathered.add(record)
+                if gathered.read % _PROGRESS_STEP == 0:
+                    on_progress(gathered.read)
+        return gathered.report(folder)
 
 
 _PROGRESS_STEP: Final = 1000
@@ -288,10 +343,12 @@ class _Largest:
 class _Gathered:
     """What one pass over the records leaves in memory."""
 
-    def __init__(
-        self, since_unix_ns: int, complete: Callable[[ExecutionRecord], ExecutionRecord]
-    ) -> None:
+    def __init__(self, since_unix_ns: int, until_unix_ns: int, reader: JournalReader) -> None:
+        complete = reader.complete
         self._since = since_unix_ns
+        self._until = until_unix_ns
+        self._reader = reader
+        self._slots = [[0, 0] for _ in range(SLOTS)]
         self._now: dict[Labels, Tally] = {}
         self._before: dict[Labels, Tally] = {}
         self._slowest = _Largest(LARGEST, complete)
@@ -313,31 +370,85 @@ class _Gathered:
             self._running += 1
             return
         _tally_of(self._now, record.labels).add(record)
+        slot = self._slots[self._slot_of(record.started_unix_ns)]
+        slot[0] += 1
+        slot[1] += record.outcome is not None and record.outcome.is_failure
         self._slowest.add(record.duration_seconds, record)
         self._cpu.add(record.usage.cpu_seconds, record)
         self._memory.add(record.usage.peak_memory_bytes, record)
 
-    def report(self, folder: str, until_unix_ns: int, unreadable: int) -> Report:
-        """Everything that was taken in, summed up."""
+    def _slot_of(self, started_unix_ns: int) -> int:
+        return min(SLOTS - 1, (started_unix_ns - self._since) * SLOTS // self._length())
+
+    def _length(self) -> int:
+        return max(1, self._until - self._since)
+
+    def report(self, folder: str) -> Report:
+        """Everything that was taken in, summed up; while the journal is still open."""
         tallies = sorted(self._now.values(), key=_total_seconds, reverse=True)
+        for tally in filter(_may_leak, tallies[:_SEARCHED_FOR_LEAKS]):
+            tally.curves = tuple(self._curves(tally.largest("peak_memory_bytes")))
         pairs = [(tally, self._before.get(tally.labels, Tally(tally.labels))) for tally in tallies]
+        findings = find_in(pairs)
+        problems = problems_in(
+            findings,
+            (*tallies, *self._before.values()),
+            since_unix_ns=self._since,
+            until_unix_ns=self._until,
+        )[:PROBLEMS]
         return Report(
             journal=folder,
             since_unix_ns=self._since,
-            until_unix_ns=until_unix_ns,
+            until_unix_ns=self._until,
             executions=sum(tally.count for tally in tallies),
             running=self._running,
             before=sum(tally.count for tally in self._before.values()),
-            unreadable=unreadable,
+            unreadable=self._reader.unreadable,
             outcomes=_outcomes(tallies),
             groups=tuple(Group.of(tally) for tally in tallies),
-            findings=find_in(pairs),
+            findings=findings,
             slowest=self._slowest.lines(),
             greediest_cpu=self._cpu.lines(),
             greediest_memory=self._memory.lines(),
             recent=self._recent.lines()[::-1],
             caches=tuple(_cache_problems(folder)),
+            problems=problems,
+            examples=tuple(self._examples(tallies, problems)),
+            timeline=tuple(self._timeline()),
+            what_if=tuple(what_if(tallies)),
         )
+
+    def _timeline(self) -> Iterator[Slot]:
+        for number, (executions, failures) in enumerate(self._slots):
+            started = self._since + number * self._length() // SLOTS
+            yield Slot(started_unix_ns=started, executions=executions, failures=failures)
+
+    def _curves(self, examples: Iterable[Example]) -> Iterator[Curve]:
+        for example in examples:
+            found = self._reader.of_span(example.span_id)
+            if found is not None and found.usage.curve is not None:
+                yield found.usage.curve
+
+    def _examples(
+        self, tallies: Iterable[Tally], problems: Iterable[Problem]
+    ) -> Iterator[ExampleLine]:
+        wanted = {problem.example for problem in problems}
+        kept = {one for tally in tallies for one in tally.kept if one.execution_id in wanted}
+        for example in sorted(kept):
+            found = self._reader.of_span(example.span_id)
+            if found is not None:
+                yield ExampleLine.of(found)
+
+
+def _may_leak(tally: Tally) -> bool:
+    """Whether its executions are long and large enough for a curve to show a leak."""
+    seconds, peaks = (tally.distribution(x) for x in ("duration_seconds", "peak_memory_bytes"))
+    return (
+        seconds is not None
+        and peaks is not None
+        and seconds.p50 >= LEAK_SECONDS
+        and peaks.maximum >= LEAK_BYTES
+    )
 
 
 def _cache_problems(folder: str) -> Iterator[CacheProblem]:

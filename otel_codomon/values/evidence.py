@@ -1,7 +1,7 @@
-"""Looks: the numbers in a tally that show something, or None where they do not.
+"""Evidence: the numbers in a tally that show something, or None where they do not.
 
-Each takes the tally of a period and that of the period before. The figures
-above which something is worth saying are the constants at the top.
+Each function takes the tally of a period and that of the period before. The
+thresholds are the constants at the top.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon.values.cause import growth_bytes_per_second
 from otel_codomon.values.distribution import Distribution, compare, compare_rates
 from otel_codomon.values.execution import Outcome
 
@@ -29,6 +30,9 @@ _BUSY_CORES: Final = 0.9
 _WAITING_CORES: Final = 0.1
 _MANY_CHILDREN: Final = 20
 _CHILDREN_PER_SECOND: Final = 10
+# A shorter one may only be loading what it needs.
+LEAK_SECONDS: Final = 30.0
+LEAK_BYTES: Final = 64 * 1024 * 1024
 _SLOW_START_RATIO: Final = 2
 # A regression must be no chance, and large enough to matter: a fifth slower at
 # the median, and the later one larger in two pairs of three.
@@ -74,6 +78,48 @@ def ended(outcome: Outcome, *, limit: tuple[str, str] | None = None, **medians: 
     return look
 
 
+def timed_out(least_cores: float, most_cores: float) -> Look:
+    """Some timed out, and used so much CPU at the median; see `_UNDECIDED_CORES`.
+
+    Args:
+        least_cores: Cores in use on average, at least.
+        most_cores: At most, this one excluded.
+    """
+    found = ended(
+        Outcome.TIMEOUT,
+        limit=("timeout_seconds", "timeout_reached_seconds"),
+        p50_seconds="duration_seconds",
+        cpu_share="cores",
+    )
+
+    def look(now: Tally, before: Tally) -> Evidence | None:
+        cores = now.of_outcome(Outcome.TIMEOUT).distribution("cores")
+        used = _UNDECIDED_CORES if cores is None else cores.p50
+        return found(now, before) if least_cores <= used < most_cores else None
+
+    return look
+
+
+# Neither waiting nor computing, or not known.
+_UNDECIDED_CORES: Final = (_WAITING_CORES + _BUSY_CORES) / 2
+hanging: Final = timed_out(0.0, _WAITING_CORES)
+undecided: Final = timed_out(_WAITING_CORES, _BUSY_CORES)
+slow: Final = timed_out(_BUSY_CORES, float("inf"))
+
+
+def leaking(now: Tally, _before: Tally) -> Evidence | None:
+    """Memory rises until the end in most of the largest."""
+    rates = [rate for curve in now.curves if (rate := growth_bytes_per_second(curve)) is not None]
+    if not rates or 2 * len(rates) <= len(now.curves):
+        return None
+    peaks = now.distribution("peak_memory_bytes")
+    return {
+        "growth_bytes_per_second": max(rates),
+        "largest_bytes": None if peaks is None else peaks.maximum,
+        "executions": now.count,
+    }
+
+
 def failing(now: Tally, _before: Tally) -> Evidence | None:
     """A good part of them ended in an error."""
     errors = now.outcomes[Outcome.ERROR]
@@ -84,7 +130,7 @@ def failing(now: Tally, _before: Tally) -> Evidence | None:
         "errors": errors,
         "executions": now.known,
         "failed_share": errors / now.known,
-        "error_type": common[0][0] if common else "not told",
+        "error_type": common[0][0] if common else "unknown",
     }
 
 
@@ -133,7 +179,12 @@ def cpu_bound(now: Tally, _before: Tally) -> Evidence | None:
     found = _long(now)
     if found is None or found[1] < _BUSY_CORES:
         return None
-    return {"p50_seconds": found[0], "cores": found[1], "executions": now.count}
+    return {
+        "p50_seconds": found[0],
+        "cores": found[1],
+        "cpu_share": found[1],
+        "executions": now.count,
+    }
 
 
 def waiting(now: Tally, _before: Tally) -> Evidence | None:

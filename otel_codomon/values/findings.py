@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from otel_codomon.values.execution import Outcome
     from otel_codomon.values.tally import Tally
 
     Evidence = dict[str, float | str | None]
@@ -33,13 +34,17 @@ class Finding:
         severity: How much it matters.
         name: Name of the executions.
         kind: Their kind.
-        language: Their language; None when nobody said.
+        language: Their language; None where it is not known.
         message: What was found, with its numbers.
         advice: What to do about it.
         evidence: The numbers it rests on; the end of a name is the unit, None
             is not known.
         recommended: Limits that would fit, by the names of `Limits`; ``timeout_seconds`` too.
         executions: Ids of a few executions that show it.
+        affected: How many executions it concerns.
+        first_unix_ns: Start of the first of them, of the period before too,
+            nanoseconds since the epoch; None where it is not known.
+        last_unix_ns: Start of the last of them; as above.
     """
 
     rule: str
@@ -52,6 +57,9 @@ class Finding:
     evidence: Mapping[str, float | str | None]
     recommended: Mapping[str, float] = field(default_factory=dict)
     executions: tuple[str, ...] = ()
+    affected: int = 0
+    first_unix_ns: int | None = None
+    last_unix_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +72,11 @@ class Rule:
         look: The numbers that show it, from the tallies of now and before; or None.
         message: Says it, with the evidence as fields.
         advice: What to do about it, with the evidence as fields.
+        details: More of the evidence, each shown only if it is known.
         recommend: A limit that would fit: its name and what to make it from.
-        examples: Ids of executions that show it.
+        outcomes: It concerns the executions that ended like this; all where none is named.
+        largest: Figure whose largest values are examples, where no outcome is named.
+        weight: How it ranks among rules of the same severity.
     """
 
     name: str
@@ -73,5 +84,8 @@ class Rule:
     look: Look
     message: str
     advice: str
+    details: tuple[str, ...] = ()
     recommend: Callable[[Tally], Mapping[str, float]] = lambda _: {}
-    examples: Callable[[Tally], tuple[str, ...]] = lambda _: ()
+    outcomes: tuple[Outcome, ...] = ()
+    largest: str | None = None
+    weight: float = 1.0

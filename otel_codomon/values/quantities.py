@@ -60,6 +60,7 @@ def in_words(count: int, one: str, more: str) -> str:
 
 # End of a name -> how its number is written; the rest are plain numbers.
 _WRITERS: Final[tuple[tuple[str, Callable[[float | None], str]], ...]] = (
+    ("_bytes_per_second", lambda value: f"{in_bytes(value)}/s"),
     ("_bytes", in_bytes),
     ("_seconds", in_seconds),
     ("_share", in_percent),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_codomon import names
 from otel_codomon.values.distribution import Distribution
@@ -13,6 +13,7 @@ from otel_codomon.values.execution import Kind, Outcome
 
 if TYPE_CHECKING:
     from otel_codomon.values.execution import ExecutionRecord, Labels
+    from otel_codomon.values.usage import Curve
 
 
 def _ratio(part: float | None, whole: object) -> float | None:
@@ -29,7 +30,7 @@ FIGURES: Final = (
     *("duration_seconds", "cpu_seconds", "peak_memory_bytes", "disk_bytes", "processes"),
     *("cores", "throttled_share", "processes_per_second"),
     *("memory_limit_bytes", "timeout_limit_seconds", "timeout_reached_seconds"),
-    *("memory_limit_share", "cpu_limit_share", "timeout_limit_share"),
+    *("memory_limit_share", "cpu_limit_share", "timeout_limit_share", "timeout_used_share"),
 )
 """Names of the figures, in the order of `figures_of`; the end of a name is the unit."""
 
@@ -47,7 +48,7 @@ TALLIED: Final = frozenset(
         names.USAGE_PROCESSES,
     }
 )
-"""The attributes that a tally looks at."""
+"""The attributes that a tally is made of."""
 
 
 def figures_of(record: ExecutionRecord) -> tuple[float | None, ...]:
@@ -76,6 +77,8 @@ def figures_of(record: ExecutionRecord) -> tuple[float | None, ...]:
         _ratio(usage.peak_memory_bytes, memory_limit),
         _ratio(usage.cpu_seconds, get(names.LIMIT_CPU)),
         _ratio(seconds, timeout),
+        # Of those that ended in time: how close they came.
+        None if record.outcome is Outcome.TIMEOUT else _ratio(seconds, timeout),
     )
 
 
@@ -91,8 +94,20 @@ _LASTING_HOSTS: Final = frozenset({Kind.FUNCTION, Kind.SNIPPET, Kind.CELL, Kind.
 _MAX_ERROR_TYPES: Final = 100
 
 
+class Example(NamedTuple):
+    """An execution that shows something.
+
+    Attributes:
+        execution_id: Its id.
+        span_id: Its span, 16 hexadecimal digits, by which the journal finds it.
+    """
+
+    execution_id: str
+    span_id: str
+
+
 class Figures:
-    """The figures of executions, each by itself: all known values, in no order."""
+    """The figures of executions, each by itself: all known values, in the order added."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, array[float]] = {name: array("d") for name in FIGURES}
@@ -106,7 +121,7 @@ class Figures:
                 numbers.append(value)
 
     def numbers(self, figure: str) -> array[float]:
-        """All known values of a figure, in no order."""
+        """All known values of a figure, in the order in which they were added."""
         return self._numbers[figure]
 
     def distribution(self, figure: str) -> Distribution | None:
@@ -126,6 +141,9 @@ class Tally:
 
     Args:
         labels: What they have in common.
+
+    Attributes:
+        curves: Those of the executions with the largest peaks, where they were fetched.
     """
 
     def __init__(self, labels: Labels) -> None:
@@ -135,9 +153,11 @@ class Tally:
         self.error_types: Counter[str] = Counter()
         self._figures = Figures()
         self._apart: dict[Outcome, Figures] = {}
-        self._ranked: dict[str, list[tuple[float, str]]] = {name: [] for name in RANKED}
-        self._ids: dict[Outcome, list[str]] = {}
+        self._ranked: dict[str, list[tuple[float, Example]]] = {name: [] for name in RANKED}
+        self._examples: dict[Outcome, list[Example]] = {}
         self._firsts: dict[int, tuple[int, float]] = {}
+        self._periods: dict[Outcome, tuple[int, int]] = {}
+        self.curves: tuple[Curve, ...] = ()
 
     def add(self, record: ExecutionRecord) -> None:
         """Count one finished execution."""
@@ -151,23 +171,28 @@ class Tally:
         for name, at in _RANKED_AT:
             value = values[at]
             if value is not None:
-                self._rank(self._ranked[name], value, record.execution_id)
+                self._rank(self._ranked[name], value, record)
         if record.labels.kind in _LASTING_HOSTS and record.host_pid is not None:
             self._add_first(record.host_pid, record)
 
     def _add_outcome(self, record: ExecutionRecord, outcome: Outcome) -> None:
         self.outcomes[outcome] += 1
-        ids = self._ids.setdefault(outcome, [])
-        if len(ids) < EXAMPLES:
-            ids.append(record.execution_id)
+        started = record.started_unix_ns
+        first, last = self._periods.get(outcome, (started, started))
+        self._periods[outcome] = (min(first, started), max(last, started))
+        examples = self._examples.setdefault(outcome, [])
+        if len(examples) < EXAMPLES:
+            examples.append(Example(record.execution_id, record.span_id))
         error = record.attributes.get(names.ERROR_TYPE)
         if isinstance(error, str):
             is_known = error in self.error_types or len(self.error_types) < _MAX_ERROR_TYPES
             self.error_types[error if is_known else "others"] += 1
 
-    def _rank(self, ranked: list[tuple[float, str]], value: float, execution_id: str) -> None:
+    def _rank(
+        self, ranked: list[tuple[float, Example]], value: float, record: ExecutionRecord
+    ) -> None:
         if len(ranked) < EXAMPLES or value > ranked[-1][0]:
-            ranked.append((value, execution_id))
+            ranked.append((value, Example(record.execution_id, record.span_id)))
             ranked.sort(reverse=True)
             del ranked[EXAMPLES:]
 
@@ -190,7 +215,7 @@ class Tally:
         return self.count - self.outcomes[Outcome.UNKNOWN]
 
     def numbers(self, figure: str) -> array[float]:
-        """All known values of a figure, in no order."""
+        """All known values of a figure, in the order in which they were added."""
         return self._figures.numbers(figure)
 
     def distribution(self, figure: str) -> Distribution | None:
@@ -212,10 +237,24 @@ class Tally:
         """Duration of the first execution in each process, seconds."""
         return [seconds for _, seconds in self._firsts.values()]
 
-    def examples(self, *outcomes: Outcome) -> tuple[str, ...]:
-        """Ids of a few executions that ended like this."""
-        return tuple(id_ for outcome in outcomes for id_ in self._ids.get(outcome, ()))[:EXAMPLES]
+    def examples(self, *outcomes: Outcome) -> tuple[Example, ...]:
+        """A few executions that ended like this, the newest first."""
+        kept = (one for outcome in outcomes for one in self._examples.get(outcome, ()))
+        return tuple(kept)[:EXAMPLES]
 
-    def largest(self, figure: str) -> tuple[str, ...]:
-        """Ids of the executions with the largest values of a figure in `RANKED`."""
-        return tuple(id_ for _, id_ in self._ranked[figure])
+    def started_unix_ns(self, *outcomes: Outcome) -> tuple[int, int] | None:
+        """Start of the first and of the last that ended like this; of all where none is named."""
+        periods = [self._periods[one] for one in outcomes or self._periods if one in self._periods]
+        if not periods:
+            return None
+        return min(first for first, _ in periods), max(last for _, last in periods)
+
+    @property
+    def kept(self) -> set[Example]:
+        """All executions that can be examples."""
+        ranked = (example for row in self._ranked.values() for _, example in row)
+        return {*ranked, *(example for row in self._examples.values() for example in row)}
+
+    def largest(self, figure: str) -> tuple[Example, ...]:
+        """The executions with the largest values of a figure in `RANKED`."""
+        return tuple(example for _, example in self._ranked[figure])
