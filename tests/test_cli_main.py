@@ -127,4 +127,4 @@ def test_a_period_that_is_none_is_refused_in_one_line(command: str, since: str) 
     done = typed(command, f"--since={since}")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"invalid duration '{since}': use 90s, 15m, 1h or 2d" in done.stderr
+    assert f"invalid time '{since}': use 90s, 15m, 2d or 1w" in done.stderr
