@@ -40,7 +40,7 @@ class JournalMetricReader(PeriodicExportingMetricReader):
 
     def _start(self) -> None:
         self._wake = Wake()
-        self._thread: OwnThread | None = OwnThread(self._run, name="codomon-metrics")
+        self._thread: OwnThread | None = OwnThread(self._run, name="codomon-metrics", restarts=True)
         try:
             self._thread.start()
         except RuntimeError:  # too many threads: what there is at the end is collected then
