@@ -642,6 +642,25 @@ def test_the_summary_goes_as_json_to_a_file_or_a_descriptor(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("journal")
+@pytest.mark.parametrize(("word", "is_known"), [("run", False), ("ps", True)])
+def test_the_figures_of_an_engine_client_do_not_stand_in_for_the_work(
+    journal: Path, tmp_path: Path, word: str, *, is_known: bool
+) -> None:
+    client = tmp_path / "docker"
+    client.write_text(
+        f"#!{sys.executable}\nimport time\nwhile time.process_time() < 0.2: pass\n",
+        encoding="utf-8",
+    )
+    client.chmod(0o755)
+
+    otel_run("--", str(client), word, "image")
+
+    [record] = recorded(journal)
+    assert (record.usage.cpu_seconds is not None) is is_known
+    assert (record.usage.peak_memory_bytes is not None) is is_known
+    assert (record.usage.absent_reason is None) is is_known
+
+
 def test_a_summary_that_cannot_be_written_leaves_the_exit_code() -> None:
     done = otel_run("--output", "/no/such/folder/x", "--", "sh", "-c", "exit 4")
 

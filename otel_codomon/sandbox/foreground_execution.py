@@ -17,11 +17,12 @@ from otel_codomon.emit.scrubbed import scrubbed_name, scrubbed_text
 from otel_codomon.environment_variables import OTEL_PYTHON_CODOMON_CAPTURE
 from otel_codomon.sandbox.ending import Ending, LimitSeen, judge, since, usage_of
 from otel_codomon.sandbox.light_execution import LightExecution
+from otel_codomon.values.engine_clients import client_in
 from otel_codomon.values.execution import Kind, Labels, Outcome, SandboxType
 from otel_codomon.values.limits import Limits
 from otel_codomon.values.peak import without_cache
 from otel_codomon.values.result import ExecutionResult, Output
-from otel_codomon.values.usage import NOTHING_KNOWN, Usage
+from otel_codomon.values.usage import NOTHING_KNOWN, Usage, without_work
 from otel_codomon.values.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -166,6 +167,9 @@ class ForegroundExecution:
             **_from_inside(foreground.apart),
         )
         usage = with_cgroup(with_looks(usage_of(ending), seen), totals)
+        client = client_in(self._said.arguments)
+        if client is not None:
+            usage = without_work(usage, client)
         verdict, limit = self._judge(ending)
         if refusal is not None:
             verdict = _setup_error(refusal, exit_code=verdict.exit_code)
