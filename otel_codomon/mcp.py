@@ -41,7 +41,8 @@ from otel_codomon.operations.executions import (
     list_executions,
     show_execution,
 )
-from otel_codomon.operations.report import DAY_SECONDS, Report, make_report
+from otel_codomon.operations.report import DAY_SECONDS, make_report
+from otel_codomon.operations.report_values import Report  # noqa: TC001 - its schema is made of the annotation
 from otel_codomon.operations.running import (
     Allowance,
     CommandReport,

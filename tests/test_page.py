@@ -13,7 +13,8 @@ from support.hostile import EVIL, hostile_journal, is_safe, texts_in
 
 from otel_codomon import names
 from otel_codomon.cli.page import render
-from otel_codomon.operations.report import CacheProblem, Report, make_report
+from otel_codomon.operations.report import make_report
+from otel_codomon.operations.report_values import CacheProblem, Report
 from otel_codomon.values.execution import Outcome
 from otel_codomon.values.plain import plain
 

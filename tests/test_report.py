@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from otel_codomon.operations.report import Report
+    from otel_codomon.operations.report_values import Report
     from otel_codomon.values.findings import Finding
 
 HOUR = 3600.0

@@ -16,10 +16,11 @@ from pydantic import TypeAdapter
 
 from otel_codomon.operations.cache_report import CacheReport, ClearReport
 from otel_codomon.operations.doctor import Diagnosis
+from otel_codomon.operations.execution_lines import ExecutionLine
 from otel_codomon.operations.executions import ExecutionDetail, ExecutionList
 from otel_codomon.operations.history import History
 from otel_codomon.operations.journal import JournalStatus
-from otel_codomon.operations.report import ExecutionLine, Report
+from otel_codomon.operations.report_values import Report
 from otel_codomon.operations.running import CommandReport
 from otel_codomon.operations.stats import Stats
 

@@ -16,6 +16,7 @@ from otel_codomon.cli import options, output
 from otel_codomon.cli.progress import Progress
 from otel_codomon.cli.standard_streams import tell
 from otel_codomon.journal.reader import JournalReader
+from otel_codomon.operations.execution_lines import ExecutionLine
 from otel_codomon.operations.executions import (
     SORTS,
     Wanted,
@@ -23,7 +24,6 @@ from otel_codomon.operations.executions import (
     names_in,
 )
 from otel_codomon.operations.places import existing_journal
-from otel_codomon.operations.report import ExecutionLine
 from otel_codomon.values.execution import Outcome
 from otel_codomon.values.fitting import Column
 from otel_codomon.values.matching import fits
@@ -200,14 +200,17 @@ def _as_tree(lines: list[ExecutionLine]) -> list[tuple[int, ExecutionLine]]:
 
 
 def why_nothing(
-    reader: JournalReader, wanted: str | None, *, remedy: str = "--since, --until or --outcome"
+    reader: JournalReader,
+    wanted: str | None,
+    *,
+    remedy: str = "leave out --since, --until or --outcome",
 ) -> str:
     """Why nothing is shown, and what there is instead.
 
     Args:
         reader: Of the journal.
         wanted: The name or pattern that was asked for; None for all.
-        remedy: The options to leave out.
+        remedy: What to do where the name is not the reason.
     """
     names = names_in(reader)
     recorded = sum(names.values())
@@ -217,7 +220,7 @@ def why_nothing(
         near = get_close_matches(wanted, names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"no execution is named {wanted!r} ({recorded:,} recorded{hint})"
-    return f"no execution fits ({recorded:,} recorded): leave out {remedy}"
+    return f"no execution fits ({recorded:,} recorded): {remedy}"
 
 
 def local_time(unix_ns: int) -> str:

@@ -144,8 +144,8 @@ def print_fitted(
     sys.stdout.write(_joined(heading))
     for row, style in zip(cells, styles, strict=True):
         shown = fit_row(columns, row, widths, ellipsis=ellipsis)
-        if widths[styled] and has_colour():
-            shown[place] = f"{_COLOURS[style]}{shown[place]}{_PLAIN}"
+        if widths[styled]:
+            shown[place] = coloured(shown[place], style)
         sys.stdout.write(_joined(shown))
 
 
@@ -156,6 +156,11 @@ _COLOURS: Final = {
     "red": "\x1b[31m",
 }
 _PLAIN: Final = "\x1b[0m"
+
+
+def coloured(text: str, style: str) -> str:
+    """*text* in a colour, where the terminal has any."""
+    return f"{_COLOURS[style]}{text}{_PLAIN}" if has_colour() else text
 
 
 def _joined(cells: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from otel_codomon.operations.report import DAY_SECONDS, make_report
 if TYPE_CHECKING:
     import argparse
 
-    from otel_codomon.operations.report import Report
+    from otel_codomon.operations.report_values import Report
 
 HELP: str = "report what is wrong with the executions of this machine, and what to do"
 EXAMPLES: str = """\
@@ -60,7 +60,9 @@ def run(args: argparse.Namespace, /) -> int:
     if args.html:
         _write_page(report, Path(args.html))
     if args.format in _FOR_PEOPLE and not (report.executions or report.running or report.caches):
-        output.say(why_nothing(JournalReader(folder), args.name, remedy="--since or --name"))
+        output.say(
+            why_nothing(JournalReader(folder), args.name, remedy="use a longer --since, as 7d")
+        )
         for line in notes(report):
             output.say(line)
         return 0

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-import textwrap
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.printable import printable
 from otel_codomon.cli import output
+from otel_codomon.cli.report_tables import print_all
+from otel_codomon.cli.wrapping import say_wrapped, screen_width
+from otel_codomon.operations.report_values import Slot
 from otel_codomon.values.findings import Severity
-from otel_codomon.values.fitting import Column
 from otel_codomon.values.past import in_age
 from otel_codomon.values.problems import short_id
 from otel_codomon.values.quantities import (
     in_bytes,
-    in_percent,
-    in_seconds,
     in_words,
     write_quantity,
 )
@@ -25,11 +23,12 @@ from otel_codomon.values.quantities import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from otel_codomon.operations.report import ExampleLine, Group, Report, Slot
-    from otel_codomon.values.distribution import Distribution
+    from otel_codomon.operations.execution_lines import ExampleLine
+    from otel_codomon.operations.report_values import Report
     from otel_codomon.values.problems import Problem
 
 SHOWN: Final = 5
+_STYLES: Final = {Severity.HIGH: "red", Severity.MEDIUM: "yellow", Severity.LOW: "cyan"}
 _INDENT: Final = "   "
 _CURVE_WIDTH: Final = 20
 _WIDE: Final = 200
@@ -73,11 +72,11 @@ def print_text(report: Report, *, verbose: bool, journal: str | None) -> None:
         verbose: Print everything that it rests on as well.
         journal: The journal that was named, for the next steps; None for the default.
     """
-    _say(verdict(report))
+    say_wrapped(verdict(report))
     if report.executions:
         output.say(_strip(report))
     for line in notes(report):
-        _say(line)
+        say_wrapped(line)
     shown = report.problems if verbose else report.problems[:SHOWN]
     examples = {one.line.execution_id: one for one in report.examples}
     for number, problem in enumerate(shown, 1):
@@ -87,7 +86,7 @@ def print_text(report: Report, *, verbose: bool, journal: str | None) -> None:
     _print_rest(report.problems[len(shown) :])
     _print_caches(report)
     if verbose:
-        _print_all(report)
+        print_all(report)
 
 
 def notes(report: Report) -> Iterator[str]:
@@ -99,25 +98,9 @@ def notes(report: Report) -> Iterator[str]:
         yield f"{count} of the journal could not be read: see `otel-codomon doctor`"
 
 
-def _width() -> int | None:
-    return shutil.get_terminal_size().columns if output.is_terminal() else None
-
-
-def _say(text: str, *, first: str = "", indent: str = "") -> None:
-    """Print *text*, wrapped at words on a terminal."""
-    width, clean = _width(), printable(text)
-    if width is None:
-        output.say(first + clean)
-        return
-    for line in textwrap.wrap(
-        clean, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False
-    ):
-        output.say(line)
-
-
 def _strip(report: Report) -> str:
     """Outcomes over time: a low bar where all succeeded, a higher one where more failed."""
-    width = _width()
+    width = screen_width()
     slots = list(report.timeline)
     if width is not None and width < _NARROW:
         slots = [_merged(pair) for pair in zip(slots[::2], slots[1::2], strict=True)]
@@ -135,8 +118,6 @@ def _height(slot: Slot) -> float | None:
 
 
 def _merged(slots: Iterable[Slot]) -> Slot:
-    from otel_codomon.operations.report import Slot  # noqa: PLC0415 - only on a narrow screen
-
     first, *more = slots
     return Slot(
         started_unix_ns=first.started_unix_ns,
@@ -148,19 +129,24 @@ def _merged(slots: Iterable[Slot]) -> Slot:
 def _print_problem(
     number: int, problem: Problem, example: ExampleLine | None, now_unix_ns: int
 ) -> None:
-    _say(f"{problem.name}: {problem.message}", first=f"{number}. ", indent=_INDENT)
+    say_wrapped(
+        f"{problem.name}: {problem.message}",
+        first=f"{number}. ",
+        indent=_INDENT,
+        style=_STYLES[problem.severity],
+    )
     for line in _facts(problem, example, now_unix_ns):
-        _say(line, first=_INDENT, indent=_INDENT)
+        say_wrapped(line, first=_INDENT, indent=_INDENT)
     if example is not None and (curve := _curve(example)):
         output.say(_INDENT + curve)
     for line in problem.also:
-        _say(f"also: {line}", first=_INDENT, indent=_INDENT)
-    _say(f"advice: {problem.advice}{recommended(problem)}", first=_INDENT, indent=_INDENT)
+        say_wrapped(f"also: {line}", first=_INDENT, indent=_INDENT)
+    say_wrapped(f"advice: {problem.advice}{recommended(problem)}", first=_INDENT, indent=_INDENT)
 
 
 def _print_step(problem: Problem, journal: str | None) -> None:
     """The next step on one line, to be pasted; with its journal where that fits."""
-    line, width = f"{_INDENT}$ {problem.next_step}", _width()
+    line, width = f"{_INDENT}$ {problem.next_step}", screen_width()
     whole = _with_journal(line, journal)
     output.say(whole if width is None or len(printable(whole)) <= width else line)
 
@@ -199,7 +185,7 @@ def _curve(example: ExampleLine) -> str:
         return ""
     use = f" {in_bytes(max(curve.memory_bytes))}"
     use += f" of {in_bytes(limit)}" if limit is not None else ""
-    room = (_width() or _WIDE) - len(f"{_INDENT}memory {use}")
+    room = (screen_width() or _WIDE) - len(f"{_INDENT}memory {use}")
     step = max(1, -(-len(curve.memory_bytes) // max(1, min(room, _CURVE_WIDTH))))
     bars = output.spark(curve.memory_bytes[::-step][::-1], top=limit, width=_CURVE_WIDTH)
     return f"memory {bars}{use}"
@@ -218,108 +204,14 @@ def _print_rest(problems: Sequence[Problem]) -> None:
     if problems:
         named = ", ".join(f"{one.name} ({_rule(one.rule)})" for one in problems)
         output.say("")
-        _say(f"and {len(problems)} more: {named}; see them with -v")
+        say_wrapped(f"and {len(problems)} more: {named}; see them with -v")
 
 
 def _print_caches(report: Report) -> None:
     for cache in report.caches:
         output.say("")
-        _say(f"cache {cache.name} of process {cache.pid} {cache.message}")
-        _say(f"advice: {cache.advice}", first=_INDENT, indent=_INDENT)
-
-
-# --- with -v ---
-
-_RAN: Final = (
-    Column(title="name", least=12, is_kept=True),
-    Column(title="executions", is_number=True, is_kept=True),
-    Column(title="succeeded", is_number=True),
-    *(
-        Column(title=title, is_number=True)
-        for title in ("median", "p90", "p99", "CPU p50", "memory p99")
-    ),
-)
-_WHAT_IF: Final = (
-    Column(title="name", least=9, is_kept=True),
-    Column(title="limit", is_kept=True),
-    Column(title="would fail", is_number=True, is_kept=True),
-)
-_LINES: Final = (
-    Column(title="name", least=12, is_kept=True),
-    Column(title="id", is_kept=True),
-    Column(title="outcome"),
-    Column(title="duration", is_number=True),
-    Column(title="CPU", is_number=True),
-    Column(title="memory", is_number=True),
-)
-
-
-def _print_all(report: Report) -> None:
-    hints = [one for one in report.findings if one.severity is Severity.LOW]
-    if hints:
-        output.say("")
-        output.say("hints")
-    for hint in hints:
-        _say(f"{hint.name}: {hint.message}; {hint.advice}", first="  ", indent="    ")
-    _print_table("what ran", _RAN, [_group_row(group) for group in report.groups])
-    rows = [
-        (
-            row.name,
-            f"{row.limit.rsplit('_', 1)[0]} {write_quantity(row.limit, row.value)}",
-            f"{row.failed} of {row.executions}",
-        )
-        for row in report.what_if
-    ]
-    _print_table("what if, tried on the last 100 of each", _WHAT_IF, rows)
-    for title, lines in (
-        ("longest", report.slowest),
-        ("most CPU time", report.greediest_cpu),
-        ("most memory", report.greediest_memory),
-    ):
-        _print_table(
-            title,
-            _LINES,
-            [
-                (
-                    line.name,
-                    short_id(line.execution_id),
-                    (line.outcome or "running").replace("_", " "),
-                    in_seconds(line.duration_seconds),
-                    in_seconds(line.cpu_seconds),
-                    in_bytes(line.peak_memory_bytes),
-                )
-                for line in lines
-            ],
-        )
-
-
-def _print_table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    if rows:
-        output.say("")
-        output.say(title)
-        output.print_fitted(columns, rows, styled=0, styles=["cyan"] * len(rows))
-
-
-def _group_row(group: Group) -> tuple[str, ...]:
-    duration, cpu, memory = group.duration_seconds, group.cpu_seconds, group.peak_memory_bytes
-    return (
-        group.name,
-        f"{group.executions:,}",
-        in_percent(_succeeded(group)),
-        *(in_seconds(_part(duration, part)) for part in ("p50", "p90", "p99")),
-        in_seconds(_part(cpu, "p50")),
-        in_bytes(_part(memory, "p99")),
-    )
-
-
-def _succeeded(group: Group) -> float | None:
-    """Share that succeeded of those whose outcome is known."""
-    known = group.executions - group.outcomes.get("unknown", 0)
-    return group.outcomes.get("success", 0) / known if known else None
-
-
-def _part(distribution: Distribution | None, part: str) -> float | None:
-    return None if distribution is None else getattr(distribution, part)
+        say_wrapped(f"cache {cache.name} of process {cache.pid} {cache.message}")
+        say_wrapped(f"advice: {cache.advice}", first=_INDENT, indent=_INDENT)
 
 
 # --- markdown ---

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon.errors import UnknownExecutionError
 from otel_codomon.journal.reader import JournalReader
+from otel_codomon.operations.execution_lines import LINE_KEYS, ExecutionLine
 from otel_codomon.operations.places import find_journal
-from otel_codomon.operations.report import LINE_KEYS, ExecutionLine
 from otel_codomon.values.execution import Outcome
 from otel_codomon.values.matching import fits
 from otel_codomon.values.usage import Usage

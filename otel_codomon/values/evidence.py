@@ -130,7 +130,7 @@ def failing(now: Tally, _before: Tally) -> Evidence | None:
         "errors": errors,
         "executions": now.known,
         "failed_share": errors / now.known,
-        "error_type": common[0][0] if common else "unknown",
+        "error_type": common[0][0] if common else None,
     }
 
 
@@ -203,7 +203,7 @@ def many_children(now: Tally, _before: Tally) -> Evidence | None:
         return None
     if children.p50 < _MANY_CHILDREN or rate < _CHILDREN_PER_SECOND:
         return None
-    return {"p50_processes": children.p50, "per_second": rate, "executions": now.count}
+    return {"p50_processes": children.p50, "per_second": round(rate, 1), "executions": now.count}
 
 
 def slow_start(now: Tally, _before: Tally) -> Evidence | None:
