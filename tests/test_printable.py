@@ -151,7 +151,9 @@ def test_every_evil_word_is_listed_and_can_be_told(form: str) -> None:
     else:
         shown = [out]
     assert len(shown) in (1, len(EVIL))
-    assert all(any(printable(word) in each for each in shown) for word in EVIL)
+    # A lone surrogate is no text: it is replaced where the journal is read.
+    words = [printable(word.encode("utf-8", "replace").decode()) for word in EVIL]
+    assert all(any(word in each for each in shown) for word in words)
 
 
 @pytest.mark.parametrize(
