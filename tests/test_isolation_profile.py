@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sys
 from contextlib import ExitStack, contextmanager
@@ -225,6 +226,18 @@ def test_only_what_was_named_can_be_written_to(door: str, place: Place) -> None:
     assert writable == devices | own
     with_set_id = [path for path, options in seen["mounts"].items() if "nosuid" not in options]
     assert with_set_id == []
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_process_1_runs_no_file_that_its_user_could_write(door: str, place: Place) -> None:
+    # It can be traced and made to run another program: then the file is no longer busy.
+    program = "import os; found = os.stat('/proc/1/exe'); print(found.st_dev, found.st_ino)"
+    out, err = place.run(door, "/usr/bin/python3", "-c", program)
+
+    bubblewrap = Path(shutil.which("bwrap", path="/usr/local/bin:/usr/bin:/bin") or "").stat()
+    is_that_of_the_host = out.split() == [str(bubblewrap.st_dev), str(bubblewrap.st_ino)]
+    assert len(out.split()) == 2, err
+    assert is_that_of_the_host == (place.uid not in {0, bubblewrap.st_uid})
 
 
 @pytest.mark.parametrize("door", DOORS)

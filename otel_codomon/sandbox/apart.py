@@ -26,6 +26,7 @@ class Apart:
     def __init__(self, options: bytes, call_filter: bytes) -> None:
         self._streams = Streams()  # before any other file is opened: see there
         self._wrapping = Wrapping(options, call_filter)
+        self.program = self._wrapping.program
         self.begin = self._streams.begin
         self.resize = self._streams.resize
         self.release = self._streams.release
@@ -66,11 +67,12 @@ def start_apart(
     assert wrapper is not None  # noqa: S101 - as said
     wrapped = wrap(command, wrapper, rlimits)
     options = b"".join(os.fsencode(word) + b"\0" for word in wrapped.options)
+    apart = Apart(options, wrapper.call_filter)
     return Foreground(
-        [os.fsencode(wrapper.path)],
+        [apart.program(os.fsencode(wrapper.path))],
         [os.fsencode(word) for word in wrapped.argv],
         {},  # what it is to give to the command is among its options
         rlimits=[(which, (soft, hard)) for which, soft, hard in wrapped.rlimits],
         cgroups=cgroups,
-        apart=Apart(options, wrapper.call_filter),
+        apart=apart,
     )

@@ -130,7 +130,10 @@ class Supervisor:
         self._protect()
         try:
             meter = TreeMeter(plan.tree_limits)
-            pid, before = spawn(plan.argv[:1], plan.argv[1:], plan.env, self._prepare)
+            program = plan.argv[0]
+            if self._wrapping is not None:
+                program = self._wrapping.program(program)
+            pid, before = spawn([program], plan.argv[1:], plan.env, self._prepare)
         except TooManyFilesError:
             self._report("uncounted")
             return
