@@ -220,7 +220,7 @@ def test_the_timeout_that_is_shown_is_the_one_that_was_reached(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "attributes",
-    [rising(300, 60, until=0.4), rising(40, 60)],
+    [rising(300, 60, until=0.4), rising(63, 60)],
     ids=["it stops growing", "it stays small"],
 )
 def test_memory_that_is_no_leak_is_not_called_one(
@@ -331,6 +331,18 @@ def test_a_problem_has_an_example_its_time_and_a_next_step(tmp_path: Path) -> No
     assert problem.next_step == "otel-codomon show 'last one'"
     assert [one.line.execution_id for one in report.examples] == ["last one"]
     assert report.examples[0].memory_limit_bytes == 100 * MIB
+
+
+def test_a_command_that_was_mistyped_ranks_below_what_runs_again_and_again(tmp_path: Path) -> None:
+    past = [
+        Past(name="pyhton", outcome=Outcome.SETUP_ERROR, ago_seconds=60),
+        *(Past(name="old", attributes=memory(95), ago_seconds=23 * HOUR) for _ in range(3)),
+    ]
+
+    report = report_on(tmp_path, past)
+
+    assert report.findings[0].name == "pyhton"
+    assert [problem.name for problem in report.problems] == ["old", "pyhton"]
 
 
 def test_the_findings_of_one_name_are_one_problem(tmp_path: Path) -> None:

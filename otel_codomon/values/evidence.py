@@ -110,7 +110,7 @@ slow: Final = timed_out(_BUSY_CORES, float("inf"))
 def leaking(now: Tally, _before: Tally) -> Evidence | None:
     """Memory rises until the end in most of the largest."""
     rates = [rate for curve in now.curves if (rate := growth_bytes_per_second(curve)) is not None]
-    if not rates or 2 * len(rates) <= len(now.curves):
+    if 2 * len(rates) <= len(now.curves):
         return None
     peaks = now.distribution("peak_memory_bytes")
     return {
