@@ -15,7 +15,8 @@ BLOCK_BYTES = 512  # of `st_blocks`, see stat(2)
 class HeldFiles:
     """What some processes hold open at one instant.
 
-    A descriptor that is under way in a socket belongs to no process and is not seen.
+    A file that is mapped and no longer open, or whose descriptor is under way in a
+    socket, is not seen.
 
     Attributes:
         memfds: Device and inode of each memfd, and its bytes.
