@@ -45,8 +45,8 @@ class UnknownExecutionError(CodomonError, LookupError):
         self.execution_id = execution_id
         self.looked_in = looked_in
         super().__init__(
-            f"cannot find execution {execution_id!r}: it neither runs in this process nor is in "
-            f"{looked_in}; list what there is with `otel-codomon list`"
+            f"cannot find execution {execution_id!r}: it is neither running in this process "
+            f"nor recorded in {looked_in}; list what there is with `otel-codomon list`"
         )
 
 

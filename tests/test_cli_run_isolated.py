@@ -186,7 +186,7 @@ def test_a_bubblewrap_that_is_a_script_is_a_setup_error(folder: Path) -> None:
     [
         (["--", "no-such-program-here"], 127, "cannot run 'no-such-program-here': no such file"),
         (["--", "/etc/passwd"], 126, "cannot run '/etc/passwd': permission denied"),
-        (["--writable", "no-such", "--", "true"], 2, "cannot let it write to 'no-such'"),
+        (["--writable", "no-such", "--", "true"], 2, "cannot make 'no-such' writable"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(

@@ -71,7 +71,7 @@ def test_status_makes_no_journal_where_there_is_none(tmp_path: Path) -> None:
     done = command(tmp_path / "missing", "status")
 
     assert done.returncode == 0
-    assert "there is none yet" in done.stdout
+    assert "does not exist yet" in done.stdout
     assert not (tmp_path / "missing").exists()
 
 
@@ -80,7 +80,7 @@ def test_send_ships_what_waits(folder: Path, collector: Collector) -> None:
 
     assert (done.returncode, done.stdout, done.stderr) == (
         0,
-        "3 records delivered, 0 refused\n",
+        "3 records delivered, 0 rejected\n",
         "",
     )
     assert [span.name for span in collector.spans()] == ["number 0", "number 1", "number 2"]
@@ -96,8 +96,8 @@ def test_send_says_why_a_collector_does_not_take_it(folder: Path, collector: Col
             break
 
     assert done.returncode == 1
-    assert "still wait\n" in done.stdout
-    assert "traces are not taken: HTTP 401\n" in done.stderr
+    assert "not delivered yet\n" in done.stdout
+    assert "traces not delivered: HTTP 401\n" in done.stderr
 
 
 def test_send_without_an_endpoint_says_what_to_set(folder: Path) -> None:
@@ -130,7 +130,7 @@ def test_purge_throws_away_only_what_was_delivered_unless_told(
 
     assert (asked.returncode, sent.returncode, done.returncode) == (1, 0, 0)
     assert "3 records in it are not delivered" in asked.stderr
-    assert done.stdout == ("1 segments thrown away, with 0 records that were not delivered\n")
+    assert done.stdout == ("1 segment deleted, with 0 undelivered records\n")
 
 
 def test_purge_throws_away_everything_when_told(folder: Path) -> None:
@@ -151,4 +151,4 @@ def test_purge_leaves_what_a_running_process_writes(tmp_path: Path) -> None:
 
         done = command(journal.folder, "purge", "--yes")
 
-    assert "1 stay: running processes write them\n" in done.stdout
+    assert "1 segment kept: in use by running processes\n" in done.stdout

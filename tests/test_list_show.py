@@ -201,8 +201,8 @@ def test_an_unknown_id_is_an_error_that_says_what_to_do(folder: Path) -> None:
 
     assert done.returncode == 1
     assert done.stderr == (
-        "otel-codomon: cannot find execution 'nothing': it neither runs in this process nor is "
-        f"in {folder}; list what there is with `otel-codomon list`\n"
+        "otel-codomon: cannot find execution 'nothing': it is neither running in this process "
+        f"nor recorded in {folder}; list what there is with `otel-codomon list`\n"
     )
 
 

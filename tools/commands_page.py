@@ -24,64 +24,64 @@ PAGE: Final = Path(__file__).parent.parent / "docs" / "commands.md"
 _HEAD: Final = f"""\
 # Commands
 
-Made from the commands themselves by `python -m tools.commands_page`.
+Generated from the command definitions by `python -m tools.commands_page`.
 
-`{PROGRAM} COMMAND --help` says the same in the terminal; `python -m otel_codomon` is the same
+`{PROGRAM} COMMAND --help` prints the same text; `python -m otel_codomon` is the same
 program.
 
-Data goes to standard output, everything else to standard error. Text is drawn on a terminal and
-plain elsewhere; `NO_COLOR` takes the colours out. The exit code is 0 when all went well, 1 for
-a failure that the message explains, 2 for wrong usage, and what a command says of its own
-below. `run` has the exit code of what it ran.
+Data goes to standard output, everything else to standard error. Text is formatted on a terminal
+and plain elsewhere; `NO_COLOR` turns colours off. The exit code is 0 for success, 1 for a failure
+that the message explains and 2 for wrong usage; commands with other exit codes say so below.
+`run` has the exit code of the command.
 
-Names, reasons and attributes were chosen by other programs. Whatever of them is not simply
-visible - control characters, escape sequences, bidirectional overrides, invisible characters - is
-printed as its escape, such as `\\x1b`, in every format; a cell of CSV that a spreadsheet would
-take for a formula begins with an apostrophe.
+Names, reasons and attributes come from other programs. Characters in them that are not plainly
+visible (control characters, escape sequences, bidirectional overrides, invisible characters) are
+printed as escapes, such as `\\x1b`, in every format; a CSV cell that a spreadsheet would
+take for a formula starts with an apostrophe.
 
 Everything is read from the journal on this machine (`OTEL_PYTHON_CODOMON_JOURNAL`, or
-`$XDG_STATE_HOME/otel-codomon`); no collector is needed. What of it is damaged is left out and
+`$XDG_STATE_HOME/otel-codomon`); no collector is needed. Damaged records are skipped and
 counted.
 
-The JSON of every command is described by a schema in [`docs/schemas`](schemas).
+The JSON output of each command has a schema in [`docs/schemas`](schemas).
 """
 
 # What a page says of a command beyond its options.
 _MORE: Final = {
     "monitor-stats": """\
-What an execution uses is read from the tree of its processes. Executions inside one process
-cannot be told apart from outside: they show the usage of that process, and how many share it.
+Each execution that has run for a second has its own figures, taken from the heartbeats in the
+journal; the figures of a younger one come from its process tree.
 
-On a terminal the figures are refreshed in place, with curves and trends (Theil and Sen's slope,
-where Kendall's test finds one). Elsewhere each look is one JSON object on a line. With
-`--since` there is first a look without rates, then an object with `history`: what executions
-used over that time in 60 steps.
+On a terminal the display is refreshed in place, with curves and trends (Theil-Sen slope, where
+the Mann-Kendall test finds a trend). Elsewhere each sample is one JSON object on a line. With
+`--since`, the first object is a sample without rates and the second has `history`: what executions
+used over that time, in 60 steps.
 
 Exit code 3: a threshold was reached.""",
     "report": """\
-Regressions are found against the period before, of equal length: the Mann-Whitney test for
-durations, CPU time and memory, Fisher's exact test for failures; a finding needs a probability
-below 0.001, a median that is a fifth larger, and the later one larger in two pairs of three. A
-recommended memory limit is half as much again as 99 in 100 executions use; a timeout is three
-times what they take.
+Regressions are found by comparison with the preceding period of equal length: by the Mann-Whitney
+test for durations, CPU time and memory, and by Fisher's exact test for failures. A finding needs
+p < 0.001, a median that is at least a fifth larger, and a larger later value in two of three pairs.
+A recommended memory limit is 1.5 times what 99 % of executions use, a timeout three times their
+duration.
 
-The page of `--html` is one file that fetches nothing and in which only its own script may run.
-Arrow keys move through its waterfall, Enter opens an execution, + and - zoom.""",
+The page of `--html` is a single file that loads nothing else and in which only its own script may
+run. Arrow keys move through its waterfall, Enter opens an execution, + and - zoom.""",
     "cache-info": """\
-A process reports its caches when it has called `observe_cache`, `observe_module` or
-`observe_all`. It empties them for others only if it was started with
-`OTEL_PYTHON_CODOMON_CONTROL=clear`, at its next collection.""",
+A process reports its caches once it has called `observe_cache`, `observe_module` or
+`observe_all`. It empties them on request only if it was started with
+`OTEL_PYTHON_CODOMON_CONTROL=clear`, and does so at its next collection of metrics.""",
     "doctor": """\
-An endpoint is tried with a real export of each signal that has nothing in it. Exit code 1:
-something does not work.""",
+Endpoints are tried with a real but empty export of each signal. Exit code 1: something does not
+work.""",
     "mcp": """\
 Needs `pip install 'otel-codomon[mcp]'`. Tools: `list_executions`, `show_execution`, `report`,
 `stats`, `cache_info`, `doctor`; `run` with `--allow-run`, `clear_caches` with `--allow-clear`.
 Resources: `codomon://executions/recent` and `codomon://executions/{execution_id}`.
 
-What `run` runs is an execution like any other: in the journal, and exported where an endpoint is
-set. The options say what a command may do at most; a request can ask for less, and is refused
-where it asks for more. Where commands cannot be isolated, `run` is not offered, and a line on
+What `run` runs is an execution like any other: it is in the journal, and is exported where an
+endpoint is set. The options set the maximum; a request can ask for less, and is refused if it asks
+for more. Where commands cannot be isolated, `run` is not offered, and a line on
 stderr says why. See [Commands of an agent](running.md#commands-of-an-agent).""",
     "completion": "Needs `pip install 'otel-codomon[completion]'`.",
 }

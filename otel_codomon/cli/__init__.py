@@ -43,7 +43,7 @@ PROGRAM = "otel-codomon"
 # as well as in the module so that `--help` imports none of them.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("otel_codomon.cli.run_command", "run a command as one execution"),
-    "demo": ("otel_codomon.cli.demo", "run real programs and show what was seen of them"),
+    "demo": ("otel_codomon.cli.demo", "run real programs and show what was recorded"),
     "list": (
         "otel_codomon.cli.list_executions",
         "list the executions of this machine, running and finished",
@@ -61,15 +61,15 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "otel_codomon.cli.report",
         "report what is wrong with the executions of this machine, and what to do",
     ),
-    "doctor": ("otel_codomon.cli.doctor", "say what works here and what does not"),
+    "doctor": ("otel_codomon.cli.doctor", "check what works on this machine and what does not"),
     "journal": (
         "otel_codomon.cli.journal",
-        "say what waits in the journal, ship it now, or throw it away",
+        "show what is in the journal, deliver it now, or delete it",
     ),
-    "mcp": ("otel_codomon.cli.mcp", "serve the operations to an agent, as MCP tools on stdio"),
+    "mcp": ("otel_codomon.cli.mcp", "serve these commands to an agent as MCP tools on stdio"),
     "completion": (
         "otel_codomon.cli.completion",
-        "print a script with which a shell completes the commands",
+        "print a shell completion script",
     ),
 }
 

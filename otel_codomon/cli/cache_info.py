@@ -42,13 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         nargs="?",
         choices=WHAT,
         default="all",
-        help="caches of functions, cache objects of modules, or all (default: %(default)s)",
+        help="function caches, cache objects in modules, or all (default: %(default)s)",
     )
     parser.add_argument(
         "--show-stats",
         action=BooleanOptionalAction,
         default=True,
-        help="show hits, misses, sizes and findings, as by default, or the names alone",
+        help="show hits, misses, sizes and findings (the default), or only names",
     )
     parser.add_argument(
         "--clear-cache",
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         type=options.positive_seconds,
         default=CLEAR_TIMEOUT_SECONDS,
         metavar="SECONDS",
-        help="how long to wait for the processes to empty them (default: %(default)s)",
+        help="how long to wait for processes to empty their caches (default: %(default)s)",
     )
     options.add_journal(parser)
     options.add_format(parser)

@@ -11,7 +11,7 @@ from otel_codomon.errors import CodomonError
 if TYPE_CHECKING:
     import argparse
 
-HELP: str = "print a script with which a shell completes the commands"
+HELP: str = "print a shell completion script"
 EXAMPLES: str = """\
 otel-codomon completion bash > ~/.local/share/bash-completion/completions/otel-codomon
 otel-codomon completion zsh > "${fpath[1]}/_otel-codomon"
@@ -20,7 +20,7 @@ otel-codomon completion zsh > "${fpath[1]}/_otel-codomon"
 
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     """For which shell."""
-    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell it is for")
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell")
 
 
 def run(args: argparse.Namespace, /) -> int:

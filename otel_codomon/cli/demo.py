@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.configuration import Configuration
 
-HELP = "run real programs and show what was seen of them"
+HELP = "run real programs and show what was recorded"
 EXAMPLES = """
 otel-codomon demo
 OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 otel-codomon demo

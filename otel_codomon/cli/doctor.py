@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.operations.checks.line import CheckLine
 
-HELP: str = "say what works here and what does not"
+HELP: str = "check what works on this machine and what does not"
 EXAMPLES: str = """\
 otel-codomon doctor
 otel-codomon doctor --format json | jq '.lines[] | select(.state != "ok")'
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         type=options.positive_seconds,
         default=5.0,
         metavar="SECONDS",
-        help="longest time for one endpoint (default: %(default)s)",
+        help="time limit for each endpoint (default: %(default)s)",
     )
     options.add_journal(parser)
     options.add_format(parser, formats=("text", "json", "jsonl"))

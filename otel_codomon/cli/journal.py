@@ -1,4 +1,4 @@
-"""``otel-codomon journal``: what waits, ship it now, throw it away."""
+"""``otel-codomon journal``: show what is undelivered, deliver it, or delete it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-HELP: str = "say what waits in the journal, ship it now, or throw it away"
+HELP: str = "show what is in the journal, deliver it now, or delete it"
 EXAMPLES: str = """\
 otel-codomon journal status
 otel-codomon journal send
@@ -35,16 +35,16 @@ otel-codomon journal purge --yes
 
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     """What to do, with which journal, for how long."""
-    parser.add_argument("action", choices=tuple(_ACTIONS), help="what to do (purge asks for --yes)")
+    parser.add_argument("action", choices=tuple(_ACTIONS), help="what to do")
     options.add_journal(parser)
     parser.add_argument(
         "--timeout",
         type=options.positive_seconds,
         default=SEND_SECONDS,
         metavar="SECONDS",
-        help="how long send goes on where a collector does not take it (default: %(default)s)",
+        help="how long send keeps trying (default: %(default)s)",
     )
-    parser.add_argument("--yes", action="store_true", help="throw away what was not delivered, too")
+    parser.add_argument("--yes", action="store_true", help="purge: also delete undelivered records")
     options.add_format(parser, formats=("text", "json"))
     options.add_verbose(parser)
 
@@ -68,7 +68,7 @@ def _send(args: argparse.Namespace) -> int:
     if sent.is_complete:
         return 0
     for signal, reason in sent.trouble.items():
-        output.complain(f"{signal} are not taken: {reason}")
+        output.complain(f"{signal} not delivered: {reason}")
     return 1
 
 
@@ -78,7 +78,7 @@ def _purge(args: argparse.Namespace) -> int:
     if waiting and not args.yes:
         output.complain(
             f"cannot purge {status.journal}: {waiting:,} records in it are not "
-            "delivered; send them with `otel-codomon journal send`, or say --yes"
+            "delivered; send them with `otel-codomon journal send`, or add --yes to delete them"
         )
         return 1
     _print(args.format, purge_journal(journal=args.journal), _purged_lines)
@@ -99,7 +99,7 @@ def _print(form: str, result: T, lines: Callable[[T], Iterator[str]]) -> None:
 def _status_lines(status: JournalStatus) -> Iterator[str]:
     yield f"journal   {status.journal}"
     if not status.exists:
-        yield "          there is none yet; `otel-codomon run -- true` makes one"
+        yield "          does not exist yet; `otel-codomon run -- true` creates it"
     segments = in_words(status.segments, "segment", "segments")
     yield f"holds     {in_bytes(status.bytes)} in {segments}"
     if status.oldest_unix_ns is not None:
@@ -112,27 +112,27 @@ def _status_lines(status: JournalStatus) -> Iterator[str]:
         yield f"{signal:<9} {describe_waiting(waiting)}, {where}"
     if status.set_aside:
         letters = in_words(status.set_aside, "dead letter", "dead letters")
-        yield f"rejected  {letters}: records that no receiver takes, kept in x-*.seg"
+        yield f"rejected  {letters}: records that the receiver rejected, kept in x-*.seg"
     if status.damaged:
-        yield f"damage    {status.damaged:,} damaged, passed over: parts of segments"
+        yield f"damage    {status.damaged:,} damaged parts of segments, skipped"
     yield f"sender    {describe_sender(status.sender_pid)}"
 
 
 def _sent_lines(sent: Sent) -> Iterator[str]:
     if sent.sender_pid is not None:
         yield f"{describe_sender(sent.sender_pid)} delivers this journal".capitalize()
-    yield f"{sent.delivered:,} records delivered, {sent.rejected:,} refused"
+    yield f"{in_words(sent.delivered, 'record', 'records')} delivered, {sent.rejected:,} rejected"
     if sent.died:
-        yield f"{sent.died:,} executions whose process had died were among them"
+        yield f"{in_words(sent.died, 'execution', 'executions')} of processes that died among them"
     waiting = sum(sent.waiting_bytes.values())
     if waiting:
-        yield f"{in_bytes(waiting)} still wait"
+        yield f"{in_bytes(waiting)} not delivered yet"
 
 
 def _purged_lines(purged: Purged) -> Iterator[str]:
     yield (
-        f"{purged.segments:,} segments thrown away, with {purged.undelivered:,} records that "
-        "were not delivered"
+        f"{in_words(purged.segments, 'segment', 'segments')} deleted, with "
+        f"{in_words(purged.undelivered, 'undelivered record', 'undelivered records')}"
     )
     if purged.kept:
-        yield f"{purged.kept:,} stay: running processes write them"
+        yield f"{in_words(purged.kept, 'segment', 'segments')} kept: in use by running processes"

@@ -63,37 +63,39 @@ _STYLES: Final = {"success": "green", "running": "cyan", "unknown": "yellow"}
 
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     """Which executions, how many, in which order and in which form."""
-    options.add_since(parser, help_line="only those that began after, as 15m, 14:30 or yesterday")
+    options.add_since(
+        parser, help_line="only those that started after TIME, such as 15m, 14:30 or yesterday"
+    )
     parser.add_argument(
         "--until",
         type=options.time_ago,
         metavar="TIME",
-        help="only those that began before, as --since",
+        help="only those that started before TIME, as for --since",
     )
-    parser.add_argument("--name", help="only executions of this name, or of names like thumb*")
+    parser.add_argument(
+        "--name", help="only executions with this name; * matches anything, such as thumb*"
+    )
     parser.add_argument(
         "--outcome",
         choices=("running", *(outcome.value for outcome in Outcome)),
-        help="only those that ended like this",
+        help="only those with this outcome",
     )
     parser.add_argument(
         "--sort",
         choices=tuple(SORTS),
         default="started",
-        help="what to sort by, the largest or newest first (default: %(default)s)",
+        help="sort by this, largest or newest first (default: %(default)s)",
     )
-    parser.add_argument(
-        "--tree", action="store_true", help="show each execution below the one that it ran in"
-    )
+    parser.add_argument("--tree", action="store_true", help="show each execution below its parent")
     parser.add_argument(
         "-n",
         "--limit",
         type=_count,
         default=_SHOWN,
         metavar="COUNT",
-        help="at most so many (default: %(default)s)",
+        help="show at most this many (default: %(default)s)",
     )
-    parser.add_argument("--all", action="store_true", help="as many as there are")
+    parser.add_argument("--all", action="store_true", help="show all of them")
     options.add_journal(parser)
     options.add_format(parser)
     options.add_verbose(parser)

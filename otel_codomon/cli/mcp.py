@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.operations.running import Allowance
 
-HELP: str = "serve the operations to an agent, as MCP tools on stdio"
+HELP: str = "serve these commands to an agent as MCP tools on stdio"
 EXAMPLES: str = """\
 otel-codomon mcp
 otel-codomon mcp --allow-run --timeout 30 --limit-memory 512M --directory ./scratch
@@ -38,7 +38,7 @@ def _directory(text: str, /) -> str:
     """
     path = os.path.realpath(text)
     if not text or not os.path.isdir(path):  # noqa: PTH112 - a text, as `run` takes it
-        raise ValueError(f"{text!r:.80} is not a directory: create it, or name another")
+        raise ValueError(f"{text!r:.80} is not a directory: create it, or choose another")
     return path
 
 
@@ -48,29 +48,29 @@ OPTIONS: Final = (
         "--isolation",
         choices=("bubblewrap", "none"),
         default="bubblewrap",
-        help="what separates a command from this machine: bubblewrap, without which there is no "
-        "tool run, or none, which is no security boundary (default: %(default)s)",
+        help="how commands are isolated: bubblewrap (the tool run is not offered where it does not "
+        "work), or none, which is no security boundary (default: %(default)s)",
     ),
     Option(
         "--directory",
         convert=_directory,
-        metavar="FOLDER",
-        help="where commands work and may write (default: a private one for each in isolation, "
-        "the server's own without)",
+        metavar="DIRECTORY",
+        help="working directory of commands, which they may write to (default: a private one for "
+        "each command in isolation, otherwise the server's)",
     ),
     Option(
         "--timeout",
         convert=positive_number,
         default=60.0,
         metavar="SECONDS",
-        help="the longest that a command takes (default: %(default)g)",
+        help="time limit of each command (default: 60)",
     ),
     Option(
         "--limit-cpu",
         dest="cpu_seconds",
         convert=positive_number,
         metavar="SECONDS",
-        help="CPU time of its tree",
+        help="CPU time of the process tree",
     ),
     Option(
         "--limit-memory",
@@ -78,7 +78,7 @@ OPTIONS: Final = (
         convert=memory_bytes,
         default=1024 * MIB,
         metavar="SIZE",
-        help="memory of its tree (default: 1G)",
+        help="memory of the process tree (default: 1G)",
     ),
     Option(
         "--limit-processes",
@@ -86,29 +86,29 @@ OPTIONS: Final = (
         convert=positive_whole,
         default=64,
         metavar="N",
-        help="processes of its tree at one time (default: %(default)s)",
+        help="processes in the tree at the same time (default: %(default)s)",
     ),
     Option(
         "--limit-disk",
         dest="disk_bytes",
         convert=size_bytes,
         metavar="SIZE",
-        help="disk that it adds where it may write (default: 512M in a private directory, none in "
-        "one that you name)",
+        help="disk space added where the command may write (default: 512M in a private directory, "
+        "no limit in one that you name)",
     ),
     Option(
         "--limit-file-size",
         dest="file_size_bytes",
         convert=size_bytes,
         metavar="SIZE",
-        help="the largest file it writes",
+        help="size of each file written",
     ),
     Option(
         "--limit-open-files",
         dest="open_files",
         convert=positive_whole,
         metavar="N",
-        help="files each process holds open",
+        help="open files of each process",
     ),
     Option(
         "--limit-output",
@@ -116,19 +116,21 @@ OPTIONS: Final = (
         convert=size_bytes,
         default=20_000,
         metavar="SIZE",
-        help="what the agent is shown of each output stream (default: 20000)",
+        help="bytes of each output stream that the agent gets (default: 20000)",
     ),
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     """What the agent may do besides looking, and what its commands may."""
-    parser.add_argument("--allow-run", action="store_true", help="let it run commands")
+    parser.add_argument("--allow-run", action="store_true", help="let the agent run commands")
     parser.add_argument(
-        "--allow-clear", action="store_true", help="let it empty caches of running processes"
+        "--allow-clear", action="store_true", help="let the agent empty caches of running processes"
     )
     options.add_journal(parser)
-    group = parser.add_argument_group("commands it runs: it can ask for less, never for more")
+    group = parser.add_argument_group(
+        "limits on commands; the agent can ask for less, never for more"
+    )
     for option in OPTIONS:
         option.add_to(group)
 
@@ -189,7 +191,7 @@ def _allowance(args: argparse.Namespace) -> Allowance | None:
     way_out = (
         ""
         if args.isolation == "none"
-        else ("; repair that, or say --isolation none, which is no security boundary")
+        else ("; fix that, or use --isolation none, which is no security boundary")
     )
     output.complain(f"otel-codomon mcp: the tool run is not offered: {reason}{way_out}")
     return None

@@ -46,15 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         nargs="?",
         choices=(*WHAT, "all"),
         default="all",
-        help="which of the host's figures (default: %(default)s)",
+        help="which host figures to show (default: %(default)s)",
     )
     options.add_interval(parser)
     parser.add_argument(
         "--duration",
-        type=options.seconds_or_for_ever,
+        type=options.seconds_or_unlimited,
         default=DEFAULT_SECONDS,
         metavar="SECONDS",
-        help="how long to go on, 0 for ever (default: %(default)s)",
+        help="how long to run; 0 means until interrupted (default: %(default)s)",
     )
     parser.add_argument("--name", help="only executions of this name")
     parser.add_argument(
@@ -63,18 +63,18 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         action="append",
         default=[],
         metavar="FIGURE=LIMIT",
-        help=f"tell when one of {', '.join(FIGURES)} reaches its limit, as memory=90%%, and exit "
-        f"with {CROSSED} in the end; may be given again",
+        help=f"warn when one of {', '.join(FIGURES)} reaches its limit, such as memory=90%%, and "
+        f"exit with {CROSSED} at the end; repeatable",
     )
-    options.add_since(parser, help_line="begin with what executions used since then, as 1h")
+    options.add_since(parser, help_line="start with what executions used since then, such as 1h")
     parser.add_argument(
-        "--output-file", metavar="FILE", help="append one JSON object for each look to FILE"
+        "--output-file", metavar="FILE", help="append one JSON object per sample to FILE"
     )
     options.add_journal(parser)
     parser.add_argument(
         "--format",
         choices=("text", "jsonl"),
-        help="how looks are printed (default: text on a terminal, jsonl elsewhere)",
+        help="output format (default: text on a terminal, jsonl elsewhere)",
     )
     options.add_verbose(parser)
 
@@ -89,12 +89,14 @@ def threshold(text: str, /) -> Threshold:
     row = FIGURES.get(figure)
     if row is None or not equals:
         raise options.refusal(
-            f"cannot watch {text!r:.60}: write it as FIGURE=LIMIT, with one of {', '.join(FIGURES)}"
+            f"invalid threshold {text!r:.60}: use FIGURE=LIMIT, with one of {', '.join(FIGURES)}"
         )
     value = _limit(limit, is_share=row.is_share)
     if value is None:
-        wanted = "a percentage, as 90%" if row.is_share else "a number, as 100"
-        raise options.refusal(f"cannot watch {text!r:.60}: the limit of {figure} is {wanted}")
+        wanted = "a percentage, such as 90%" if row.is_share else "a number, such as 100"
+        raise options.refusal(
+            f"invalid threshold {text!r:.60}: the limit of {figure} must be {wanted}"
+        )
     return Threshold(figure=figure, limit=value)
 
 
@@ -130,7 +132,7 @@ def run(args: argparse.Namespace, /) -> int:
                 write(stats)
                 show(stats)
                 crossed = crossed or bool(stats.alerts)
-        except KeyboardInterrupt:  # how one leaves what goes on for ever
+        except KeyboardInterrupt:  # the way to end a run without a limit
             pass
     return CROSSED if crossed else 0
 
@@ -183,7 +185,7 @@ def _file_writer(path: str | None, stack: ExitStack) -> Callable[[Stats], None]:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise CodomonError(
-            f"cannot write looks to {path}: {error.strerror}; name a file that can be written"
+            f"cannot write samples to {path}: {error.strerror}; choose a file you can write"
         ) from error
     stack.callback(os.close, descriptor)
 

@@ -11,21 +11,21 @@ DEFAULT_INTERVAL_SECONDS = 1.0
 
 
 def add_verbose(parser: argparse.ArgumentParser, /) -> None:
-    """``--verbose``: say more, on stderr."""
-    parser.add_argument("-v", "--verbose", action="store_true", help="say more, on stderr")
+    """``--verbose``: print more details."""
+    parser.add_argument("-v", "--verbose", action="store_true", help="print more details")
 
 
 def add_interval(
     parser: argparse.ArgumentParser, /, *, default: float = DEFAULT_INTERVAL_SECONDS
 ) -> None:
-    """``--interval``: seconds between two looks."""
+    """``--interval``: seconds between two samples."""
     parser.add_argument(
         "-i",
         "--interval",
         type=positive_seconds,
         default=default,
         metavar="SECONDS",
-        help="time between two looks (default: %(default)s)",
+        help="seconds between two samples (default: %(default)s)",
     )
 
 
@@ -37,7 +37,7 @@ def add_format(
         "--format",
         choices=formats,
         default=formats[0],
-        help="how data is printed (default: %(default)s)",
+        help="output format (default: %(default)s)",
     )
 
 
@@ -49,19 +49,21 @@ def positive_seconds(text: str, /) -> float:
     """
     seconds = _number(text)
     if not 0 < seconds < float("inf"):
-        raise refusal(f"cannot wait {text!r:.40} seconds: it is not a number above 0")
+        raise refusal(f"invalid number of seconds {text!r:.40}: must be more than 0")
     return seconds
 
 
-def seconds_or_for_ever(text: str, /) -> float:
-    """A time in seconds; infinity for 0, which means for ever.
+def seconds_or_unlimited(text: str, /) -> float:
+    """A time in seconds; infinity for 0, which means no limit.
 
     Raises:
         argparse.ArgumentTypeError: It is neither.
     """
     seconds = _number(text)
     if not 0 <= seconds < float("inf"):
-        raise refusal(f"cannot go on for {text!r:.40} seconds: it is no number; 0 is for ever")
+        raise refusal(
+            f"invalid number of seconds {text!r:.40}: must be 0 or more; 0 means no limit"
+        )
     return seconds or float("inf")
 
 
@@ -72,7 +74,7 @@ def process_id(text: str, /) -> int:
         argparse.ArgumentTypeError: It is none.
     """
     if not (text.isascii() and text.isdecimal() and int(text) > 0):
-        raise refusal(f"cannot look at process {text!r:.40}: it is no whole number above 0")
+        raise refusal(f"invalid process id {text!r:.40}: must be a whole number above 0")
     return int(text)
 
 
@@ -93,15 +95,15 @@ def time_ago(text: str, /) -> float:
 
 
 def add_since(parser: argparse.ArgumentParser, /, *, help_line: str) -> None:
-    """``--since``: how far back to look, seconds; None when it is not given."""
+    """``--since``: start of the period, as seconds ago; None when it is not given."""
     parser.add_argument("--since", type=time_ago, metavar="TIME", help=help_line)
 
 
 def add_journal(parser: argparse.ArgumentParser, /) -> None:
-    """``--journal``: another folder than the environment's."""
+    """``--journal``: another directory than the environment's."""
     parser.add_argument(
         "--journal",
-        metavar="FOLDER",
+        metavar="DIRECTORY",
         help="the journal to read (default: OTEL_PYTHON_CODOMON_JOURNAL, or this user's own)",
     )
 

@@ -68,9 +68,8 @@ def run(args: Options, /) -> int:
         return WRONG_USAGE
     if args.isolation == "none" and (args.writable or args.allow_env):
         tell(
-            "otel-codomon run: cannot use --writable or --allow-env: there is no isolation, and "
-            "the command may write to all that you may and has your environment; "
-            "add --isolation bubblewrap\n"
+            "otel-codomon run: cannot use --writable or --allow-env: the command is not isolated "
+            "and has your environment and permissions; add --isolation bubblewrap\n"
         )
         return WRONG_USAGE
     if args.language is None:

@@ -75,6 +75,6 @@ def _directory(text: str) -> str:
     if not Path(text).is_dir():
         raise InvalidArgumentError(
             "writable",
-            f"cannot let it write to {text!r}: it is not a directory; create it first",
+            f"cannot make {text!r} writable: not a directory; create it first",
         )
     return resolve_shown(text, argument="writable", environ=os.environ)

@@ -96,28 +96,27 @@ class Option:
 
 
 OPTIONS = (
-    Option("--name", help="what the execution is called (default: the program's name)"),
-    Option("--language", help="COMMAND is a file with source text in this language"),
-    Option("--session-id", metavar="ID", help="the session that asked for it"),
+    Option("--name", help="name of the execution (default: the program's name)"),
+    Option("--language", help="COMMAND is a source file in this language"),
+    Option("--session-id", metavar="ID", help="id of the session that the execution belongs to"),
     Option(
         "--timeout",
         convert=positive_number,
         metavar="SECONDS",
-        help="end it then, with exit code 124",
+        help="end the command after this long, with exit code 124",
     ),
     Option(
         "--grace",
         convert=positive_number,
         default=2.0,
         metavar="SECONDS",
-        help="from SIGTERM to SIGKILL (default: %(default)s)",
+        help="time between SIGTERM and SIGKILL (default: %(default)s)",
     ),
     Option(
         "--propagate",
         choices=("full", "linked", "none"),
-        help="whether it reports into this trace by TRACEPARENT, into one of its own that is "
-        "linked from this one, or learns nothing of our telemetry (default: full; none in "
-        "isolation)",
+        help="the trace context that the command gets: full, this trace in TRACEPARENT; linked, a "
+        "new trace that is linked to this one; none (default: full; none in isolation)",
     ),
     Option(
         "--isolation",
@@ -125,24 +124,23 @@ OPTIONS = (
         default="none",
         group=ISOLATION,
         help="bubblewrap: no network, a private /tmp and home, the system and the working "
-        "directory read-only, process ids of its own, no capability, no terminal of yours "
-        "(default: none, no security boundary)",
+        "directory read-only, its own process ids, no capabilities, no access to your terminal "
+        "(default: none, which is no security boundary)",
     ),
     Option(
         "--writable",
         repeats=True,
         group=ISOLATION,
-        metavar="FOLDER",
-        help="a folder that it may write to in isolation, such as the working folder .; may be "
-        "given again",
+        metavar="DIRECTORY",
+        help="a directory that the isolated command may write to, such as .; repeatable",
     ),
     Option(
         "--allow-env",
         repeats=True,
         group=ISOLATION,
         metavar="NAME",
-        help="a variable that it gets in isolation, besides the few that programs need; LC_* is "
-        "every name that begins so; may be given again",
+        help="an environment variable to pass to the isolated command, besides the few that "
+        "programs need; LC_* matches every name with that prefix; repeatable",
     ),
     Option(
         "--limit-cpu",
@@ -166,7 +164,7 @@ OPTIONS = (
         convert=positive_whole,
         group=TREE,
         metavar="N",
-        help="processes at one time",
+        help="processes at the same time",
     ),
     Option(
         "--limit-disk",
@@ -174,8 +172,8 @@ OPTIONS = (
         convert=size_bytes,
         group=TREE,
         metavar="SIZE",
-        help="disk that it adds to the working directory, or in isolation to the writable "
-        "directories and its private tmpfs",
+        help="disk space added to the working directory, or in isolation to the writable "
+        "directories and the private tmpfs",
     ),
     Option(
         "--limit-file-size",
@@ -183,7 +181,7 @@ OPTIONS = (
         convert=size_bytes,
         group=PROCESS,
         metavar="SIZE",
-        help="the largest file it writes",
+        help="size of each file written",
     ),
     Option(
         "--limit-open-files",
@@ -191,23 +189,21 @@ OPTIONS = (
         convert=positive_whole,
         group=PROCESS,
         metavar="N",
-        help="files it holds open",
+        help="open files",
     ),
-    Option(
-        "-q", "--quiet", convert=None, default=False, group=SUMMARY, help="no summary on stderr"
-    ),
+    Option("-q", "--quiet", convert=None, default=False, group=SUMMARY, help="print no summary"),
     Option(
         "--format",
         choices=("text", "json"),
         default="text",
         group=SUMMARY,
-        help="of the summary",
+        help="format of the summary",
     ),
     Option(
         "--output",
         group=SUMMARY,
         metavar="FILE|FD",
-        help="where the summary goes, in place of stderr: a file, or a descriptor by its number",
+        help="write the summary to this file or file descriptor instead of stderr",
     ),
 )
 _BY_FLAG = {flag: option for option in OPTIONS for flag in option.flags}

@@ -90,7 +90,7 @@ def _toolchain(language: str) -> Toolchain:
     if toolchain is None:
         raise InvalidArgumentError(
             "language",
-            f"cannot run source text in {language!r}: it is no language that can be run here; "
+            f"cannot run source text in {language!r}: unknown language; "
             f"use one of {', '.join(sorted(BY_LANGUAGE))}",
         )
     return toolchain
@@ -99,7 +99,7 @@ def _toolchain(language: str) -> Toolchain:
 def _source(typed: str) -> str:
     if not os.path.isfile(typed):  # noqa: PTH113 - as it was typed
         raise InvalidArgumentError(
-            "command", f"cannot run {typed!r}: it is no file; name one with source text"
+            "command", f"cannot run {typed!r}: not a file; name a source file"
         )
     return f"./{typed}" if typed.startswith("-") else typed  # which tools take for an option
 

@@ -47,7 +47,7 @@ _SHOWN_ABOVE = frozenset(
 
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     """Which execution, and in which form."""
-    parser.add_argument("id", help="its id, trace id or span id, or the beginning of one")
+    parser.add_argument("id", help="execution id, trace id or span id, or the first digits of one")
     options.add_journal(parser)
     options.add_format(parser, formats=("text", "json"))
     options.add_verbose(parser)

@@ -22,8 +22,8 @@ def positive_number(text: str, /) -> float:
     value = _number(text)
     if not 0 < value <= LONGEST_SECONDS:
         raise ValueError(
-            f"cannot use {text!r:.40}: it is no number above 0, and up to {LONGEST_SECONDS:.0f}; "
-            "give one, as 2 or 0.5"
+            f"invalid number of seconds {text!r:.40}: must be more than 0 and at most "
+            f"{LONGEST_SECONDS:.0f}, such as 2 or 0.5"
         )
     return value
 
@@ -37,8 +37,8 @@ def positive_whole(text: str, /) -> int:
     is_whole = text.isascii() and text.isdecimal() and len(text) < _MAX_DIGITS
     if not (is_whole and 0 < int(text) <= MOST_PROCESSES):
         raise ValueError(
-            f"cannot use {text!r:.40}: it is no whole number above 0, and up to {MOST_PROCESSES}; "
-            "give one, as 16"
+            f"invalid count {text!r:.40}: must be a whole number from 1 to {MOST_PROCESSES}, "
+            "such as 16"
         )
     return int(text)
 
@@ -52,7 +52,7 @@ def memory_bytes(text: str, /) -> int:
     size = size_bytes(text)
     if size < LEAST_MEMORY_BYTES:
         raise ValueError(
-            f"cannot use {text!r:.40}: no program starts in less than 1M; write one as 512M or 1.5G"
+            f"invalid memory limit {text!r:.40}: must be 1M or more, such as 512M or 1.5G"
         )
     return size
 
@@ -68,7 +68,9 @@ def size_bytes(text: str, /) -> int:
     unit = written[-1:] if written[-1:].isalpha() else ""
     size = _number(written.removesuffix(unit)) * _UNITS.get(unit, 0)
     if not 1 <= size < LARGEST:
-        raise ValueError(f"cannot use {text!r:.40}: it is no size; write one as 4096, 512M or 1.5G")
+        raise ValueError(
+            f"invalid size {text!r:.40}: use bytes or a unit, such as 4096, 512M or 1.5G"
+        )
     return int(size)
 
 

@@ -121,7 +121,7 @@ def _toolchain(language: str | None) -> Toolchain:
         raise refusal(
             "language",
             f"run source text in {shown(language)}",
-            "it is no language that can be run here",
+            "unknown language",
             f"use one of {known}",
         )
     return toolchain

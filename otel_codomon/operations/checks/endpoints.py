@@ -1,4 +1,4 @@
-"""Whether somebody takes what is sent: a real, empty export for each signal."""
+"""Whether a receiver accepts what is sent: a real, empty export for each signal."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _EMPTY: Final = b""
 
 # What to do, by what the answer means. The words begin with the answer itself.
 _TO_DO: Final = {
-    Verdict.RETRY: "start the collector, or correct the address; records wait on disk meanwhile",
+    Verdict.RETRY: "start the collector, or correct the address; until then records stay on disk",
     Verdict.DOUBTFUL: "see the collector's own log",
-    Verdict.REFUSED: "this is no OTLP receiver for this signal, or of another protocol: "
+    Verdict.REFUSED: "this is not an OTLP receiver for this signal, or it uses another protocol: "
     "http/protobuf usually is on port 4318, grpc on 4317",
     Verdict.PARKED: "correct the address, the path, or the credentials in "
     "OTEL_EXPORTER_OTLP_HEADERS or of the proxy; nothing is sent until then",
@@ -49,8 +49,8 @@ def check(scene: Scene) -> Iterator[CheckLine]:
                 about=ABOUT,
                 name=signal,
                 state=State.OK,
-                found="goes nowhere: what is recorded stays on this machine",
-                to_do="set OTEL_EXPORTER_OTLP_ENDPOINT to send it to a collector",
+                found="not exported: no OTLP endpoint is set",
+                to_do="set OTEL_EXPORTER_OTLP_ENDPOINT to export to a collector",
             )
         else:
             yield _try(endpoint, scene.timeout_seconds)

@@ -1,4 +1,4 @@
-"""Whether the journal is healthy, what waits in it, and who ships it."""
+"""Whether the journal is healthy, what is undelivered, and which process delivers it."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _SCARCE_BYTES: Final = 512 * 1024 * 1024
 
 
 def check(scene: Scene) -> Iterator[CheckLine]:
-    """Look at the folder, its segments, what waits and who sends."""
+    """Check the directory, its segments, the backlog and the sender."""
     if scene.journal is None:
         yield _line(
             "folder",
             State.WARNING,
-            "switched off: what is recorded is lost when nobody takes it",
-            to_do="take off out of OTEL_PYTHON_CODOMON_JOURNAL",
+            "switched off: executions are lost while no receiver accepts them",
+            to_do="remove off from OTEL_PYTHON_CODOMON_JOURNAL",
         )
         return
     if not os.path.lexists(scene.journal):
         yield _line(
-            "folder", State.OK, f"{scene.journal} does not exist yet; it is made when needed"
+            "folder", State.OK, f"{scene.journal} does not exist yet; it is created when needed"
         )
         return
     try:
@@ -88,10 +88,15 @@ def _folder(folder: str, folder_fd: int) -> CheckLine:
             "folder",
             State.WARNING,
             f"{found}; other users may write there (mode {mode:04o})",
-            to_do=f"chmod 700 {folder}: others could remove what waits",
+            to_do=f"chmod 700 {folder}: other users could delete undelivered records",
         )
     if free < _SCARCE_BYTES:
-        return _line("folder", State.WARNING, found, to_do="make room: a full disk takes no record")
+        return _line(
+            "folder",
+            State.WARNING,
+            found,
+            to_do="free some space: nothing is recorded on a full disk",
+        )
     return _line("folder", State.OK, found)
 
 
@@ -115,14 +120,14 @@ def _health(folder_fd: int) -> CheckLine:
             "records",
             State.WARNING,
             f"{found}; {index.damaged} stretches are damaged",
-            to_do="nothing: what is whole is read and sent; look at the disk if there are more",
+            to_do="nothing: intact records are read and sent; check the disk if the count grows",
         )
     if future:
         return _line(
             "records",
             State.WARNING,
             f"{found}; {len(future)} were written in the future",
-            to_do="the clock was put back: periods of a report may miss them",
+            to_do="the clock was set back: a report's period may not include them",
         )
     return _line("records", State.OK, found)
 
@@ -134,7 +139,7 @@ def _dead_letters(folder_fd: int) -> Iterator[CheckLine]:
             "dead letters",
             State.WARNING,
             f"{in_words(count, 'dead letter', 'dead letters')}: records that no receiver takes",
-            to_do="see the log of the process that delivered for the reason; they are in x-*.seg",
+            to_do="see the log of the sending process for the reason; the records are in x-*.seg",
         )
 
 

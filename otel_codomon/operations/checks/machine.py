@@ -47,7 +47,7 @@ def check_clock(scene: Scene) -> Iterator[CheckLine]:
     state = _clock_state()
     if state is None:
         yield CheckLine(
-            about="clock", name="synchronised", state=State.OK, found="this system does not tell"
+            about="clock", name="synchronised", state=State.OK, found="unknown on this system"
         )
     elif state == _TIME_ERROR:
         yield CheckLine(
@@ -55,11 +55,11 @@ def check_clock(scene: Scene) -> Iterator[CheckLine]:
             name="synchronised",
             state=State.WARNING,
             found="the kernel's clock is not synchronised",
-            to_do="run a time service: spans of two machines are put in order by their clocks",
+            to_do="run a time service: spans of two machines are ordered by their clocks",
         )
     else:
         yield CheckLine(
-            about="clock", name="synchronised", state=State.OK, found="the kernel says it is"
+            about="clock", name="synchronised", state=State.OK, found="yes, says the kernel"
         )
 
 
@@ -92,7 +92,7 @@ def _cgroup() -> CheckLine:
         return _line(
             "cgroup",
             State.OK,
-            "none can be made: executions are measured by their process trees",
+            "cannot create one: executions are measured by their process trees",
             "delegate a cgroup to this user (systemd: Delegate=yes) for exact totals",
         )
     try:
@@ -108,9 +108,7 @@ def _process_files() -> CheckLine:
 
     if process_tree.is_available():
         return _line("process tree", State.OK, "read from /proc")
-    return _line(
-        "process tree", State.OK, "read through psutil: less exact, as on any other system"
-    )
+    return _line("process tree", State.OK, "read through psutil, which is less exact")
 
 
 def _subreaper() -> CheckLine:
@@ -121,7 +119,9 @@ def _subreaper() -> CheckLine:
         failed = -1
     if failed:
         return _line(
-            "subreaper", State.WARNING, "not here: daemonised children of commands are not counted"
+            "subreaper",
+            State.WARNING,
+            "not available: daemonised children of commands are not counted",
         )
     return _line("subreaper", State.OK, "daemonised children of commands are counted and ended")
 
@@ -129,7 +129,7 @@ def _subreaper() -> CheckLine:
 def _bubblewrap(scene: Scene) -> CheckLine:
     if shutil.which("bwrap", path=scene.environ.get("PATH")) is None:
         return _line(
-            "bubblewrap", State.OK, "not installed", "install bubblewrap for isolation=bubblewrap"
+            "bubblewrap", State.OK, "not installed", 'install it to use isolation="bubblewrap"'
         )
     command = Command(path="/bin/true", argv=("true",), env={}, cwd="/usr")
     try:
@@ -139,8 +139,10 @@ def _bubblewrap(scene: Scene) -> CheckLine:
             on_start=lambda _pid: None,
         )
     except UnavailableError as error:
-        return _line("bubblewrap", State.WARNING, str(error), "or do without isolation=bubblewrap")
-    return _line("bubblewrap", State.OK, "isolates")
+        return _line(
+            "bubblewrap", State.WARNING, str(error), 'fix this to use isolation="bubblewrap"'
+        )
+    return _line("bubblewrap", State.OK, "works")
 
 
 def check_versions(scene: Scene) -> Iterator[CheckLine]:
@@ -171,5 +173,5 @@ def _package(name: str, extra: str | None) -> CheckLine:
             about="versions",
             name=name,
             state=State.OK,
-            found=f"not installed; `pip install 'otel-codomon[{extra}]'` if you want it",
+            found=f"not installed; `pip install 'otel-codomon[{extra}]'` to use it",
         )
