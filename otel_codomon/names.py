@@ -373,7 +373,7 @@ SYSTEM_FILESYSTEM_STATE: Final = _attribute(
     "system.filesystem.state",
     "string",
     None,
-    "What space is: used, free for everybody, or reserved for root.",
+    "What space is: used, free for every user, or reserved for root.",
     on_metrics=True,
 )
 SYSTEM_FILESYSTEM_TYPE: Final = _attribute(

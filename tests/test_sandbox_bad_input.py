@@ -319,7 +319,7 @@ def test_a_folder_that_may_not_be_entered_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)  # the way there is open to everybody
 
-    assert "it may not be entered; allow it, or name another" in _refusal_of_nobody(locked)
+    assert "permission denied; grant access, or choose another" in _refusal_of_nobody(locked)
 
 
 def _refusal_of_nobody(folder: Path) -> str:

@@ -206,12 +206,12 @@ def observe_cache(
     if name is not None and not isinstance(name, str):
         raise InvalidArgumentError(
             "name",
-            f"cannot call a cache {shown(name)}: it is no text; leave it out for the default",
+            f"cannot call a cache {shown(name)}: not a text; leave it out for the default",
         )
     if not isinstance(adapters, Sequence):
         raise InvalidArgumentError(
             "adapters",
-            f"cannot read caches by {shown(adapters)}: it is no list of adapters; "
+            f"cannot read caches by {shown(adapters)}: not a list of adapters; "
             "pass one, as (YourAdapter(), *DEFAULT_ADAPTERS)",
         )
 

@@ -109,7 +109,7 @@ def check_texts(argument: str, value: object) -> None:
         return
     raise InvalidArgumentError(
         argument,
-        f"cannot take {shown(value)} for {argument}: it is no mapping of texts; "
+        f"cannot take {shown(value)} for {argument}: not a mapping of texts; "
         'pass a dict, such as {"name": "value"}',
     )
 

@@ -68,7 +68,7 @@ def text_of(argument: str) -> Callable[[object], str]:
         raise refusal(
             argument,
             f"take {shown(value)} as the {argument}",
-            "it is not a text with something in it",
+            "not a non-empty text",
             "leave it out for the default",
         )
 
@@ -85,7 +85,7 @@ def choice_of(argument: str, choices: Iterable[str]) -> Callable[[object], str]:
         raise refusal(
             argument,
             f"take {shown(value)} as the {argument}",
-            "it is none of the known ones",
+            "unknown",
             f"use one of {', '.join(choices)}",
         )
 
@@ -96,7 +96,7 @@ def source_text(value: object) -> str:
     """The source text that *value* is."""
     text = plain_text(value) or ""
     if not text.strip():
-        raise refusal("command", f"run {shown(text)}", "there is no source text in it", "pass some")
+        raise refusal("command", f"run {shown(text)}", "the source text is empty", "pass some")
     _check_text("command", "run a source text", text, str.encode)
     return text
 
@@ -110,12 +110,12 @@ def text_for_kernel(argument: str, doing: str, value: str | bytes | os.PathLike[
 
 def _check_text(argument: str, doing: str, text: str, encode: Callable[[str], bytes]) -> None:
     if "\0" in text:
-        raise refusal(argument, doing, "it has a NUL character in it", "take it out")
+        raise refusal(argument, doing, "it contains a NUL character", "remove it")
     try:
         encode(text)
     except UnicodeEncodeError:
         raise refusal(
-            argument, doing, "it has a lone surrogate in it", "take it out, or pass bytes"
+            argument, doing, "it contains a lone surrogate", "remove it, or pass bytes"
         ) from None
 
 
@@ -129,13 +129,13 @@ def words(command: object) -> tuple[str, ...]:
             "command",
             f"run {shown(command)}",
             f"it is of type {type(command).__qualname__}",
-            'pass a list of words, as ["python", "job.py"]',
+            'pass a list of words, such as ["python", "job.py"]',
         )
     found = tuple(map(_word, bounded("command", command)))
     if not found:
-        raise refusal("command", "run an empty command", "it has no word", "name a program")
+        raise refusal("command", "run an empty command", "it has no words", "name a program")
     if not found[0]:
-        raise refusal("command", "run the program ''", "it has no name", "name a program")
+        raise refusal("command", "run the program ''", "the name is empty", "name a program")
     return found
 
 
@@ -169,16 +169,14 @@ def _variable(name: object, value: object) -> tuple[str, str]:
         raise refusal("env", doing, "name and value are not both texts", "pass texts")
     pair = text_for_kernel("env", doing, name), text_for_kernel("env", doing, value)
     if not pair[0] or "=" in pair[0]:
-        raise refusal("env", doing, "it is no name of a variable", "use one without =")
+        raise refusal("env", doing, "not a variable name", "use one without =")
     return pair
 
 
 def allowed_names(values: object) -> tuple[str, ...]:
     """Names of variables that are let through."""
     if isinstance(values, str) or not isinstance(values, Sequence):
-        raise refusal(
-            "allow_env", f"let {shown(values)} through", "it is no list of names", "pass a list"
-        )
+        raise refusal("allow_env", f"pass on {shown(values)}", "not a list of names", "pass a list")
     return tuple(map(text_of("allow_env"), bounded("allow_env", values)))
 
 
@@ -214,9 +212,9 @@ def directory(cwd: object) -> str:
         raise refusal("cwd", doing, f"it is of type {type(cwd).__qualname__}", "pass a path")
     text = text_for_kernel("cwd", doing, cwd)
     if not os.path.isdir(text):
-        raise refusal("cwd", doing, "it is no directory", "make it first, or name another")
+        raise refusal("cwd", doing, "not a directory", "create it first, or choose another")
     if not os.access(text, os.X_OK):
-        raise refusal("cwd", doing, "it may not be entered", "allow it, or name another")
+        raise refusal("cwd", doing, "permission denied", "grant access, or choose another")
     return text if os.path.isabs(text) else os.path.join(our_directory(), text)
 
 
@@ -245,7 +243,7 @@ def seconds(timeout: object) -> float:
     raise refusal(
         "timeout",
         f"set the timeout to {shown(timeout)}",
-        f"it is not a positive number of seconds up to {LONGEST_SECONDS:.0f}",
+        f"must be more than 0 and at most {LONGEST_SECONDS:.0f} seconds",
         "leave it out for none",
     )
 
@@ -270,7 +268,7 @@ def input_bytes(stdin: object) -> bytes:
             return text.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
             raise refusal(
-                "stdin", "encode the input", "it has a lone surrogate in it", "pass bytes"
+                "stdin", "encode the input", "it contains a lone surrogate", "pass bytes"
             ) from None
     if isinstance(stdin, (bytes, bytearray, memoryview)):
         return bytes(stdin)

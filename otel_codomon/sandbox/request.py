@@ -151,7 +151,7 @@ def find_program(name: str, *, search_path: str | None, folder: str | None) -> s
         return found if os.path.isabs(found) else os.path.join(arguments.our_directory(), found)
     path = name if os.path.isabs(name) else os.path.join(folder or arguments.our_directory(), name)
     if not os.path.exists(path):
-        raise refusal("command", doing, "there is no such file", "check the path")
+        raise refusal("command", doing, "no such file", "check the path")
     if os.path.isdir(path) or not os.access(path, os.X_OK):
         kind = "is a directory" if os.path.isdir(path) else "may not be executed"
         way_out = f"name a program, or make it one with `chmod +x {shown(path)}`"
