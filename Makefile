@@ -1,4 +1,4 @@
-# The doors of the project. Each does its own set-up: a virtual environment in
+# The targets of the project. Each does its own set-up: a virtual environment in
 # .venv, installed again when pyproject.toml changes. Needs Python >= 3.10.
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 .PHONY: help demo backends test soak check bench clean
 
-help: ## say what each door does
+help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 $(VENV)/bin/python:
@@ -31,7 +31,7 @@ $(VENV)/.bench: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --editable . --group dev --group bench
 	@touch $@
 
-demo: $(VENV)/.runtime ## run real programs and show what was seen of them
+demo: $(VENV)/.runtime ## run real programs and show what was recorded
 	@$(BIN)/otel-codomon demo
 
 backends: $(VENV)/bin/python ## install the real programs that some tests run
@@ -52,5 +52,5 @@ check: $(VENV)/.dev ## style, types and the direction of imports
 bench: $(VENV)/.bench ## measure against peers and print the tables
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
-clean: ## remove what the other doors made
+clean: ## remove what the other targets made
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
