@@ -30,10 +30,18 @@ _LOOPS_A_MS: Final = 300  # of a shell, within a factor of some
 
 @dataclass
 class Truth:
-    """What one execution used, seconds."""
+    """What one execution used, seconds.
+
+    Attributes:
+        children: CPU time of its children.
+        threads: CPU time of threads that it handed work to.
+        own: CPU time of its own thread, which starts and waits for the children.
+        notes: What it did.
+    """
 
     children: float = 0.0
     threads: float = 0.0
+    own: float = 0.0
     notes: list[str] = field(default_factory=list)
 
 
@@ -145,7 +153,9 @@ def take_steps(truth: Truth, chance: random.Random) -> Iterator[None]:
     for _ in range(chance.randrange(1, 4)):
         step = chance.choice(_STEPS)
         truth.notes.append(step.__name__)
+        before = time.thread_time()
         step(truth, chance)
+        truth.own += time.thread_time() - before
         yield
 
 
@@ -159,7 +169,9 @@ async def await_steps(truth: Truth, chance: random.Random) -> None:
         elif way == "to_thread":
             await asyncio.to_thread(run_one, truth, chance)
         else:
+            before = time.thread_time()
             pid = spawn(burn(chance.randrange(1, 60)))
+            truth.own += time.thread_time() - before
             await asyncio.get_running_loop().run_in_executor(None, reap, pid, truth)
         await asyncio.sleep(0)
 
@@ -258,6 +270,7 @@ def behave() -> list[dict[str, Any]]:
                 "shape": shape.__name__,
                 "children": truth.children,
                 "threads": truth.threads,
+                "own": truth.own,
                 "kernel": kernel if shape in _ALONE else None,
                 "notes": truth.notes,
             }
