@@ -89,11 +89,8 @@ class OtherThreads:
         self._ident, self._native_id = ident, native_id
         self._had_children = has_children()
         self._clocks = _clocks_beside(ident, has_children=self._had_children)
-        # Read in this order here, and in the reverse at the end: what happens
-        # in between makes the others busier than they were, never idler.
-        self._process_ns = time.process_time_ns()
-        self._ours_ns = own_threads_ns()
-        self._own_ns = thread_clock_ns(native_id)
+        now = _read_clocks(native_id, ())
+        self._process_ns, self._ours_ns, self._own_ns = now.process_ns, now.ours_ns, now.own_ns
 
     def are_quiet(self, own_ns: int) -> bool:
         """Whether the process has used next to nothing but *own_ns*; cheaper than `activity`."""
@@ -101,15 +98,16 @@ class OtherThreads:
 
     def activity(self) -> Activity:
         """What they have done since."""
-        own_ns, ours_ns, clocks = thread_clock_ns(self._native_id), own_threads_ns(), self._clocks
-        used = [] if clocks is None else [clock.used_ns(thread) for thread, clock in clocks.items()]
-        beside_ns = time.process_time_ns() - self._process_ns - (ours_ns - self._ours_ns)
+        clocks = self._clocks
+        now = _read_clocks(self._native_id, () if clocks is None else tuple(clocks.items()))
+        own_ns, used = now.own_ns, now.used_ns
+        beside_ns = now.process_ns - self._process_ns - (now.ours_ns - self._ours_ns)
         if clocks is None:
             return Activity(beside_ns, beside_ns, beside_ns)
         if own_ns is None or self._own_ns is None:  # no such clocks here
             return Activity(are_idle=not clocks and not self.born())
         beside_ns = max(0, beside_ns - (own_ns - self._own_ns))
-        born_ns = max(0, beside_ns - sum(used_ns or 0 for used_ns in used))
+        born_ns = max(0, beside_ns - sum(ns or 0 for ns in used))
         pool_ns = sum(clock.outside_ns(t) for t, clock in clocks.items() if _is_worker(t))
         are_idle = self._slept(used)
         has_hidden = born_ns > QUIET_NS and _has_hidden_threads()
@@ -139,6 +137,48 @@ class OtherThreads:
         return [number for number in numbers if number is not None]
 
 
+class _Clocks(NamedTuple):
+    """Clocks that were read at one instant, nanoseconds of CPU time.
+
+    Attributes:
+        process_ns: Of the process.
+        ours_ns: Of the threads that are no part of the program.
+        own_ns: Of the thread that is looked at; None without such clocks.
+        used_ns: Of other threads since they were first read; None if one has ended.
+    """
+
+    process_ns: int
+    ours_ns: int
+    own_ns: int | None
+    used_ns: list[int | None]
+
+
+def _read_clocks(native_id: int, others: tuple[tuple[threading.Thread, Clock], ...]) -> _Clocks:
+    """Read all clocks while nothing else of the process runs, or as near to that as can be.
+
+    A thread that gets its turn between two of these reads would be in one
+    clock and not in the other: its time would be taken for a thread's that
+    began meanwhile.
+    """
+    for _ in range(_LOOKS):
+        process_ns = time.process_time_ns()
+        own_ns, ours_ns = thread_clock_ns(native_id), _ours_ns()
+        used_ns = [clock.used_ns(thread) for thread, clock in others]
+        if time.process_time_ns() - process_ns <= QUIET_NS:
+            break
+    return _Clocks(process_ns, ours_ns, own_ns, used_ns)
+
+
+def _ours_ns() -> int:
+    """CPU time of the threads that are no part of the program: ours and the SDK's.
+
+    The SDK's collect metrics and encode spans, which takes milliseconds. One of
+    them that ends takes its time along: it counts as the program's then.
+    """
+    theirs = (t for t in threading.enumerate() if not isinstance(t, OwnThread) and is_telemetry(t))
+    return own_threads_ns() + sum(_clock_of(thread) or 0 for thread in theirs)
+
+
 def _clocks_beside(ident: int, *, has_children: bool) -> dict[threading.Thread, Clock] | None:
     """The clocks of the program's other threads; None where there are too many."""
     others = [t for t in threading.enumerate() if t.ident != ident and not is_telemetry(t)]
@@ -149,9 +189,9 @@ def _clocks_beside(ident: int, *, has_children: bool) -> dict[threading.Thread, 
         now_ns = _clock_of(thread)
         if not has_children and _module_of(thread) == _WAITS_FOR_ONE:
             continue  # the one is gone
-        if now_ns is not None or thread.is_alive():
-            now_ns = now_ns or 0
-            found[thread] = Clock(now_ns, inside.so_far_ns(_native_id_of(thread) or 0, now_ns))
+        # One without a clock is just being started, by another thread of these.
+        now_ns = now_ns or 0
+        found[thread] = Clock(now_ns, inside.so_far_ns(_native_id_of(thread) or 0, now_ns))
     return found
 
 
