@@ -41,8 +41,10 @@ def answering(answer: bytes, *, endless: bytes = b"", closes: bool = True) -> It
                 connected.sendall(answer)
                 while endless:
                     connected.sendall(endless)
-                if not closes:
-                    connected.recv(1)  # until the other side has closed
+                if closes:
+                    connected.shutdown(socket.SHUT_WR)
+                while connected.recv(65536):  # unread bytes would make the end a reset
+                    pass
             except OSError:  # the other side has had enough
                 return
 

@@ -126,16 +126,20 @@ def test_a_sampler_passes_over_what_ends_while_it_looks() -> None:
         """Ends the one whose turn comes next."""
 
         due = started = 0.0
+        at_its_end: object = None
 
         def look(self) -> None:
-            second.finish()
+            second.finish()  # takes a sample where this process has children
+            self.at_its_end = second.latest
 
-    own._watches = {1: first, 2: Ending(), 3: second}  # type: ignore[dict-item] # stands in for a watch
+    ending = Ending()
+
+    own._watches = {1: first, 2: ending, 3: second}  # type: ignore[dict-item] # stands in for a watch
 
     own.look(at_all=True)
 
     assert first.latest is not None
-    assert second.latest is None
+    assert second.latest is ending.at_its_end
     first.finish()
 
 
