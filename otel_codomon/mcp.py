@@ -4,7 +4,7 @@ Needs the extra ``mcp``. A tool is a row of a table: the function that answers
 it, whose docstring an agent reads, and the permission it needs. What may go
 wrong by the caller's doing is answered as an error that says what to do.
 Everything that other programs wrote is data to the agent: it is made visible
-as in the commands, and the agent is told so.
+as in the commands, and the instructions say so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who collects is told that there is something new to report, rather than at the next interval."""
+"""Tells the collecting thread of new values at once, not at the next interval."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class ObservedObject(ObjectProxy):  # type: ignore[type-arg] # wrapt 1 takes non
         self._self_call = call
         self._self_again = again
 
-    # Looked up as an attribute, so that whoever asks what kind of function it is finds out.
+    # Looked up as an attribute, so that `inspect` sees what kind of function it is.
     __call__ = property(lambda self: self._self_call)
 
     def __get__(self, instance: object, owner: type | None = None) -> object:

@@ -1,4 +1,4 @@
-"""JSON from the journal: whoever may write there may have written anything.
+"""JSON from the journal: another process may have written anything there.
 
 What comes out is a value that OTLP knows, within bounds.
 """

@@ -55,7 +55,7 @@ class Recovery:
         died = index.died()
         used = usage_of_dead(self._kept.checked()) if died else {}
         for key, place in died:
-            found += self._bury(index, key, place, used.get(key.hex()))
+            found += self._append_died(index, key, place, used.get(key.hex()))
         self._settle(index)
         remove_of_dead(self._kept.checked())
         self._seen = self._look()
@@ -70,7 +70,7 @@ class Recovery:
         )
 
     @harmless("the span of an execution whose process died", default=False)
-    def _bury(self, index: Index, key: bytes, place: Place, used: Usage | None) -> bool:
+    def _append_died(self, index: Index, key: bytes, place: Place, used: Usage | None) -> bool:
         record = read_record(self._kept.checked(), index.names[place.segment], place)
         if record is None or (facts := facts_of(record)) is None:
             return False

@@ -196,7 +196,7 @@ def heads(
     Args:
         segment: Its bytes.
         check_payloads: Whether a record whose payload is damaged is none. If
-            not, whoever reads the payload must look at its checksum. A record
+            not, the reader of a payload must verify its checksum. A record
             that is not followed by another is checked all the same: one that a
             process left torn may reach into those of the next.
     """

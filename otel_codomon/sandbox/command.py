@@ -34,7 +34,7 @@ class Wrapper:
 
     Attributes:
         path: The program.
-        options: What it is told, but for the command's environment and limits.
+        options: Its arguments, except the command's environment and limits.
         call_filter: The filter of system calls: see `call_filter`.
     """
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from otel_codomon.sandbox.tree import ProcessStat
 
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-# What a process waited for is told in whole ticks of user and of system time.
+# The kernel reports the CPU time of reaped children in whole clock ticks, user and system apart.
 _TOLERANCE_SECONDS = 2.5 / _TICKS_A_SECOND
 
 
