@@ -17,6 +17,7 @@ from otel_codomon.testing import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from pathlib import Path
 
 # The same examples in every run, however slow the machine: a run fails because of
 # what was changed. `make soak` searches further, with examples of its own.
@@ -135,3 +136,13 @@ def _ends(thread: threading.Thread) -> bool:
     """Whether *thread* ends; one that was told to may need a moment to hear of it."""
     thread.join(_PATIENCE_SECONDS)
     return not thread.is_alive()
+
+
+@pytest.fixture
+def no_finished_executions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No finished executions, before and after the test, and a journal of its own."""
+    monkeypatch.setenv("OTEL_PYTHON_CODOMON_JOURNAL", str(tmp_path / "journal"))
+    registry._finished.clear()
+    yield
+    registry._keeps = False
+    registry._finished.clear()

@@ -7,7 +7,7 @@ import sys
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -33,8 +33,7 @@ from otel_codomon.executions.finished import check_id, check_times
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.testing import Recorder
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+pytestmark = pytest.mark.usefixtures("no_finished_executions")
 
 HOUR = 3600.0
 # What Codomyrmex's `execute_code` returns, and what it means.
@@ -44,16 +43,6 @@ RESULTS = [
     ({"status": "timeout", "exit_code": -1, "error_message": "x"}, Outcome.TIMEOUT, None),
     ({"status": "setup_error", "exit_code": -1, "error_message": "x"}, Outcome.SETUP_ERROR, None),
 ]
-
-
-@pytest.fixture(autouse=True)
-def forgets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Each test begins with no finished executions and a journal of its own."""
-    monkeypatch.setenv("OTEL_PYTHON_CODOMON_JOURNAL", str(tmp_path / "journal"))
-    registry._finished.clear()
-    yield
-    registry._keeps = False
-    registry._finished.clear()
 
 
 # --- the caller's own id ---

@@ -18,18 +18,9 @@ from otel_codomon import (
 from otel_codomon.executions import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture(autouse=True)
-def forgets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """Each test begins with no finished executions and a journal of its own."""
-    monkeypatch.setenv("OTEL_PYTHON_CODOMON_JOURNAL", str(tmp_path / "journal"))
-    registry._finished.clear()
-    yield
-    registry._keeps = False
-    registry._finished.clear()
+pytestmark = pytest.mark.usefixtures("no_finished_executions")
 
 
 def test_a_run_that_no_block_holds_is_started_and_ended_by_its_id() -> None:
