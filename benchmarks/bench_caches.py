@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import Row, in_turn, print_table
 from otel_codomon import count_lookups
-from otel_codomon.emit.caches import CacheMetrics
-from otel_codomon.sources.caches.observed import ObservedCache
-from otel_codomon.sources.caches.reading import find_adapter
-from otel_codomon.sources.caches.registry import CacheRegistry
+from otel_codomon.caches.adapters.lookup import find_adapter
+from otel_codomon.caches.metrics import CacheMetrics
+from otel_codomon.caches.observed import ObservedCache
+from otel_codomon.caches.registry import CacheRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_codomon.values.cache import NamedReading
+    from otel_codomon.caches.statistics import NamedReading
 
 CALLS = 1000
 LOOK_BAR_SECONDS = 2e-6

@@ -3,13 +3,16 @@
 Two journals: one as `otel-codomon run` leaves it (ends as JSON), one as a
 program with providers does (spans as OTLP requests). The bars: first output
 0.5 s after that of a bare Python, everything in 5 s, 200 MiB; `monitor-stats`
-2 % of a core with 50 running executions.
+2 % of a core with 50 running executions. And what a person waits for each day:
+`list` of a journal of 1 MiB 0.2 s after a bare Python, `report` on two days of a
+small service in 1 s.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,9 +21,9 @@ from pathlib import Path
 from random import Random
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from benchmarks.measure import Row, print_table
+from benchmarks.measure import Row, in_turn, print_table
 from otel_codomon import names
-from otel_codomon.journal import light, segments
+from otel_codomon.journal import records, segments
 from otel_codomon.journal.writer import Writer
 
 if TYPE_CHECKING:
@@ -68,11 +71,11 @@ def as_json(number: int, _span_id: bytes, started: int, ended: int) -> bytes:
         "trace_id": f"{number:032x}",
         "parent_span_id": None,
         "name": attributes[names.EXECUTION_NAME],
-        "kind": light.KIND_CLIENT,
+        "kind": records.KIND_CLIENT,
         "started": started,
         "ended": ended,
         "attributes": attributes,
-        "status": light.STATUS_OK,
+        "status": records.STATUS_OK,
         "message": "",
         "events": [],
         "resource": "00" * 8,
@@ -158,6 +161,42 @@ def over_the_journal(folder: str, kind: str) -> Iterator[Row]:
         yield Row(f"{what}: peak memory", memory, 200, "MiB", 1, "the bar")
 
 
+_TWO_DAYS = """
+import sys
+sys.path.insert(0, "tests")
+from support.history import write_history
+from support.two_days import two_days
+write_history(sys.argv[1], two_days()).forget()
+"""
+
+
+def each_day(folder: Path) -> Iterator[Row]:
+    """How long `list` and `report` take over a journal of a usual size."""
+    small, days = str(folder / "small"), str(folder / "days")
+    write_journal(small, signal=segments.ENDED, count=1)
+    each = _size(small)
+    shutil.rmtree(small)
+    write_journal(small, signal=segments.ENDED, count=MIB * 5 // 4 // each)
+    size = _size(small) / MIB
+    subprocess.run([sys.executable, "-c", _TWO_DAYS, days], check=True)
+    own = ("-m", "otel_codomon")
+    listed, bare = in_turn(
+        lambda: run_once(*own, "list", "--journal", small), lambda: run_once("-c", "pass")
+    )
+    yield Row(f"list, {size:.1f} MiB: after bare", listed - bare, 0.2, "s", 1, "the bar")
+    yield Row(f"list, {size:.1f} MiB", listed, bare, "s", None, "python -c pass")
+    reported, bare = in_turn(
+        lambda: run_once(*own, "report", "--since", "2d", "--journal", days),
+        lambda: run_once("-c", "pass"),
+    )
+    yield Row("report, two days", reported, 1, "s", 1, "the bar")
+    yield Row("report, two days", reported, bare, "s", None, "python -c pass")
+
+
+def _size(folder: str) -> int:
+    return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+
+
 _RUNNER = """
 import os, signal, subprocess, sys
 sys.path.insert(0, "tests")
@@ -202,6 +241,7 @@ def _cpu_seconds(*arguments: str) -> float:
 def main() -> None:
     """Print the tables."""
     with tempfile.TemporaryDirectory() as folder:
+        print_table("each day", each_day(Path(folder)))
         for kind, signal in (("ends as JSON", segments.ENDED), ("spans as OTLP", segments.TRACES)):
             journal = str(Path(folder) / str(signal))
             write_journal(journal, signal=signal)

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 
 from benchmarks.measure import Row, in_turn, print_table
 from otel_codomon import execution
-from otel_codomon.executions import engine
+from otel_codomon.executions import providers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -61,7 +61,7 @@ def recorded() -> Iterator[Row]:
     """A decorated no-op whose span and measurements are recorded."""
     tracers, meters = _providers()
     decorated = execution(_noop)
-    with engine.providers(tracers, meters):
+    with providers.providers(tracers, meters):
         ours, peer = in_turn(decorated, _sdk_span(*_providers()), calls=2000)
         yield Row(
             "decorated no-op, recorded",

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from benchmarks.measure import Row, print_table
 from otel_codomon import execution
 from otel_codomon.executions.heartbeats import OLD_ENOUGH_SECONDS, heartbeats
-from otel_codomon.executions.sampler import sampler
 from otel_codomon.journal.heartbeats import HeartbeatWriter
+from otel_codomon.resources.sampler import sampler
 from otel_codomon.testing import Recorder
 
 EXECUTIONS = 50

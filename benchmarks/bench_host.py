@@ -20,16 +20,16 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from benchmarks.measure import Row, in_turn, print_table
-from otel_codomon.emit.host import HostMetrics
-from otel_codomon.sources.host import host_reader
-from otel_codomon.sources.host_psutil import PsutilReader
+from otel_codomon.host.metrics import HostMetrics
+from otel_codomon.host.psutil_reader import PsutilReader
+from otel_codomon.host.reader import host_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from opentelemetry.metrics import Meter, MeterProvider as AnyProvider, Observation
 
-    from otel_codomon.sources.host import HostReader
+    from otel_codomon.host.reader import HostReader
 
     Callback = Callable[[CallbackOptions], Iterable[Observation]]
 

@@ -23,10 +23,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from benchmarks.measure import Row, in_turn, print_table
 from otel_codomon import execution
-from otel_codomon.executions import engine
-from otel_codomon.journal.endpoints import endpoints
+from otel_codomon.executions import providers
+from otel_codomon.journal.delivery.endpoints import endpoints
+from otel_codomon.journal.delivery.sender import Sender
 from otel_codomon.journal.processor import JournalSpanProcessor
-from otel_codomon.journal.sender import Sender
 from otel_codomon.journal.writer import Writer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -73,7 +73,7 @@ def journal_execution(folder: str) -> Callable[[], None]:
 
     # For the rest of this process: to make the instruments anew at each round
     # is no cost of an execution.
-    engine.use_providers(provider, meters)
+    providers.use_providers(provider, meters)
 
     def run() -> None:
         for _ in range(CALLS):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otel_codomon import Limits, run
-from otel_codomon.sources import cgroups
+from otel_codomon._platform import cgroups
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,8 +19,8 @@ import psutil
 
 from benchmarks.measure import Row, print_table
 from otel_codomon import Kind, execution
-from otel_codomon.executions.sampler import sampler
-from otel_codomon.sources import cgroups
+from otel_codomon._platform import cgroups
+from otel_codomon.resources.sampler import sampler
 from otel_codomon.testing import Recorder
 
 if TYPE_CHECKING:

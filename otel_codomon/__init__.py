@@ -12,12 +12,23 @@ from otel_codomon.version import __version__
 # `otel-codomon run` comes through here before it starts its command.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from otel_codomon.caches.adapters.adapter import (
+        CacheAdapter as CacheAdapter,
+        CacheTraits as CacheTraits,
+    )
+    from otel_codomon.caches.adapters.lookup import (
+        DEFAULT_ADAPTERS as DEFAULT_ADAPTERS,
+        read_cache as read_cache,
+    )
+    from otel_codomon.caches.counting import count_lookups as count_lookups
+    from otel_codomon.caches.findings import CacheFinding as CacheFinding
     from otel_codomon.caches.observing import (
         cache_findings as cache_findings,
         observe_all as observe_all,
         observe_cache as observe_cache,
         observe_module as observe_module,
     )
+    from otel_codomon.caches.statistics import CacheReading as CacheReading
     from otel_codomon.configuration import (
         Configuration as Configuration,
         configure as configure,
@@ -34,73 +45,61 @@ if TYPE_CHECKING:
         Execution as Execution,
         current_execution as current_execution,
     )
-    from otel_codomon.monitoring import (
+    from otel_codomon.journal.execution_record import (
+        ExecutionRecord as ExecutionRecord,
+        Outcome as Outcome,
+    )
+    from otel_codomon.monitoring.monitors import (
         ExecutionMonitor as ExecutionMonitor,
         MetricsCollector as MetricsCollector,
         ResourceMonitor as ResourceMonitor,
     )
+    from otel_codomon.resources.labels import Kind as Kind, SandboxType as SandboxType
+    from otel_codomon.resources.limits import Limits as Limits
+    from otel_codomon.resources.sample import Sample as Sample
+    from otel_codomon.resources.thresholds import Thresholds as Thresholds
+    from otel_codomon.resources.usage import Curve as Curve, Usage as Usage
+    from otel_codomon.sandbox.result import ExecutionResult as ExecutionResult
     from otel_codomon.sandbox.runner import arun as arun, run as run
-    from otel_codomon.sources.caches.adapter import (
-        CacheAdapter as CacheAdapter,
-        CacheTraits as CacheTraits,
-    )
-    from otel_codomon.sources.caches.counting import count_lookups as count_lookups
-    from otel_codomon.sources.caches.reading import (
-        DEFAULT_ADAPTERS as DEFAULT_ADAPTERS,
-        read_cache as read_cache,
-    )
-    from otel_codomon.values.cache import CacheReading as CacheReading
-    from otel_codomon.values.cache_findings import CacheFinding as CacheFinding
-    from otel_codomon.values.execution import (
-        ExecutionRecord as ExecutionRecord,
-        Kind as Kind,
-        Outcome as Outcome,
-        SandboxType as SandboxType,
-    )
-    from otel_codomon.values.limits import Limits as Limits
-    from otel_codomon.values.result import ExecutionResult as ExecutionResult
-    from otel_codomon.values.sample import Sample as Sample
-    from otel_codomon.values.thresholds import Thresholds as Thresholds
-    from otel_codomon.values.usage import Curve as Curve, Usage as Usage
 
 # Where each public name lives. A row here, an import above, an entry in the docs.
 _HOMES = {
     "Block": "executions.block",
-    "CacheAdapter": "sources.caches.adapter",
-    "CacheFinding": "values.cache_findings",
+    "CacheAdapter": "caches.adapters.adapter",
+    "CacheFinding": "caches.findings",
     "CacheNameTakenError": "errors",
-    "CacheReading": "values.cache",
-    "CacheTraits": "sources.caches.adapter",
+    "CacheReading": "caches.statistics",
+    "CacheTraits": "caches.adapters.adapter",
     "CodomonError": "errors",
     "Configuration": "configuration",
-    "Curve": "values.usage",
-    "DEFAULT_ADAPTERS": "sources.caches.reading",
+    "Curve": "resources.usage",
+    "DEFAULT_ADAPTERS": "caches.adapters.lookup",
     "Execution": "executions.running",
-    "ExecutionMonitor": "monitoring",
-    "ExecutionRecord": "values.execution",
-    "ExecutionResult": "values.result",
+    "ExecutionMonitor": "monitoring.monitors",
+    "ExecutionRecord": "journal.execution_record",
+    "ExecutionResult": "sandbox.result",
     "InvalidArgumentError": "errors",
-    "Kind": "values.execution",
-    "Limits": "values.limits",
-    "MetricsCollector": "monitoring",
-    "Outcome": "values.execution",
-    "ResourceMonitor": "monitoring",
-    "Sample": "values.sample",
-    "SandboxType": "values.execution",
-    "Thresholds": "values.thresholds",
+    "Kind": "resources.labels",
+    "Limits": "resources.limits",
+    "MetricsCollector": "monitoring.monitors",
+    "Outcome": "journal.execution_record",
+    "ResourceMonitor": "monitoring.monitors",
+    "Sample": "resources.sample",
+    "SandboxType": "resources.labels",
+    "Thresholds": "resources.thresholds",
     "UnknownCacheError": "errors",
     "UnknownExecutionError": "errors",
-    "Usage": "values.usage",
+    "Usage": "resources.usage",
     "cache_findings": "caches.observing",
     "arun": "sandbox.runner",
     "configure": "configuration",
-    "count_lookups": "sources.caches.counting",
+    "count_lookups": "caches.counting",
     "current_execution": "executions.running",
     "execution": "executions.block",
     "observe_all": "caches.observing",
     "observe_cache": "caches.observing",
     "observe_module": "caches.observing",
-    "read_cache": "sources.caches.reading",
+    "read_cache": "caches.adapters.lookup",
     "run": "sandbox.runner",
 }
 

@@ -24,36 +24,36 @@ from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError
 from mcp.types import ToolAnnotations
 from pydantic import BeforeValidator, Field, RootModel
 
+from otel_codomon._platform.bounds import LONGEST_SECONDS
+from otel_codomon._platform.json_values import plain
 from otel_codomon._platform.printable import printable
-from otel_codomon.errors import CodomonError
-from otel_codomon.operations.cache_report import (
+from otel_codomon.caches.report import (
     WHAT,
     CacheReport,
     ClearReport,
     empty_caches,
     report_caches,
 )
-from otel_codomon.operations.doctor import Diagnosis, examine
-from otel_codomon.operations.executions import (
+from otel_codomon.doctor.operation import Diagnosis, examine
+from otel_codomon.errors import CodomonError
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.live.operation import Monitor, Stats
+from otel_codomon.report.executions import (
     ExecutionDetail,
+    ExecutionFilter,
     ExecutionList,
-    Wanted,
     list_executions,
     show_execution,
 )
-from otel_codomon.operations.report import DAY_SECONDS, make_report
-from otel_codomon.operations.report_values import Report  # noqa: TC001 - its schema is made of the annotation
-from otel_codomon.operations.running import (
+from otel_codomon.report.operation import DAY_SECONDS, make_report
+from otel_codomon.report.values import Report  # noqa: TC001 - its schema is made of the annotation
+from otel_codomon.sandbox.agent_runs import (
     Allowance,
     CommandReport,
     UntrustedOutput,
     Work,
     run_command,
 )
-from otel_codomon.operations.stats import Monitor, Stats
-from otel_codomon.values.bounds import LONGEST_SECONDS
-from otel_codomon.values.execution import Outcome
-from otel_codomon.values.plain import plain
 from otel_codomon.version import __version__
 
 if TYPE_CHECKING:
@@ -119,7 +119,9 @@ class _Tools:
         since_seconds: _Period | None = None,
     ) -> ExecutionList:
         """List executions, the newest first."""
-        wanted = Wanted(since_seconds=since_seconds, name=name, outcome=outcome, limit=limit)
+        wanted = ExecutionFilter(
+            since_seconds=since_seconds, name=name, outcome=outcome, limit=limit
+        )
         return list_executions(journal=self._journal, wanted=wanted)
 
     def show_execution(self, execution_id: _Text) -> ExecutionDetail:

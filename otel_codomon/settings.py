@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from otel_codomon import environment_variables as env
-from otel_codomon._platform.showing import shown
+from otel_codomon._platform.private_folder import state_folder
+from otel_codomon._platform.refused_values import shown
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.private_folder import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

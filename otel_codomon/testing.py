@@ -26,9 +26,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import format_span_id, format_trace_id
 
 from otel_codomon import names
-from otel_codomon.executions import engine
-from otel_codomon.values.execution import ExecutionRecord, Kind, Labels, Outcome, SandboxType
-from otel_codomon.values.usage import Usage
+from otel_codomon.executions import providers
+from otel_codomon.journal.execution_record import ExecutionRecord, Outcome
+from otel_codomon.resources.labels import Kind, Labels, SandboxType
+from otel_codomon.resources.usage import Usage
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -56,7 +57,7 @@ class Recorder:
         self._entered = ExitStack()
 
     def __enter__(self) -> Self:
-        self._entered.enter_context(engine.providers(self.tracer_provider, self.meter_provider))
+        self._entered.enter_context(providers.providers(self.tracer_provider, self.meter_provider))
         return self
 
     def __exit__(

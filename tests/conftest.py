@@ -3,21 +3,25 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
+from support.cgroup_folders import own_cgroups
 from support.collector import Collector
 from support.settings import SETTINGS, RunSetting, run_setting
 
-from otel_codomon.executions import registry
-from otel_codomon.sources.caches import registry as cache_registry
+from otel_codomon._platform import cgroup_names, cgroups
+from otel_codomon._platform.cgroup_folders import pids_in
+from otel_codomon.caches import registry as cache_registry
+from otel_codomon.executions.running import registry
 from otel_codomon.testing import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-    from pathlib import Path
 
 # The same examples in every run, however slow the machine: a run fails because of
 # what was changed. `make soak` searches further, with examples of its own.
@@ -96,6 +100,34 @@ def recorder() -> Iterator[Recorder]:
     """A recorder that takes every execution of the test."""
     with Recorder() as recorder:
         yield recorder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def leaves_no_cgroup_behind() -> Iterator[None]:
+    """No cgroup of ours is left when all tests are over that was not there before.
+
+    Those that a killed process has left empty are removed first, as the next
+    start of any of ours would. One whose maker lives, and is neither this
+    process nor below it, belongs to another user of this machine.
+    """
+    before = own_cgroups()
+    yield
+
+    def left() -> set[str]:
+        cgroups.clean_up()
+        return {folder for folder in own_cgroups() - before if not _is_of_others(folder)}
+
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while left() and time.monotonic() < until:
+        time.sleep(0.1)  # what was killed last is on its way out
+    assert {folder: pids_in(folder) for folder in left()} == {}, "left behind: cgroups"
+
+
+def _is_of_others(folder: str) -> bool:
+    name = Path(folder).name
+    me = psutil.Process()
+    ours = [f"{cgroup_names.own_prefix()}{one.pid}-" for one in (me, *me.children(recursive=True))]
+    return cgroup_names.is_owner_alive(name) and not name.startswith(tuple(ours))
 
 
 @pytest.fixture(autouse=True)

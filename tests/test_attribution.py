@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given, strategies as st
 
-from otel_codomon.values.attribution import (
+from otel_codomon.resources.attribution import (
     HANDED_OVER,
     NEGLIGIBLE_NS,
     OTHER_TASKS,

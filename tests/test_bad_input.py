@@ -18,8 +18,8 @@ import pytest
 from support.held import HOLD_MEMORY, started
 
 from otel_codomon import Kind, Outcome, execution
-from otel_codomon.executions.sampler import sampler
-from otel_codomon.sources import member
+from otel_codomon.resources import tracked_process
+from otel_codomon.resources.sampler import sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,7 +90,7 @@ def seen_of(recorder: Recorder, target: int) -> str:
     with execution("seen", kind=Kind.COMMAND) as current:
         current.attach(target)
         sampler.look(at_all=True)
-        latest = current.watch.latest
+        latest = current.tracker.latest
         seen = None if latest is None else latest.processes
     run = recorder.executions()[-1]
     transfers = "unknown" if run.usage.disk_read_bytes is None else "known"
@@ -215,9 +215,9 @@ def test_ten_thousand_threads_are_read_a_few_a_look_and_the_child_of_the_last_is
         threads = int(child.stdout.readline())
         current.attach(child)
         # Of who has done nothing since only at every other look.
-        for _ in range(2 * (member._PARTS + 1)):
+        for _ in range(2 * (tracked_process._PARTS + 1)):
             sampler.look(at_all=True)
-            latest = current.watch.latest
+            latest = current.tracker.latest
             if latest is not None and latest.processes == 2:
                 break
         child.communicate()

@@ -202,8 +202,6 @@ def test_only_the_process_that_was_named_empties_its_cache(willing: Owner, tmp_p
                 "name": "shop:parse",
                 "pid": other.child.pid,
                 "freed_entries": 64,
-                "freed_bytes": None,
-                "failure": None,
             }
         ]
 

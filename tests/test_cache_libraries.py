@@ -19,10 +19,10 @@ from support.cache_servers import memcached_server, redis_server
 from support.django_settings import MEMCACHED_CLIENTS
 
 from otel_codomon import CacheReading, UnknownCacheError, count_lookups, read_cache
-from otel_codomon.sources.caches import registry as cache_registry
-from otel_codomon.sources.caches.reading import find_adapter, owner_of
-from otel_codomon.sources.caches.registry import CacheRegistry
-from otel_codomon.values.cache import Counts
+from otel_codomon.caches import registry as cache_registry
+from otel_codomon.caches.adapters.lookup import find_adapter, owner_of
+from otel_codomon.caches.registry import CacheRegistry
+from otel_codomon.caches.statistics import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

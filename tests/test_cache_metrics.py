@@ -14,9 +14,9 @@ import pytest
 
 from otel_codomon import CacheReading, InvalidArgumentError, names
 from otel_codomon.caches import observing
+from otel_codomon.caches.metrics import CacheMetrics
 from otel_codomon.caches.observing import CacheObserver
-from otel_codomon.emit.caches import CacheMetrics
-from otel_codomon.values.cache import NamedReading
+from otel_codomon.caches.statistics import NamedReading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,7 +176,7 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, PeriodicExportingMetricReader
 from otel_codomon import CacheReading, observe_cache
-from otel_codomon.sources.caches import registry
+from otel_codomon.caches import registry
 
 registry.LOOK_SECONDS = registry.COLLECTION_SECONDS = 60.0  # a slow machine takes its time
 reader = PeriodicExportingMetricReader(ConsoleMetricExporter(), 3_600_000)

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_codomon.caches.control import ClearRequests
-from otel_codomon.journal import folder as folders, requests
-from otel_codomon.journal.requests import Address
+from otel_codomon.caches.operation import by_module, cache_info, clear_caches
+from otel_codomon.caches.statistics import CacheReading, Counts
+from otel_codomon.journal import control_files, folder as folders
+from otel_codomon.journal.control_files import Address
 from otel_codomon.journal.writer import Writer
-from otel_codomon.operations.caches import by_module, cache_info, clear_caches
-from otel_codomon.values.cache import CacheReading, Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from otel_codomon.operations.caches import CacheState
+    from otel_codomon.caches.operation import CacheState
 
 # Collects each time it is told to, on a journal of its own, as `configure` does.
 OWNER = """
@@ -205,13 +205,13 @@ def taker(cleared: list[str]) -> ClearRequests:
 
 def test_each_cache_has_an_answer_of_its_own(tmp_path: Path, writer: Writer) -> None:
     body = {"action": "clear", "caches": ["parse", "stuck", "unknown", "parse"]}
-    address = requests.post(str(tmp_path), writer.session, body)
+    address = control_files.post(str(tmp_path), writer.session, body)
     cleared: list[str] = []
 
     taker(cleared).take()
 
     assert cleared == ["parse", "stuck"]
-    assert requests.fetch(str(tmp_path), address) == {
+    assert control_files.fetch(str(tmp_path), address) == {
         "caches": {
             "parse": None,
             "stuck": "planted",
@@ -263,7 +263,7 @@ def test_what_cannot_be_trusted_or_understood_clears_nothing(
     tmp_path: Path, writer: Writer, plant: Callable[[Path], None]
 ) -> None:
     address = Address(writer.session, "token")
-    requests.post(str(tmp_path), b"somebody", {})  # makes the folder
+    control_files.post(str(tmp_path), b"somebody", {})  # makes the folder
     path = tmp_path / "control" / f"{address.stem}.request"
     plant(path)
     cleared: list[str] = []
@@ -272,14 +272,14 @@ def test_what_cannot_be_trusted_or_understood_clears_nothing(
 
     assert cleared == []
     assert not path.exists()
-    assert requests.fetch(str(tmp_path), address) == {
+    assert control_files.fetch(str(tmp_path), address) == {
         "refused": "this process does not understand the request"
     }
 
 
 def test_a_request_to_another_process_is_left_alone(tmp_path: Path, writer: Writer) -> None:
     body = {"action": "clear", "caches": ["parse"]}
-    requests.post(str(tmp_path), bytes(8), body)
+    control_files.post(str(tmp_path), bytes(8), body)
     cleared: list[str] = []
 
     taker(cleared).take()
@@ -294,18 +294,18 @@ def test_requests_are_private_in_a_folder_that_others_can_reach(tmp_path: Path) 
     control.mkdir()
     control.chmod(0o777)
 
-    requests.post(str(tmp_path), bytes(8), {})
+    control_files.post(str(tmp_path), bytes(8), {})
 
     assert control.stat().st_mode & 0o777 == 0o777
     assert [path.stat().st_mode & 0o777 for path in control.iterdir()] == [0o600]
 
 
 def test_what_nobody_fetched_is_swept_away(tmp_path: Path) -> None:
-    address = requests.post(str(tmp_path), bytes(8), {})
+    address = control_files.post(str(tmp_path), bytes(8), {})
     old = tmp_path / "control" / f"{address.stem}.request"
     os.utime(old, (0, 0))
 
-    requests.post(str(tmp_path), bytes(8), {})
+    control_files.post(str(tmp_path), bytes(8), {})
 
     assert not old.exists()
 

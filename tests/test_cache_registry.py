@@ -21,9 +21,9 @@ from otel_codomon import (
     UnknownCacheError,
     count_lookups,
 )
-from otel_codomon.sources.caches import registry as cache_registry
-from otel_codomon.sources.caches.registry import CacheRegistry
-from otel_codomon.values.cache import Counts, NamedReading
+from otel_codomon.caches import registry as cache_registry
+from otel_codomon.caches.registry import CacheRegistry
+from otel_codomon.caches.statistics import Counts, NamedReading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

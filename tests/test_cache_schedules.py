@@ -31,8 +31,8 @@ from support.caching import (
 )
 from support.django_settings import MEMCACHED_CLIENTS, django_local_memory
 
-from otel_codomon.sources.caches.registry import CacheRegistry
-from otel_codomon.values.cache import Counts
+from otel_codomon.caches.registry import CacheRegistry
+from otel_codomon.caches.statistics import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

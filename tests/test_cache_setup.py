@@ -12,8 +12,8 @@ import pytest
 from cachetools import LRUCache, TTLCache, cached
 
 from otel_codomon import CacheNameTakenError, cache_findings, count_lookups, observe_cache
+from otel_codomon.caches.adapters.lookup import read_cache
 from otel_codomon.caches.observing import process_caches
-from otel_codomon.sources.caches.reading import read_cache
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ from dataclasses import fields
 import pytest
 from hypothesis import given, strategies as st
 
-from otel_codomon.values.cache import NO_COUNTS, CacheReading, Counts, without_nonsense
-from otel_codomon.values.cache_findings import RULES, CacheFinding, Span, find_in
+from otel_codomon.caches.findings import RULES, CacheFinding, Span, find_in
+from otel_codomon.caches.statistics import NO_COUNTS, CacheReading, Counts, without_nonsense
 
 amounts = st.one_of(st.none(), st.integers(0, 10**6))
 counts = st.builds(Counts, amounts, amounts, amounts, amounts, amounts)

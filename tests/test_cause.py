@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from otel_codomon import names
-from otel_codomon.values.cause import cause_of, growth_bytes_per_second
-from otel_codomon.values.execution import ExecutionRecord, Kind, Labels, Outcome
-from otel_codomon.values.usage import Curve, Usage
+from otel_codomon.journal.execution_record import ExecutionRecord, Outcome
+from otel_codomon.report.cause import cause_of, growth_bytes_per_second
+from otel_codomon.resources.labels import Kind, Labels
+from otel_codomon.resources.usage import Curve, Usage
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB

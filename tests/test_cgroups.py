@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 from hypothesis import given, strategies as st
 from support.programs import wait_for
 
-from otel_codomon.sources import cgroups
-from otel_codomon.sources.cgroup_files import FILES, LIVE_FILES
+from otel_codomon._platform import cgroup_names, cgroups
+from otel_codomon._platform.cgroup_files import FILES, LIVE_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,25 +150,67 @@ def test_a_killed_cgroup_has_no_process_left_not_even_a_daemon(cgroup: cgroups.C
     assert daemon != child.pid
 
 
+@pytest.mark.parametrize("execution_id", ["", "0f" * 16, "the caller's own-id/1"])
 def test_a_cgroup_that_a_dead_process_left_is_removed_by_the_next_start(
-    cgroup: cgroups.Cgroup,
+    cgroup: cgroups.Cgroup, execution_id: str
 ) -> None:
     leave = (
-        "import os\n"
-        "from otel_codomon.sources import cgroups\n"
-        "made = cgroups.create()\n"
+        "import os, sys\n"
+        "from otel_codomon._platform import cgroups\n"
+        "made = cgroups.create(sys.argv[1])\n"
         "print(*filter(os.path.isdir, made.folders.values()), sep='\\n', flush=True)\n"
         "os._exit(0)\n"
     )
     left = subprocess.run(
-        [sys.executable, "-c", leave], check=True, capture_output=True, text=True
-    ).stdout.split()
+        [sys.executable, "-c", leave, execution_id], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
     assert left
 
     cgroups.clean_up()
 
     assert not any(Path(folder).exists() for folder in left)
     assert all(folder.is_dir() for folder in folders(cgroup))  # its owner, we, is alive
+
+
+@pytest.mark.parametrize(
+    ("execution_id", "told"),
+    [
+        ("0123456789abcdef" * 2, "0123456789abcdef" * 2),
+        ("7b1e-order.12_a", "7b1e-order.12_a"),
+        ("../../etc\n\0 id \u00e9", ".._.._etc___id__"),
+        ("x" * 5000, "x" * 64),
+    ],
+)
+def test_the_name_of_a_cgroup_has_the_id_of_its_execution(execution_id: str, told: str) -> None:
+    made = cgroups.create(execution_id)
+    if made is None:
+        pytest.skip("no cgroup can be made here: run as root, or in a delegated unit")
+    names = {folder.name for folder in folders(made)}
+    plain = {folder.parent for folder in folders(made)}
+    code, output, _ = run_in(made, "print(open('/proc/self/cgroup').read())")
+
+    remove(made)
+
+    [name] = names
+    assert name.endswith(f"-{told}")
+    assert f"/{name}\n".encode() in output
+    assert code == 0
+    assert not any((folder / name).exists() for folder in plain)
+
+
+@given(st.text(max_size=300))
+def test_a_name_is_a_file_name_and_says_that_its_owner_is_alive(execution_id: str) -> None:
+    name = cgroup_names.new_name(execution_id)
+
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,255}", name)
+    assert name.startswith(cgroup_names.own_prefix())
+    assert cgroup_names.is_owner_alive(name)
+
+
+@given(st.text(max_size=60).filter(lambda text: str(os.getpid()) not in text))
+def test_any_other_name_has_no_owner(name: str) -> None:
+    assert not cgroup_names.is_owner_alive(name)
+    assert not cgroup_names.is_owner_alive(cgroup_names.own_prefix() + name)
 
 
 def test_cgroups_that_a_program_made_in_its_own_are_removed_with_it() -> None:

@@ -14,7 +14,7 @@ from support.collector import PATIENT, Collector
 from otel_codomon import Outcome, Usage, names
 from otel_codomon.cli import demo
 from otel_codomon.journal.reader import JournalReader
-from otel_codomon.operations.demo import TITLES, Seen
+from otel_codomon.live.demo import TITLES, Seen
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -28,15 +28,15 @@ from support.escapees import NamedPipe, is_alive, stubborn_telling
 from support.terminal import Terminal
 
 from otel_codomon import Kind, Outcome, cli, names
+from otel_codomon._platform import cgroups
 from otel_codomon.cli import run_command
 from otel_codomon.cli.run_options import OPTIONS, read_plainly
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.sandbox.sampling import is_sampled
 from otel_codomon.sandbox.tree_limits import SAMPLE_SECONDS
-from otel_codomon.sources import cgroups
 
 if TYPE_CHECKING:
-    from otel_codomon.values.execution import ExecutionRecord
+    from otel_codomon.journal.execution_record import ExecutionRecord
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="`run` is Linux's so far")
 
@@ -705,6 +705,14 @@ def test_out_of_memory_is_told_when_the_kernel_says_so(journal: Path) -> None:
 
 
 @needs_cgroup
+def test_its_cgroup_has_the_id_of_the_execution(journal: Path) -> None:
+    done = otel_run("--", "cat", "/proc/self/cgroup")
+
+    [execution] = recorded(journal)
+    assert re.search(rf"/codomon-\d+-.*-{execution.execution_id}\n", done.stdout)
+
+
+@needs_cgroup
 def test_the_totals_are_those_of_the_whole_tree(journal: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     burn = "import time\nwhile time.process_time() < 0.15: pass"
@@ -775,8 +783,8 @@ def test_without_a_journal_the_span_reaches_the_collector_all_the_same(
 def test_a_short_command_never_waits_for_opentelemetry() -> None:
     program = (
         "from otel_codomon import cli\n"
-        "from otel_codomon.cli import run_command\n"
-        "run_command._LATER_SECONDS = 3600\n"  # however slow the machine, it is short
+        "from otel_codomon.cli import run_command, run_start\n"
+        "run_start._LATER_SECONDS = 3600\n"  # however slow the machine, it is short
         "raise SystemExit(cli.main(['run', '-q', '--', 'true']))"
     )
 

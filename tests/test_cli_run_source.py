@@ -20,7 +20,7 @@ from otel_codomon.journal.reader import JournalReader
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otel_codomon.values.execution import ExecutionRecord
+    from otel_codomon.journal.execution_record import ExecutionRecord
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="`run` is Linux's so far")
 

@@ -14,7 +14,7 @@ from support.typed import clean_environment, typed, typed_on_terminal
 
 from otel_codomon import names
 from otel_codomon.cli.every_command import parsers
-from otel_codomon.values.execution import Outcome
+from otel_codomon.journal.execution_record import Outcome
 
 if TYPE_CHECKING:
     import argparse

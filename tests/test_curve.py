@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from otel_codomon.values.curve import MAX_POINTS, CurveBuilder, Point
+from otel_codomon.resources.curve import MAX_POINTS, CurveBuilder, Point
 
 cores_and_memory = st.lists(
     st.tuples(st.floats(0, 64), st.integers(0, 2**40)), min_size=1, max_size=700

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from otel_codomon.journal.answers import Answer, Verdict
-from otel_codomon.journal.backlog import MAX_BATCH_BYTES, Item
-from otel_codomon.journal.delivery import Courier
+from otel_codomon.journal.delivery.answers import Answer, AnswerKind
+from otel_codomon.journal.delivery.backlog import MAX_BATCH_BYTES, Item
+from otel_codomon.journal.delivery.batch_sender import BatchSender
 
-TAKEN = Answer(verdict=Verdict.DELIVERED)
-NO_ANSWER = Answer(verdict=Verdict.RETRY, is_answer=False)
-TOO_BUSY = Answer(verdict=Verdict.RETRY)
+TAKEN = Answer(kind=AnswerKind.DELIVERED)
+NO_ANSWER = Answer(kind=AnswerKind.RETRY, is_answer=False)
+TOO_BUSY = Answer(kind=AnswerKind.RETRY)
 SMALL = 4 * 1024
 
 
@@ -31,18 +31,18 @@ class Line:
         """Nothing to close."""
 
 
-def courier_to(line: Line, *, credit: int = 0) -> Courier:
-    return Courier(
+def courier_to(line: Line, *, credit: int = 0) -> BatchSender:
+    return BatchSender(
         "traces",
         line,
         done=lambda _items: None,
-        set_aside=lambda _item, _reason: None,
+        dead_letter=lambda _item, _reason: None,
         timeout_seconds=lambda: 1.0,
         credit=credit,
     )
 
 
-def deliver_a_full_batch(courier: Courier) -> None:
+def deliver_a_full_batch(courier: BatchSender) -> None:
     courier.deliver([Item("t", courier.max_batch_bytes, b"x" * courier.max_batch_bytes, 0)])
 
 

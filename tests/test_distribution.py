@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from otel_codomon.values.distribution import (
+from otel_codomon.report.distribution import (
     Comparison,
     Distribution,
     Trend,

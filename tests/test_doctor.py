@@ -9,11 +9,11 @@ from support.collector import PATIENCE_SECONDS, Collector, Fault
 from support.history import Past, write_history
 from support.typed import clean_environment, typed
 
+from otel_codomon.doctor.checks.result import CheckResult, State
+from otel_codomon.doctor.operation import iterate_checks, make_scene, worst_of
 from otel_codomon.journal import folder as folders, segments
+from otel_codomon.journal.operation import describe_waiting, journal_status
 from otel_codomon.journal.writer import Writer
-from otel_codomon.operations.checks.line import CheckLine, State
-from otel_codomon.operations.doctor import iterate_checks, make_scene, worst_of
-from otel_codomon.operations.journal import describe_waiting, journal_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,18 +34,18 @@ def collector(peer: Collector) -> Collector:
 
 
 def lines(
-    folder: Path, environ: Mapping[str, str] | None = None, *, about: str
-) -> dict[str, CheckLine]:
+    folder: Path, environ: Mapping[str, str] | None = None, *, category: str
+) -> dict[str, CheckResult]:
     environ = {"PATH": os.environ["PATH"], **(environ or {})}
     scene = make_scene(journal=str(folder), environ=environ, timeout_seconds=PATIENCE_SECONDS)
-    return {line.name: line for line in iterate_checks(scene) if line.about == about}
+    return {line.name: line for line in iterate_checks(scene) if line.category == category}
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
 def test_an_endpoint_that_takes_an_empty_export_is_well(
     protocol: str, collector: Collector, tmp_path: Path
 ) -> None:
-    found = lines(tmp_path, collector.environment(protocol), about="endpoint")
+    found = lines(tmp_path, collector.environment(protocol), category="endpoint")
 
     assert [line.state for line in found.values()] == [State.OK, State.OK]
     requests = collector.requests()
@@ -70,17 +70,17 @@ def test_an_answer_that_is_no_delivery_says_what_to_do(
 ) -> None:
     collector.answer_always(fault)
 
-    found = lines(tmp_path, collector.environment(), about="endpoint")["traces"]
+    found = lines(tmp_path, collector.environment(), category="endpoint")["traces"]
 
     assert found.state is State.FAILURE
-    assert word in found.found
-    assert found.to_do
+    assert word in found.detail
+    assert found.hint
 
 
 def test_nobody_at_the_endpoint_is_a_failure(tmp_path: Path) -> None:
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 
-    found = lines(tmp_path, environ, about="endpoint")
+    found = lines(tmp_path, environ, category="endpoint")
 
     assert [line.state for line in found.values()] == [State.FAILURE, State.FAILURE]
 
@@ -92,16 +92,16 @@ def test_each_setting_tells_where_it_comes_from(tmp_path: Path) -> None:
         "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer secret",
     }
 
-    found = lines(tmp_path, environ, about="configuration")
+    found = lines(tmp_path, environ, category="configuration")
 
-    assert found["exit_timeout"].found == "7.0 (from OTEL_PYTHON_CODOMON_EXIT_TIMEOUT)"
-    assert found["durability"].found == "process (from the default)"
+    assert found["exit_timeout"].detail == "7.0 (from OTEL_PYTHON_CODOMON_EXIT_TIMEOUT)"
+    assert found["durability"].detail == "process (from the default)"
     assert found["slots"].state is State.FAILURE
-    assert "secret" not in found["OTEL_EXPORTER_OTLP_HEADERS"].found
+    assert "secret" not in found["OTEL_EXPORTER_OTLP_HEADERS"].detail
 
 
 def test_a_journal_that_is_not_there_is_well_and_not_made(tmp_path: Path) -> None:
-    found = lines(tmp_path / "none", about="journal")
+    found = lines(tmp_path / "none", category="journal")
 
     assert found["folder"].state is State.OK
     assert not (tmp_path / "none").exists()
@@ -114,17 +114,17 @@ def test_damage_in_the_journal_is_a_warning_with_its_count(tmp_path: Path) -> No
     content[len(content) // 2] ^= 0xFF
     segment.write_bytes(content)
 
-    found = lines(tmp_path, about="journal")["records"]
+    found = lines(tmp_path, category="journal")["records"]
 
     assert found.state is State.WARNING
-    assert found.found.startswith("9 executions can be read")
-    assert found.found.endswith("1 stretches are damaged")
+    assert found.detail.startswith("9 executions can be read")
+    assert found.detail.endswith("1 stretches are damaged")
 
 
 def test_a_journal_in_the_way_of_a_file_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    found = lines(tmp_path / "file", about="journal")["folder"]
+    found = lines(tmp_path / "file", category="journal")["folder"]
 
     assert found.state is State.FAILURE
 
@@ -133,10 +133,10 @@ def test_what_waits_for_a_collector_is_told_with_its_age(tmp_path: Path) -> None
     write_history(tmp_path, [Past()]).forget()
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 
-    found = lines(tmp_path, environ, about="journal")["backlog of traces"]
+    found = lines(tmp_path, environ, category="journal")["backlog of traces"]
 
-    assert found.found.startswith("1 record (")
-    assert found.found.endswith(" ago")
+    assert found.detail.startswith("1 record (")
+    assert found.detail.endswith(" ago")
 
 
 def test_doctor_and_journal_status_give_the_same_figures(tmp_path: Path) -> None:
@@ -146,14 +146,14 @@ def test_doctor_and_journal_status_give_the_same_figures(tmp_path: Path) -> None
     writer.forget()
 
     status = journal_status(journal=str(tmp_path)).waiting
-    found = lines(tmp_path, about="journal")
+    found = lines(tmp_path, category="journal")
 
     assert {signal: waiting.records for signal, waiting in status.items()} == {
         "traces": 3,
         "metrics": 1,
     }
     for signal, waiting in status.items():
-        assert found[f"backlog of {signal}"].found.startswith(describe_waiting(waiting))
+        assert found[f"backlog of {signal}"].detail.startswith(describe_waiting(waiting))
 
 
 def test_a_journal_that_is_off_is_a_warning() -> None:
@@ -162,15 +162,15 @@ def test_a_journal_that_is_off_is_a_warning() -> None:
     done = typed("doctor", "--format", "json", env=environ)
 
     told = json.loads(done.stdout)
-    (line,) = [line for line in told["lines"] if line["about"] == "journal"]
+    (line,) = [line for line in told["lines"] if line["category"] == "journal"]
     assert (line["state"], done.returncode) == ("warning", 0)
 
 
 def test_the_machine_is_really_tried(tmp_path: Path) -> None:
-    found = lines(tmp_path, about="machine")
+    found = lines(tmp_path, category="machine")
 
     assert {"system", "cgroup", "process tree", "subreaper", "bubblewrap"} <= found.keys()
-    assert all(line.found for line in found.values())
+    assert all(line.detail for line in found.values())
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_the_machine_is_really_tried(tmp_path: Path) -> None:
     ],
 )
 def test_the_worst_line_is_the_state_of_all(states: tuple[State, ...], worst: State) -> None:
-    found = tuple(CheckLine(about="a", name="n", state=state, found="f") for state in states)
+    found = tuple(CheckResult(category="a", name="n", state=state, detail="f") for state in states)
 
     assert worst_of(found) is worst
 

@@ -9,8 +9,8 @@ import pytest
 from support.collector import PATIENT, Collector
 from support.user_program import Program
 
-from otel_codomon._platform import ours
-from otel_codomon._platform.ours import OwnThread
+from otel_codomon._platform import threads_and_forks
+from otel_codomon._platform.threads_and_forks import OwnThread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ours, "_RESTART_SECONDS", 0.0)
+    monkeypatch.setattr(threads_and_forks, "_RESTART_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), SystemExit(3), MemoryError()])
@@ -67,7 +67,7 @@ logging.getLogger().addHandler(type("Keep", (logging.Handler,), {
     "emit": lambda self, record: records.append(record.getMessage())})())
 from opentelemetry import trace
 from otel_codomon import configure, execution
-from otel_codomon._platform import ours
+from otel_codomon._platform import threads_and_forks as ours
 ours._RESTART_SECONDS = 0.0
 made = configure()
 def run(name):

@@ -77,7 +77,7 @@ writes = "import time\\nwhile True:\\n open(%r, 'wb').write(bytes(10**6)); time.
 with execution("writes", thresholds=Thresholds(memory_bytes=1)) as current:
     child = subprocess.Popen([sys.executable, "-c", writes % os.path.join(sys.argv[1], "file")])
     current.attach(child)
-    while current.watch.latest is None or not current.watch.latest.disk_write_bytes_per_second:
+    while current.tracker.latest is None or not current.tracker.latest.disk_write_bytes_per_second:
         pass
     made.meter_provider.force_flush()
     child.kill()

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.journal.endpoints import Endpoint, endpoints, environment_of
+from otel_codomon.journal.delivery.endpoints import Endpoint, endpoints, environment_of
 
 BASE = "OTEL_EXPORTER_OTLP_"
 

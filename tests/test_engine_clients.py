@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_codomon import execution
-from otel_codomon.values.engine_clients import client_in
+from otel_codomon.resources.engine_clients import client_in
 
 if TYPE_CHECKING:
     from pathlib import Path

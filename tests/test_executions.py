@@ -31,8 +31,8 @@ from otel_codomon import (
     names,
     observe_cache,
 )
-from otel_codomon.executions import watch
 from otel_codomon.instrumentation import CodomonInstrumentor
+from otel_codomon.resources import tracker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -68,7 +68,7 @@ def named() -> str:
 @pytest.fixture
 def fast_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """No call takes long enough for its CPU time to be told, however slow the machine is."""
-    monkeypatch.setattr(watch, "THREAD_FLOOR_NS", 60 * 10**9)
+    monkeypatch.setattr(tracker, "THREAD_FLOOR_NS", 60 * 10**9)
 
 
 @pytest.mark.usefixtures("fast_machine")
@@ -436,7 +436,9 @@ def test_the_outcome_is_read_from_the_exception_which_goes_on_as_it_is(
 def test_an_interrupt_in_the_middle_of_the_end_takes_no_outcome_away(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch.Watch, "finish", lambda _: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(
+        tracker.ResourceTracker, "finish", lambda _: signal.raise_signal(signal.SIGINT)
+    )
 
     with pytest.raises(KeyboardInterrupt), execution("build") as current:
         current.record(exit_code=1)
@@ -445,7 +447,7 @@ def test_an_interrupt_in_the_middle_of_the_end_takes_no_outcome_away(
     assert (span.attributes or {})[names.EXECUTION_OUTCOME] == "error"
     assert not get_current_span().get_span_context().is_valid
     monkeypatch.undo()
-    current.watch.finish()
+    current.tracker.finish()
 
 
 def test_what_is_recorded_goes_before_what_is_seen(recorder: Recorder) -> None:
@@ -662,8 +664,8 @@ def test_whatever_breaks_in_us_the_call_goes_on(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     # A planted fault, in place of the bug we do not know of.
-    monkeypatch.setattr("otel_codomon.executions.running.Watch.start", None)
-    monkeypatch.setattr("otel_codomon.emit.guard._told", set())
+    monkeypatch.setattr("otel_codomon.executions.running.ResourceTracker.start", None)
+    monkeypatch.setattr("otel_codomon._platform.never_raises._told", set())
 
     assert double(2) == 4
     assert double(3) == 6

@@ -28,8 +28,8 @@ from otel_codomon import (
     execution,
     names,
 )
-from otel_codomon.executions import registry
 from otel_codomon.executions.finished import check_id, check_times
+from otel_codomon.executions.running import registry
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.testing import Recorder
 

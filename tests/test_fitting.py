@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from otel_codomon.values.fitting import GAP, Column, cut_text, fit_row, fit_widths
+from otel_codomon.cli.fitting import GAP, Column, cut_text, fit_row, fit_widths
 
 COLUMNS = (
     Column(title="name", least=6, is_kept=True),

@@ -8,9 +8,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_codomon import names
-from otel_codomon.emit.gauges import ROWS, Available, Live, Slots, observe_gauges, value_of
-from otel_codomon.values.execution import Kind, Labels
-from otel_codomon.values.sample import Sample
+from otel_codomon.resources.gauges import ROWS, Available, Live, Slots, observe_gauges, value_of
+from otel_codomon.resources.labels import Kind, Labels
+from otel_codomon.resources.sample import Sample
 
 LABELS = Labels("job", Kind.COMMAND, "python")
 AVAILABLE = Available(1000, 4.0)

@@ -14,20 +14,20 @@ from support.history import Past, write_history
 from support.typed import clean_environment
 
 from otel_codomon.journal import folder as folders, segments
+from otel_codomon.journal.delivery.state import load_state
+from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.heartbeats import (
     HeartbeatWriter,
     LivingHeartbeats,
     remove_of_dead,
-    usage_of_dead,
+    usage_so_far,
 )
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.journal.retention import evict
-from otel_codomon.journal.state import load_state
 from otel_codomon.journal.writer import Writer
-from otel_codomon.operations.stats import Monitor
-from otel_codomon.values.execution import Outcome
-from otel_codomon.values.heartbeat import Heartbeat, last_usage
-from otel_codomon.values.usage import Curve, Usage
+from otel_codomon.live.operation import Monitor
+from otel_codomon.resources.heartbeat import Heartbeat, last_usage
+from otel_codomon.resources.usage import Curve, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,7 +206,7 @@ def test_the_heartbeats_of_the_dead_are_read_and_removed_and_not_those_of_the_li
     living = Beating(str(tmp_path), Source())
     living.beat()
 
-    used = usage_of_dead(folder_fd)
+    used = usage_so_far(folder_fd)
     remove_of_dead(folder_fd)
 
     assert used[SPAN].cpu_seconds == 1.0

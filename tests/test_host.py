@@ -10,11 +10,11 @@ import psutil
 import pytest
 from hypothesis import given, strategies as st
 
-from otel_codomon.sources import cgroups
-from otel_codomon.sources.host import ProcReader, host_reader, read_host
-from otel_codomon.sources.host_psutil import PsutilReader
-from otel_codomon.values.host import host_rates, own_rates
-from otel_codomon.values.host_sample import (
+from otel_codomon._platform import cgroups
+from otel_codomon.host.psutil_reader import PsutilReader
+from otel_codomon.host.rates import host_rates, own_rates
+from otel_codomon.host.reader import ProcReader, host_reader, read_host
+from otel_codomon.host.sample import (
     CPU_FIELDS,
     CpuTimes,
     DiskTotals,
@@ -78,7 +78,7 @@ def told_by(program: str) -> Any:  # noqa: ANN401 - what JSON holds
 def test_memory_held_by_this_process_is_seen_in_it_and_let_go_again() -> None:
     before, during, after = told_by(
         "import json\n"
-        "from otel_codomon.sources.host import ProcReader\n"
+        "from otel_codomon.host.reader import ProcReader\n"
         "reader = ProcReader()\n"
         "reader.read_own()\n"
         "before = reader.read_own()\n"
@@ -96,8 +96,8 @@ def test_memory_held_by_this_process_is_seen_in_it_and_let_go_again() -> None:
 SEEN_TWICE = """
 import json, os, threading
 from dataclasses import asdict
-from otel_codomon.sources.host import ProcReader
-from otel_codomon.sources.host_psutil import PsutilReader
+from otel_codomon.host.reader import ProcReader
+from otel_codomon.host.psutil_reader import PsutilReader
 
 def is_open(descriptor):
     try:
@@ -131,7 +131,7 @@ def test_this_process_is_the_one_that_psutil_sees() -> None:
 
 FORKED = """
 import json, os, time
-from otel_codomon.sources.host import ProcReader
+from otel_codomon.host.reader import ProcReader
 
 reader = ProcReader()
 reader.read_own()
@@ -165,7 +165,7 @@ def test_a_quota_of_the_cgroup_is_what_a_process_may_use() -> None:
     if cgroup is None or not cgroup.limit(cores=0.5):
         pytest.skip("no cgroup with a CPU controller can be made here: run as root, on Linux")
     program = (
-        "import sys; from otel_codomon.sources.host import ProcReader\n"
+        "import sys; from otel_codomon.host.reader import ProcReader\n"
         "sys.stdin.read(); print(ProcReader().read_own().available_cores)"
     )
 
@@ -195,7 +195,7 @@ def test_where_there_is_no_proc_all_is_missing_and_nothing_raises(tmp_path: Path
 def test_a_reader_gives_its_descriptors_back() -> None:
     before, after = told_by(
         "import json, psutil\n"
-        "from otel_codomon.sources.host import read_host\n"
+        "from otel_codomon.host.reader import read_host\n"
         "held = getattr(psutil.Process(), 'num_fds', int)\n"
         "print(json.dumps([held(), read_host() and held()]))\n"
     )

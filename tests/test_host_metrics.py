@@ -22,18 +22,18 @@ from opentelemetry.semconv._incubating.metrics import process_metrics, system_me
 from support.forked import die_of_a_hang
 
 from otel_codomon import names
-from otel_codomon.emit import host
-from otel_codomon.emit.host_table import HOST_ROWS, OWN_ROWS, ROWS, Row
+from otel_codomon.host import metrics as host_metrics
+from otel_codomon.host.metric_table import HOST_ROWS, OWN_ROWS, ROWS, Row
+from otel_codomon.host.psutil_reader import PsutilReader
+from otel_codomon.host.reader import ProcReader
+from otel_codomon.host.sample import CpuTimes, DiskTotals, HostSample, OwnSample
 from otel_codomon.settings import read_settings
-from otel_codomon.sources.host import ProcReader
-from otel_codomon.sources.host_psutil import PsutilReader
-from otel_codomon.values.host_sample import CpuTimes, DiskTotals, HostSample, OwnSample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from otel_codomon.sources.host import HostReader
+    from otel_codomon.host.reader import HostReader
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 DEADLINE_SECONDS = 60  # a guard against hanging, never a measure
@@ -61,7 +61,7 @@ class Told:
 
 @contextmanager
 def reported(reader: HostReader, *, elected: bool = True) -> Iterator[Told]:
-    told, metrics = Told(), host.HostMetrics()
+    told, metrics = Told(), host_metrics.HostMetrics()
     metrics.register(told.provider.get_meter("test"))
     metrics.begin(reader, lambda: elected)
     yield told
@@ -274,7 +274,7 @@ def test_devices_that_come_and_go_do_not_make_ever_more_series() -> None:
     def disk(name: str) -> DiskTotals:
         return DiskTotals(name=name, read_bytes=1, write_bytes=1, reads=1, writes=1)
 
-    days = 3 * host.MAX_DEVICES
+    days = 3 * host_metrics.MAX_DEVICES
     hosts = [
         HostSample(source="proc", taken_ns=day, disks=(disk("sda"), disk(f"sd{day}")))
         for day in range(days)
@@ -285,7 +285,7 @@ def test_devices_that_come_and_go_do_not_make_ever_more_series() -> None:
         for _ in hosts:
             seen.update(told.collect()["system.disk.io"])
 
-    assert len({device for device, _way in seen}) == host.MAX_DEVICES
+    assert len({device for device, _way in seen}) == host_metrics.MAX_DEVICES
     assert "sda" in {device for device, _way in seen}
 
 
@@ -337,7 +337,7 @@ REPORTER = """
 import json, sys
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from otel_codomon.emit import host
+from otel_codomon.host import metrics as host
 from otel_codomon.settings import read_settings
 
 reader = InMemoryMetricReader()
@@ -404,9 +404,11 @@ def test_one_process_tells_of_the_host_and_another_takes_over_when_it_dies(
 @pytest.fixture
 def switched_on(tmp_path: Path) -> Iterator[Told]:
     told = Told()
-    host.report_host(told.provider, read_settings({"host_metrics": True, "journal": str(tmp_path)}))
+    host_metrics.report_host(
+        told.provider, read_settings({"host_metrics": True, "journal": str(tmp_path)})
+    )
     yield told
-    host.report_host_no_more()
+    host_metrics.report_host_no_more()
     told.provider.shutdown()
 
 
@@ -448,9 +450,13 @@ def test_a_fork_in_the_middle_of_a_look_does_not_hang_the_child(
             return super().read_own()
 
     told = Told()
-    monkeypatch.setattr(host, "host_reader", SlowReader)  # the one place that chooses a reader
-    host.report_host(told.provider, read_settings({"host_metrics": True, "journal": str(tmp_path)}))
-    running = host._switch._running
+    monkeypatch.setattr(
+        host_metrics, "host_reader", SlowReader
+    )  # the one place that chooses a reader
+    host_metrics.report_host(
+        told.provider, read_settings({"host_metrics": True, "journal": str(tmp_path)})
+    )
+    running = host_metrics._switch._running
     assert running is not None
     thread = threading.Thread(target=told.collect)
     thread.start()
@@ -467,7 +473,7 @@ def test_a_fork_in_the_middle_of_a_look_does_not_hang_the_child(
     go_on.set()
     _, status = os.waitpid(pid, 0)
     thread.join()
-    host.report_host_no_more()
+    host_metrics.report_host_no_more()
     told.provider.shutdown()
 
     assert os.waitstatus_to_exitcode(status) == 1
@@ -480,7 +486,7 @@ def test_switched_off_it_lets_another_process_tell_of_the_host(
     switched_on.collect()
 
     before = other.collect()
-    host.report_host_no_more()
+    host_metrics.report_host_no_more()
     after = other.collect()
     other.kill()
 
@@ -491,7 +497,7 @@ def test_switched_off_it_lets_another_process_tell_of_the_host(
 def test_asked_twice_everything_is_told_once(switched_on: Told, tmp_path: Path) -> None:
     other = Told()
 
-    host.report_host(
+    host_metrics.report_host(
         other.provider, read_settings({"host_metrics": True, "journal": str(tmp_path)})
     )
 
@@ -506,10 +512,10 @@ def test_switched_off_it_tells_nothing_and_keeps_nothing_open_and_can_be_switche
     switched_on.collect()
     held = psutil.Process().num_fds()
 
-    host.report_host_no_more()
+    host_metrics.report_host_no_more()
     nothing = switched_on.collect()
     released = psutil.Process().num_fds()
-    host.report_host(
+    host_metrics.report_host(
         switched_on.provider, read_settings({"host_metrics": True, "journal": str(tmp_path)})
     )
     again = switched_on.collect()
@@ -523,7 +529,7 @@ def test_switched_off_it_tells_nothing_and_keeps_nothing_open_and_can_be_switche
 def test_it_is_off_by_default() -> None:
     told = Told()
 
-    host.report_host(told.provider, read_settings({}, {}))
+    host_metrics.report_host(told.provider, read_settings({}, {}))
 
     assert told.collect() == {}
     told.provider.shutdown()
@@ -533,11 +539,11 @@ def test_a_folder_that_cannot_be_used_leaves_only_the_host_out(tmp_path: Path) -
     (tmp_path / "file").write_text("no folder")
     told = Told()
 
-    host.report_host(
+    host_metrics.report_host(
         told.provider, read_settings({"host_metrics": True, "journal": str(tmp_path / "file")})
     )
     metrics = told.collect()
-    host.report_host_no_more()
+    host_metrics.report_host_no_more()
     told.provider.shutdown()
 
     assert "process.memory.usage" in metrics

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from otel_codomon import names
-from otel_codomon.emit.host_table import HOST_ROWS, OWN_ROWS
+from otel_codomon.host.metric_table import HOST_ROWS, OWN_ROWS
 
 PAGE = Path(__file__).parent.parent / "docs" / "host-metrics.md"
 ROW = re.compile(r"^\| `([a-z_.]+)` \| ([CUG]) \| `([^`]+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
@@ -25,8 +25,8 @@ def test_the_page_has_each_metric_in_the_order_of_the_table_with_kind_and_unit()
 def test_each_source_that_the_page_names_is_read() -> None:
     page = "".join(match[4] for match in ROW.finditer(PAGE.read_text()))
     code = "".join(
-        (PAGE.parent.parent / "otel_codomon" / "sources" / f"{name}.py").read_text()
-        for name in ("host", "host_files", "host_psutil")
+        (PAGE.parent.parent / "otel_codomon" / "host" / f"{name}.py").read_text()
+        for name in ("reader", "kernel_files", "psutil_reader")
     )
 
     for file in re.findall(r"`/proc/[a-z/]*?([a-z-]+)`", page):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, strategies as st
 
-from otel_codomon.journal.answers import Verdict, retry_after_seconds
-from otel_codomon.journal.endpoints import endpoints
-from otel_codomon.journal.http_transport import HttpTransport, rejected_items
+from otel_codomon.journal.delivery.answers import AnswerKind, retry_after_seconds
+from otel_codomon.journal.delivery.endpoints import endpoints
+from otel_codomon.journal.delivery.http_transport import HttpTransport, rejected_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,36 +70,36 @@ def transport(port: int, scheme: str = "http") -> HttpTransport:
 
 
 @pytest.mark.parametrize(
-    ("answer", "verdict"),
+    ("answer", "kind"),
     [
-        (response("200 OK"), Verdict.DELIVERED),
-        (response("200 OK", b"\xff\xff\xff"), Verdict.DELIVERED),
-        (response("200 OK", PAGE), Verdict.PARKED),
-        (response("400 Bad Request", PAGE, "Content-Type: text/html"), Verdict.PARKED),
-        (response("422 Unprocessable", PAGE), Verdict.PARKED),
-        (response("400 Bad Request", b"\x08\x03"), Verdict.REFUSED),
-        (response("413 Too Large", PAGE), Verdict.REFUSED),
-        (response("502 Bad Gateway", PAGE), Verdict.RETRY),
-        (response("407 Proxy Authentication Required", PAGE), Verdict.PARKED),
-        (response("302 Found", b"", "Location: http://127.0.0.1:1/"), Verdict.PARKED),
-        (response("999 What"), Verdict.RETRY),
-        (response("503 Busy", b"", "Retry-After: Mon, 99 Zzz 99999"), Verdict.RETRY),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", Verdict.DELIVERED),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: lots\r\n\r\n", Verdict.DELIVERED),
-        (b"", Verdict.RETRY),
-        (b"\x00" * 100_000, Verdict.RETRY),
-        (b"\x16\x03\x01\x00\x05hello", Verdict.RETRY),
-        (b"HTTP/1.1 \xff\xff\r\n\r\n", Verdict.RETRY),
-        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 1000 + b"\r\n", Verdict.RETRY),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n", Verdict.RETRY),
-        (b"SSH-2.0-OpenSSH_9\r\n", Verdict.RETRY),
+        (response("200 OK"), AnswerKind.DELIVERED),
+        (response("200 OK", b"\xff\xff\xff"), AnswerKind.DELIVERED),
+        (response("200 OK", PAGE), AnswerKind.BLOCKED),
+        (response("400 Bad Request", PAGE, "Content-Type: text/html"), AnswerKind.BLOCKED),
+        (response("422 Unprocessable", PAGE), AnswerKind.BLOCKED),
+        (response("400 Bad Request", b"\x08\x03"), AnswerKind.REFUSED),
+        (response("413 Too Large", PAGE), AnswerKind.REFUSED),
+        (response("502 Bad Gateway", PAGE), AnswerKind.RETRY),
+        (response("407 Proxy Authentication Required", PAGE), AnswerKind.BLOCKED),
+        (response("302 Found", b"", "Location: http://127.0.0.1:1/"), AnswerKind.BLOCKED),
+        (response("999 What"), AnswerKind.RETRY),
+        (response("503 Busy", b"", "Retry-After: Mon, 99 Zzz 99999"), AnswerKind.RETRY),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", AnswerKind.DELIVERED),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: lots\r\n\r\n", AnswerKind.DELIVERED),
+        (b"", AnswerKind.RETRY),
+        (b"\x00" * 100_000, AnswerKind.RETRY),
+        (b"\x16\x03\x01\x00\x05hello", AnswerKind.RETRY),
+        (b"HTTP/1.1 \xff\xff\r\n\r\n", AnswerKind.RETRY),
+        (b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 1000 + b"\r\n", AnswerKind.RETRY),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n", AnswerKind.RETRY),
+        (b"SSH-2.0-OpenSSH_9\r\n", AnswerKind.RETRY),
     ],
 )
-def test_each_answer_has_its_verdict(answer: bytes, verdict: Verdict) -> None:
+def test_each_answer_has_its_verdict(answer: bytes, kind: AnswerKind) -> None:
     with answering(answer) as port, closing(transport(port)) as sending:
         found = sending.send(BODY, timeout_seconds=60.0)
 
-    assert found.verdict is verdict, found
+    assert found.kind is kind, found
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_what_says_too_little_or_too_much_ends_at_the_deadline(
         found = sending.send(BODY, timeout_seconds=0.5)
         elapsed = time.monotonic() - begin
 
-    assert found.verdict in {Verdict.RETRY, Verdict.PARKED}
+    assert found.kind in {AnswerKind.RETRY, AnswerKind.BLOCKED}
     assert elapsed < 60  # an hour, or forever, without a deadline
 
 
@@ -133,14 +133,14 @@ def test_what_says_too_little_or_too_much_ends_at_the_deadline(
 @pytest.mark.parametrize(
     ("answer", "verdicts"),
     [
-        (b"", {Verdict.RETRY}),
-        (response("200 OK", PAGE), {Verdict.RETRY, Verdict.PARKED}),
-        (response("403 Forbidden", PAGE), {Verdict.RETRY, Verdict.PARKED}),
+        (b"", {AnswerKind.RETRY}),
+        (response("200 OK", PAGE), {AnswerKind.RETRY, AnswerKind.BLOCKED}),
+        (response("403 Forbidden", PAGE), {AnswerKind.RETRY, AnswerKind.BLOCKED}),
     ],
     ids=["silent", "a page", "a refusal"],
 )
 def test_a_proxy_that_says_nothing_or_a_page_delivers_nothing_and_loses_nothing(
-    monkeypatch: pytest.MonkeyPatch, scheme: str, answer: bytes, verdicts: set[Verdict]
+    monkeypatch: pytest.MonkeyPatch, scheme: str, answer: bytes, verdicts: set[AnswerKind]
 ) -> None:
     with answering(answer, closes=bool(answer)) as port:
         for name in ("http_proxy", "https_proxy"):
@@ -151,7 +151,7 @@ def test_a_proxy_that_says_nothing_or_a_page_delivers_nothing_and_loses_nothing(
             found = sending.send(BODY, timeout_seconds=1.0)
         elapsed = time.monotonic() - begin
 
-    assert found.verdict in verdicts
+    assert found.kind in verdicts
     assert elapsed < 60
 
 

@@ -24,22 +24,22 @@ from support.collector import PATIENT, Collector
 from support.user_program import Program
 
 from otel_codomon import names
+from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
 from otel_codomon.journal import folder as folders, segments
-from otel_codomon.journal.answers import Answer, Verdict
-from otel_codomon.journal.backlog import MALFORMED, Backlog, Item
 from otel_codomon.journal.conversion import span_request
-from otel_codomon.journal.delivery import Courier
-from otel_codomon.journal.facts import facts_of
-from otel_codomon.journal.living import LivingExecutions
-from otel_codomon.journal.points import running
+from otel_codomon.journal.delivery.answers import Answer, AnswerKind
+from otel_codomon.journal.delivery.backlog import MALFORMED, Backlog, Item
+from otel_codomon.journal.delivery.batch_sender import BatchSender
+from otel_codomon.journal.delivery.state import State, load_state
+from otel_codomon.journal.live_metrics import running
+from otel_codomon.journal.operation import journal_status
 from otel_codomon.journal.recovery import Recovery
+from otel_codomon.journal.running_executions import LivingExecutions
 from otel_codomon.journal.segments import Record, encode, is_request
-from otel_codomon.journal.state import State, load_state
+from otel_codomon.journal.span_data import facts_of
 from otel_codomon.journal.writer import Writer
-from otel_codomon.kept_descriptor import KeptDescriptor
-from otel_codomon.operations.executions import list_executions, show_execution
-from otel_codomon.operations.journal import journal_status
-from otel_codomon.operations.report import make_report
+from otel_codomon.report.executions import list_executions, show_execution
+from otel_codomon.report.operation import make_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,7 +186,7 @@ def assembled(parts: list[str | bytes]) -> tuple[bytes, set[bytes]]:
 
 
 def write_everywhere(folder: Path, segment: bytes) -> None:
-    for stream in (folders.TRACES, folders.METRICS, folders.ASIDE, folders.HEARTBEATS):
+    for stream in (folders.TRACES, folders.METRICS, folders.DEAD_LETTERS, folders.HEARTBEATS):
         name = folders.new_segment_name(stream, time_unix_ns=time.time_ns())
         (folder / name).write_bytes(segment)
 
@@ -207,11 +207,11 @@ class Collecting:
         try:
             request = self.type.FromString(body)
         except DecodeError:
-            return Answer(verdict=Verdict.REFUSED, reason="HTTP 400")
+            return Answer(kind=AnswerKind.REFUSED, reason="HTTP 400")
         for resource in getattr(request, "resource_spans", ()):
             for scope in resource.scope_spans:
                 self.span_ids |= {span.span_id for span in scope.spans}
-        return Answer(verdict=Verdict.DELIVERED)
+        return Answer(kind=AnswerKind.DELIVERED)
 
     def close(self) -> None:
         """Nothing to close."""
@@ -219,7 +219,7 @@ class Collecting:
 
 def deliver_all(folder: Path, signal: str) -> tuple[set[bytes], list[Item]]:
     """Deliver until nothing waits; the spans that arrived, and the dead letters."""
-    kept = KeptDescriptor(folders.open_folder(str(folder)))
+    kept = VerifiedDescriptor(folders.open_folder(str(folder)))
     backlog = Backlog(kept, signal, State())
     collecting = Collecting(signal)
     letters: list[Item] = []
@@ -228,11 +228,11 @@ def deliver_all(folder: Path, signal: str) -> tuple[set[bytes], list[Item]]:
         letters.extend(item for item in items if item.fate == MALFORMED)
         backlog.done(items)
 
-    courier = Courier(
+    courier = BatchSender(
         signal,
         collecting,
         done=finish,
-        set_aside=lambda item, _reason: letters.append(item),
+        dead_letter=lambda item, _reason: letters.append(item),
         timeout_seconds=lambda: 1.0,
     )
     while batch := backlog.next_batch():
@@ -271,7 +271,7 @@ def test_any_bytes_leave_readers_and_sender_alive_and_whole_records_arrive(
     assert arrived >= good
     deliver_all(folder, "metrics")
 
-    kept = KeptDescriptor(folders.open_folder(str(folder)))
+    kept = VerifiedDescriptor(folders.open_folder(str(folder)))
     writer = Writer(str(folder))
     Recovery(kept, State(), writer).search()
     writer.forget()
@@ -323,7 +323,7 @@ def test_a_payload_that_holds_a_record_is_not_taken_apart_at_a_window(tmp_path: 
     attribute.value.bytes_value = b"." * 50_000 + forged + b"." * 200_000
     outer = encode(segments.TRACES, request.SerializeToString(), time_unix_ns=NOW)
     write_everywhere(tmp_path, ended(2) + outer)
-    kept = KeptDescriptor(folders.open_folder(str(tmp_path)))
+    kept = VerifiedDescriptor(folders.open_folder(str(tmp_path)))
 
     backlog = Backlog(kept, "traces", State())
     lengths = []

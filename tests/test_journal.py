@@ -17,15 +17,15 @@ from opentelemetry.sdk.trace import TracerProvider
 from support.journal import Journal
 
 from otel_codomon import execution, names
-from otel_codomon.executions import engine
-from otel_codomon.executions.watch import THREAD_FLOOR_NS
+from otel_codomon.executions import providers
 from otel_codomon.journal import folder as folders, segments
+from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.metrics import JournalMetricExporter, preferred_temporality
 from otel_codomon.journal.processor import JournalSpanProcessor
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.journal.segments import Record, decode
 from otel_codomon.journal.writer import Writer
-from otel_codomon.values.execution import Outcome
+from otel_codomon.resources.tracker import THREAD_FLOOR_NS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -310,7 +310,7 @@ def test_the_processor_serves_any_provider(tmp_path: Path) -> None:
     writer = Writer(str(tmp_path / "journal"))
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(JournalSpanProcessor(writer))
-    with engine.providers(provider, MeterProvider(shutdown_on_exit=False)), execution("one"):
+    with providers.providers(provider, MeterProvider(shutdown_on_exit=False)), execution("one"):
         pass
     provider.shutdown()
     writer.forget()

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,7 @@ from support.typed import PATIENCE_SECONDS, typed_on_terminal
 
 from otel_codomon import execution
 from otel_codomon.cli.drawing import draw_curve
-from otel_codomon.values.usage import Curve, Usage
+from otel_codomon.resources.usage import Curve, Usage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,11 +150,24 @@ def test_a_row_is_one_line_on_any_terminal(tmp_path: Path, columns: int) -> None
 
 
 def test_a_list_is_data_too(folder: Path) -> None:
-    as_json = json.loads(command(folder, "list", "--all", "--format", "json").stdout)
+    as_json = json.loads(command(folder, "list", "--all", "--format", "json").stdout)["executions"]
     as_csv = csv.DictReader(io.StringIO(command(folder, "list", "--format", "csv").stdout))
 
     assert [row["name"] for row in as_json] == ["number 2", "number 1", "number 0"]
     assert [row["name"] for row in as_csv] == ["number 2", "number 1", "number 0"]
+
+
+def test_json_has_iso_times_and_only_what_is_known(tmp_path: Path) -> None:
+    writer = write_history(tmp_path, [Past(seconds=None)])
+
+    (line,) = json.loads(command(tmp_path, "list", "--format", "json").stdout)["executions"]
+    writer.forget()
+
+    started = datetime.fromisoformat(line["started"].replace("Z", "+00:00"))
+    assert abs(datetime.now(timezone.utc) - started) < timedelta(hours=1)
+    assert line["outcome"] == "running"
+    assert None not in line.values()
+    assert "duration_seconds" not in line
 
 
 @pytest.mark.parametrize("count", ["0", "-3", "many"])
@@ -188,7 +202,7 @@ def test_one_execution_is_shown_with_its_curve(tmp_path: Path) -> None:
 
 
 def test_one_execution_is_data_too(folder: Path) -> None:
-    (first, *_) = json.loads(command(folder, "list", "--format", "json").stdout)
+    (first, *_) = json.loads(command(folder, "list", "--format", "json").stdout)["executions"]
 
     told = json.loads(command(folder, "show", first["execution_id"], "--format", "json").stdout)
 

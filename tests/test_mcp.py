@@ -12,8 +12,8 @@ import pytest
 from support.history import Past, write_history
 from support.typed import clean_environment
 
-from otel_codomon.operations.running import Allowance
-from otel_codomon.values.execution import Outcome
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.sandbox.agent_runs import Allowance
 
 mcp = pytest.importorskip("mcp", reason="pip install 'otel-codomon[mcp]'")
 

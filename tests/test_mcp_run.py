@@ -18,8 +18,8 @@ from support.hostile import EVIL, is_safe, texts_in
 from support.typed import clean_environment, typed
 
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.operations.running import DEFAULT_LIMITS, Allowance
-from otel_codomon.values.limits import Limits
+from otel_codomon.resources.limits import Limits
+from otel_codomon.sandbox.agent_runs import DEFAULT_LIMITS, Allowance
 
 mcp = pytest.importorskip("mcp", reason="pip install 'otel-codomon[mcp]'")
 

@@ -16,9 +16,9 @@ from support.typed import typed, typed_on_terminal
 
 from otel_codomon import names
 from otel_codomon.cli.monitor_stats import looks
-from otel_codomon.operations.history import STEPS, make_history
-from otel_codomon.operations.host_stats import HostLook
-from otel_codomon.operations.stats import Monitor, Threshold
+from otel_codomon.host.operation import HostLook
+from otel_codomon.live.operation import Monitor, Threshold
+from otel_codomon.report.history import STEPS, make_history
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from otel_codomon import (
     UnknownExecutionError,
     execution,
 )
-from otel_codomon.executions import registry
+from otel_codomon.executions.running import registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,7 @@ def test_finished_executions_of_another_process_are_found_through_the_journal(
         "from opentelemetry import trace\n"
         "from opentelemetry.sdk.trace import TracerProvider\n"
         "from otel_codomon import execution\n"
-        "from otel_codomon.journal import light\n"
+        "from otel_codomon.journal import records as light\n"
         "from otel_codomon.journal.processor import JournalSpanProcessor\n"
         "trace.set_tracer_provider(TracerProvider())\n"
         "processor = JournalSpanProcessor(light.open_writer())\n"

@@ -3,8 +3,8 @@ from __future__ import annotations
 import threading
 import time
 
-from otel_codomon.sources.other_threads import OtherThreads
-from otel_codomon.values.attribution import QUIET_NS
+from otel_codomon.resources.attribution import QUIET_NS
+from otel_codomon.resources.other_threads import OtherThreads
 
 
 def burn() -> None:

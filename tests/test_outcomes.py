@@ -20,17 +20,18 @@ from hypothesis import given, strategies as st
 from opentelemetry.trace import StatusCode
 
 from otel_codomon import InvalidArgumentError, current_execution, execution, names
-from otel_codomon.values.execution import Kind, Labels, Outcome
-from otel_codomon.values.monitored import MetricsSummary
-from otel_codomon.values.results import read_result
-from otel_codomon.values.tally import Tally
-from otel_codomon.values.verdict import read_exception
+from otel_codomon.executions.results import read_result
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.journal.outcome_details import read_exception
+from otel_codomon.monitoring.values import MetricsSummary
+from otel_codomon.report.tally import Tally
+from otel_codomon.resources.labels import Kind, Labels
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from otel_codomon.journal.execution_record import ExecutionRecord
     from otel_codomon.testing import Recorder
-    from otel_codomon.values.execution import ExecutionRecord
 
 
 class Reported(Enum):

@@ -12,11 +12,11 @@ from support.history import MIB, Past, write_history
 from support.hostile import EVIL, hostile_journal, is_safe, texts_in
 
 from otel_codomon import names
+from otel_codomon._platform.json_values import plain
 from otel_codomon.cli.page import render
-from otel_codomon.operations.report import make_report
-from otel_codomon.operations.report_values import CacheProblem, Report
-from otel_codomon.values.execution import Outcome
-from otel_codomon.values.plain import plain
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.report.operation import make_report
+from otel_codomon.report.values import CacheProblem, Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

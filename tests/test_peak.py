@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from otel_codomon.values.peak import Peak, is_own_peak, without_cache
+from otel_codomon.resources.memory_peak import Peak, is_own_peak, without_cache
 
 sizes = st.integers(0, 2**40)
 

@@ -16,12 +16,12 @@ from support.hostile import EVIL, hostile_journal, is_safe, texts_in
 from support.typed import typed_on_terminal
 from test_page import data_of
 
+from otel_codomon._platform.json_values import plain
 from otel_codomon._platform.printable import csv_cell, printable, printable_lines
 from otel_codomon.cli import main
 from otel_codomon.cli.run_summary import as_json
-from otel_codomon.values.execution import Outcome
-from otel_codomon.values.plain import plain
-from otel_codomon.values.result import ExecutionResult
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.sandbox.result import ExecutionResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,7 +147,7 @@ def test_every_evil_word_is_listed_and_can_be_told(form: str) -> None:
         assert not any(is_formula(cell) for row in rows for cell in row.values())
         shown = [row["name"] for row in rows]
     elif form == "json":
-        shown = [row["name"] for row in json.loads(out)]
+        shown = [row["name"] for row in json.loads(out)["executions"]]
     else:
         shown = [out]
     assert len(shown) in (1, len(EVIL))
@@ -186,12 +186,15 @@ def test_the_summary_of_run_is_clean(word: str) -> None:
     assert all(map(is_safe, texts_in(json.loads(as_json(result)))))
 
 
-@pytest.mark.parametrize("command", ["list", "report", "show", "cache-info", "monitor-stats"])
+@pytest.mark.parametrize(
+    "command", ["list", "report", "show", "cache-info", "monitor-stats", "top"]
+)
 def test_on_a_terminal_no_name_acts(command: str) -> None:
+    keys = b"q" if command == "top" else b""
     with hostile_journal(EVIL) as folder:
         last = f"the-{len(EVIL) - 1}-"
         more = [last if word == "the-0-" else word for word in ARGUMENTS.get(command, ())]
-        _, written = typed_on_terminal(command, *more, "--journal", folder, columns=200)
+        _, written = typed_on_terminal(command, *more, "--journal", folder, columns=200, keys=keys)
 
     # What remains is of the terminal's own drawing: colours, and the cursor of the live view.
     drawn = re.sub(r"\x1b\[[0-9;?]*[mAKHhlJ]|\r|\n", "", written)

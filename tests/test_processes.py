@@ -10,14 +10,14 @@ from hypothesis import given, strategies as st
 from support.descriptors import open_files
 from support.held import HOLD_MEMORY, started
 
-from otel_codomon.sources import processes
-from otel_codomon.sources.available import available_cores, available_memory_bytes
-from otel_codomon.sources.process_tree import ProcessTree
-from otel_codomon.sources.processes import OpenFiles, Stat, parse_stat
-from otel_codomon.sources.psutil_tree import PsutilTree
+from otel_codomon._platform import procfs
+from otel_codomon._platform.procfs import OpenFiles, Stat, parse_stat
+from otel_codomon.resources.available import available_cores, available_memory_bytes
+from otel_codomon.resources.process_tree import ProcessTree
+from otel_codomon.resources.psutil_tree import PsutilTree
 
 if TYPE_CHECKING:
-    from otel_codomon.sources.member import Member
+    from otel_codomon.resources.tracked_process import TrackedProcess
 
 MIB = 1024 * 1024
 counts = st.integers(0, 2**40)
@@ -45,11 +45,11 @@ def test_whatever_its_name_the_figures_are_found(
         b"S",
         7,
         sum(faults),
-        sum(ticks[:2]) * processes.TICK_NS,
-        sum(ticks[2:]) * processes.TICK_NS,
+        sum(ticks[:2]) * procfs.TICK_NS,
+        sum(ticks[2:]) * procfs.TICK_NS,
         threads,
         start,
-        pages * processes.PAGE_BYTES,
+        pages * procfs.PAGE_BYTES,
     )
 
 
@@ -65,7 +65,7 @@ def test_a_kept_file_is_bound_to_the_process_and_not_to_its_number() -> None:
 
 
 def test_beyond_their_bound_files_are_read_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_most_open", lambda: 1)
+    monkeypatch.setattr(procfs, "_most_open", lambda: 1)
     files = OpenFiles()
     path = os.path.realpath("/proc/self/stat")
     before = open_files(path).keys()
@@ -126,7 +126,7 @@ def test_a_number_that_went_to_another_process_is_not_the_member_any_more() -> N
     tree = ProcessTree()
     with subprocess.Popen(("sleep", "60")) as child:
         tree.add(child.pid)
-        member: Member = tree._members[child.pid]
+        member: TrackedProcess = tree._members[child.pid]
         member.stat = member.stat._replace(start_ticks=member.stat.start_ticks - 1)
         member._stat_text = None
 

@@ -18,12 +18,12 @@ from support.user_program import PATIENCE_SECONDS, Program
 
 from otel_codomon import names
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.journal import light
-from otel_codomon.journal.addresses import read_address
-from otel_codomon.journal.answers import Answer, Verdict
-from otel_codomon.journal.endpoints import Endpoint, endpoints
-from otel_codomon.journal.http_transport import HttpTransport
-from otel_codomon.journal.proxies import proxy_for
+from otel_codomon.journal import records
+from otel_codomon.journal.delivery.addresses import read_address
+from otel_codomon.journal.delivery.answers import Answer, AnswerKind
+from otel_codomon.journal.delivery.endpoints import Endpoint, endpoints
+from otel_codomon.journal.delivery.http_transport import HttpTransport
+from otel_codomon.journal.delivery.proxies import proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -136,7 +136,7 @@ def test_a_proxy_that_refuses_us_is_named_and_nothing_is_sent_until_it_is_mended
     answer = transport.send(b"", timeout_seconds=60)
     transport.close()
 
-    assert (answer.verdict, answer.reason) == (Verdict.PARKED, "HTTP 407 from the proxy")
+    assert (answer.kind, answer.reason) == (AnswerKind.BLOCKED, "HTTP 407 from the proxy")
 
 
 def test_a_proxy_that_says_nothing_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +148,7 @@ def test_a_proxy_that_says_nothing_is_left_at_the_deadline(monkeypatch: pytest.M
 
         answer = transport.send(b"", timeout_seconds=0.2)
 
-        assert answer == Answer(verdict=Verdict.RETRY, reason="TimeoutError", is_answer=False)
+        assert answer == Answer(kind=AnswerKind.RETRY, reason="TimeoutError", is_answer=False)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_proxy_that_cannot_be_used_is_a_reason_without_its_address(
 
     answer = transport.send(b"", timeout_seconds=60)
 
-    assert answer == Answer(verdict=Verdict.PARKED, reason=reason, is_answer=False)
+    assert answer == Answer(kind=AnswerKind.BLOCKED, reason=reason, is_answer=False)
 
 
 def test_no_proxy_names_hosts_and_ports(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +202,7 @@ def test_a_sender_process_has_no_credentials_in_its_arguments(tmp_path: Path) ->
             "OTEL_EXPORTER_OTLP_TIMEOUT": str(PATIENCE_SECONDS),
         }
         _leave_a_record(str(tmp_path))
-        pid = light.spawn_sender(str(tmp_path), environ=environ)
+        pid = records.spawn_sender(str(tmp_path), environ=environ)
         assert pid is not None
         try:
             silent.accept()[0].close()  # it is up, and sends
@@ -216,18 +216,18 @@ def test_a_sender_process_has_no_credentials_in_its_arguments(tmp_path: Path) ->
 
 
 def _leave_a_record(folder: str) -> None:
-    writer = light.open_writer(folder)
+    writer = records.open_writer(folder)
     assert writer is not None
-    light.write_started(
+    records.write_started(
         writer,
         trace_id="ab" * 16,
         span_id="cd" * 8,
         name="true",
         started_unix_ns=time.time_ns(),
         attributes={names.EXECUTION_ID: "1"},
-        resource=light.resource(),
+        resource=records.resource(),
     )
-    light.write_ended(
+    records.write_ended(
         writer,
         trace_id="ab" * 16,
         span_id="cd" * 8,
@@ -235,7 +235,7 @@ def _leave_a_record(folder: str) -> None:
         started_unix_ns=time.time_ns(),
         ended_unix_ns=time.time_ns(),
         attributes={names.EXECUTION_ID: "1"},
-        resource=light.resource(),
+        resource=records.resource(),
     )
     writer.close()
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_codomon.sources.reaping import tell_when_reaped
+from otel_codomon.resources.reaping import tell_when_reaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_codomon.values.totals import ChildTotals
+    from otel_codomon.resources.totals import ChildTotals
 
 BUSY_SECONDS = 0.02
 BUSY = [

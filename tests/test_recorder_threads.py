@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from otel_codomon import execution
-from otel_codomon.executions import engine
+from otel_codomon.executions import providers
 from otel_codomon.testing import Recorder
 
 HANG_SECONDS = 120
@@ -46,7 +46,7 @@ def test_recorders_in_two_threads_have_their_own_executions() -> None:
     }
     job()
     assert {len(one.executions()) for one in recorders.values()} == {1}, "nothing stays installed"
-    assert engine._recorders == []
+    assert providers._recorders == []
 
 
 def test_a_thread_without_a_recorder_is_heard_by_the_one_that_is_open() -> None:

@@ -17,11 +17,11 @@ from support.sending import PATIENCE_SECONDS, sending
 
 from otel_codomon import execution
 from otel_codomon.journal import folder as folders, index, segments
+from otel_codomon.journal.delivery.state import State, load_state, save_state
+from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.journal.retention import Caps, Evicted, evict
-from otel_codomon.journal.state import State, load_state, save_state
 from otel_codomon.journal.writer import Writer
-from otel_codomon.values.execution import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pytest
     from support.collector import Collector
 
-    from otel_codomon.values.execution import ExecutionRecord
+    from otel_codomon.journal.execution_record import ExecutionRecord
 
 _WITNESS = """
 import os, sys

@@ -9,18 +9,19 @@ from support.history import MIB, Past, write_history
 from support.two_days import two_days
 
 from otel_codomon import names
-from otel_codomon.journal.facts import IDENTITY
+from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.reader import JournalReader
-from otel_codomon.operations.report import make_report
-from otel_codomon.values.execution import Kind, Outcome
-from otel_codomon.values.tally import TALLIED, figures_of
+from otel_codomon.journal.span_data import IDENTITY
+from otel_codomon.report.operation import make_report
+from otel_codomon.report.tally import TALLIED, figures_of
+from otel_codomon.resources.labels import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from otel_codomon.operations.report_values import Report
-    from otel_codomon.values.findings import Finding
+    from otel_codomon.report.findings import Finding
+    from otel_codomon.report.values import Report
 
 HOUR = 3600.0
 

@@ -15,14 +15,14 @@ import psutil
 import pytest
 
 from otel_codomon import Kind, Limits, Outcome, execution, run
-from otel_codomon.executions.sampler import sampler
-from otel_codomon.sources import cgroups
+from otel_codomon._platform import cgroups
+from otel_codomon.resources.sampler import sampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from otel_codomon.resources.usage import Usage
     from otel_codomon.testing import Recorder
-    from otel_codomon.values.usage import Usage
 
 MIB = 1024 * 1024
 PYTHON = (sys.executable, "-I", "-S", "-c")
@@ -159,7 +159,7 @@ def test_a_daemon_is_counted_in_both_ways(
 ) -> None:
     run((*PYTHON, DAEMON), timeout=HANG_SECONDS)
     with_cgroup = usage_of(recorder)
-    monkeypatch.setattr(cgroups, "create", lambda: None)
+    monkeypatch.setattr(cgroups, "create", lambda *_: None)
     run((*PYTHON, DAEMON), timeout=HANG_SECONDS)
     without = usage_of(recorder)
 
@@ -292,7 +292,7 @@ def test_a_zombie_counts_what_it_used_and_holds_nothing(recorder: Recorder) -> N
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         with execution("zombie", kind=Kind.COMMAND) as current:
             current.attach(child.pid)
-            latest = current.watch.latest
+            latest = current.tracker.latest
 
     assert latest is not None
     assert (latest.processes, latest.memory_bytes) == (0, 0)

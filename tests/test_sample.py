@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from otel_codomon.values.sample import (
+from otel_codomon.resources.sample import (
     Reading,
     Sample,
     StorageRate,

@@ -15,8 +15,8 @@ from support.descriptors import open_files
 from support.held import HOLD_MEMORY, started
 
 from otel_codomon import Kind, Outcome, Thresholds, execution, names
-from otel_codomon.emit import guard
-from otel_codomon.executions.sampler import Sampler, sampler
+from otel_codomon._platform import never_raises
+from otel_codomon.resources.sampler import Sampler, sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,9 +125,9 @@ def test_a_forked_child_watches_its_own_and_not_its_parents() -> None:
         reader, writer = os.pipe()
         pid = os.fork()
         if not pid:
-            inherited = len(sampler._watches)
+            inherited = len(sampler._trackers)
             with execution("child"):
-                alone = len(sampler._watches)
+                alone = len(sampler._trackers)
                 sampler.look(at_all=True)
             thread = sampler._thread
             is_own = thread is not None and thread.is_alive()
@@ -169,7 +169,7 @@ def test_a_fork_in_the_middle_of_a_look_leaves_both_at_work(recorder: Recorder) 
 
 def test_a_fork_waits_until_a_look_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """The locks of an SDK that a thread holds in a fork are held in the child for ever."""
-    monkeypatch.setattr(guard, "_FORK_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr(never_raises, "_FORK_SECONDS", HANG_SECONDS)
     lock, is_in, may_leave = threading.Lock(), threading.Event(), threading.Event()
 
     def tell(_seconds: float) -> None:
@@ -184,7 +184,7 @@ def test_a_fork_waits_until_a_look_was_told(monkeypatch: pytest.MonkeyPatch) -> 
             return
 
     own, codes = Sampler(), []
-    own._watches = {1: Fine()}  # type: ignore[dict-item] # stands in for a watch
+    own._trackers = {1: Fine()}  # type: ignore[dict-item] # stands in for a watch
     own.told = tell
 
     def fork() -> None:
@@ -223,7 +223,7 @@ def test_after_many_executions_the_host_is_as_it_was(recorder: Recorder) -> None
     wait_until(lambda: me.num_fds() <= descriptors)
     # The sampler's may have ended and started.
     wait_until(lambda: me.num_threads() <= threads + 1)
-    assert len(sampler._watches) == 0
+    assert len(sampler._trackers) == 0
 
 
 @pytest.mark.usefixtures("recorder")
@@ -257,7 +257,7 @@ def test_thousands_of_ids_make_no_series_of_their_own(recorder: Recorder) -> Non
 def test_a_look_that_breaks_is_told_and_the_other_executions_are_looked_at(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "_told", set())  # what other tests have had told
+    monkeypatch.setattr(never_raises, "_told", set())  # what other tests have had told
 
     class Broken:
         due = 0.0
@@ -273,7 +273,7 @@ def test_a_look_that_breaks_is_told_and_the_other_executions_are_looked_at(
             self.looks += 1
 
     fine, own = Fine(), Sampler()
-    own._watches = {1: Broken(), 2: fine}  # type: ignore[dict-item] # stand in for watches
+    own._trackers = {1: Broken(), 2: fine}  # type: ignore[dict-item] # stand in for watches
 
     own.look(at_all=True)
 

@@ -13,8 +13,8 @@ from support.bubblewrap import MISSING
 
 from otel_codomon import Limits, Outcome, names, run as run_for_ever
 from otel_codomon.sandbox import disk_meter, supervised
+from otel_codomon.sandbox.counting import TooManyFilesError
 from otel_codomon.sandbox.disk_meter import DiskMeter
-from otel_codomon.sandbox.tree_limits import TooManyFilesError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +84,7 @@ def test_writable_directories_and_tmpfs_count_together_in_isolation() -> None:
 
 @needs_bubblewrap
 def test_memory_in_the_tmpfs_of_a_sandbox_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("otel_codomon.sources.cgroups.create", lambda: None)
+    monkeypatch.setattr("otel_codomon._platform.cgroups.create", lambda *_: None)
 
     result = run(
         "import os, time\n"

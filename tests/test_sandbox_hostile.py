@@ -16,8 +16,8 @@ from support.escapees import NamedPipe, is_alive
 from support.patience import lines, run_out_of_time
 
 from otel_codomon import Limits, Outcome, arun, run as run_for_ever
-from otel_codomon.sources import cgroups
-from otel_codomon.values.totals import UNWAITED
+from otel_codomon._platform import cgroups
+from otel_codomon.resources.totals import UNWAITED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,14 +36,14 @@ run = functools.partial(run_for_ever, timeout=200)
 @pytest.fixture
 def no_cgroup(monkeypatch: pytest.MonkeyPatch) -> None:
     """As for an ordinary user."""
-    monkeypatch.setattr(cgroups, "create", lambda: None)
+    monkeypatch.setattr(cgroups, "create", lambda *_: None)
 
 
 @pytest.fixture(params=["cgroup", "no cgroup"])
 def anywhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether there is a cgroup, in both cases."""
     if request.param == "no cgroup":
-        monkeypatch.setattr(cgroups, "create", lambda: None)
+        monkeypatch.setattr(cgroups, "create", lambda *_: None)
         return False
     if (made := cgroups.create()) is None:
         pytest.skip("no cgroup can be made here: run the tests as root, or with a delegated one")
@@ -325,8 +325,8 @@ def test_memory_in_a_memfd_that_is_mapped_counts_once(recorder: Recorder) -> Non
 
 WITHOUT_CGROUP = """
 import sys
-from otel_codomon.sources import cgroups
-cgroups.create = lambda: None
+from otel_codomon._platform import cgroups
+cgroups.create = lambda *_: None
 from otel_codomon.cli import main
 sys.exit(main())
 """

@@ -15,7 +15,7 @@ import pytest
 from support.escapees import NamedPipe, is_alive, wait_until_dead
 
 from otel_codomon import Limits, Outcome, arun, run
-from otel_codomon.sandbox import host, own_cgroup, portable
+from otel_codomon.sandbox import command_runner, own_cgroup, portable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ STAYING = DEAF_CHILD + "time.sleep(1000)\n"
 
 @pytest.fixture(autouse=True)
 def _no_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (host, own_cgroup):
+    for module in (command_runner, own_cgroup):
         monkeypatch.setattr(module, "has_supervisor", lambda: False)
 
 

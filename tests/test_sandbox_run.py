@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.cgroup_folders import own_cgroups
 from support.escapees import (
     ESCAPEE,
     STUBBORN,
@@ -24,7 +26,6 @@ from support.sources import SOURCES
 from otel_codomon import Kind, Limits, Outcome, SandboxType, names, run
 from otel_codomon.sandbox import command
 from otel_codomon.sandbox.toolchains import TOOLCHAINS
-from otel_codomon.sources import cgroups
 
 if TYPE_CHECKING:
     from otel_codomon.sandbox.toolchains import Toolchain
@@ -346,13 +347,9 @@ def test_out_of_memory_is_told_when_the_kernel_says_so(recorder: Recorder) -> No
     assert execution.usage.source == "cgroup"
 
 
-def own_folders() -> set[Path]:
+def own_folders() -> set[str]:
     """The cgroups that this process has made and not removed."""
-    found = cgroups.create()
-    assert found is not None
-    beside = [Path(folder).parent for folder in found.folders.values()]
-    found.remove()
-    return {f for folder in beside for f in folder.glob(f"codomon-*-{os.getpid()}-*")}
+    return {folder for folder in own_cgroups() if f"-{os.getpid()}-" in folder}
 
 
 @needs_cgroup
@@ -365,6 +362,15 @@ def test_a_cgroup_tells_the_truth_of_what_is_over_at_once(recorder: Recorder) ->
     assert execution.usage.peak_memory_bytes is not None
     assert 50 * MIB < execution.usage.peak_memory_bytes < 100 * MIB
     assert own_folders() <= beside
+
+
+@needs_cgroup
+def test_its_cgroup_has_the_id_of_the_execution(recorder: Recorder) -> None:
+    result = run(["cat", "/proc/self/cgroup"])
+
+    [execution] = recorder.executions()
+    assert result.execution_id == execution.execution_id
+    assert re.search(rf"/codomon-\d+-{os.getpid()}-.*-{result.execution_id}\n", result.stdout)
 
 
 # --- what it learns of us -----------------------------------------------------

@@ -10,7 +10,7 @@ from support.history import Past, write_history
 from support.typed import typed
 
 from otel_codomon import names
-from otel_codomon.values.execution import Outcome
+from otel_codomon.journal.execution_record import Outcome
 
 jsonschema = pytest.importorskip("jsonschema", reason="pip install jsonschema")
 schemas = pytest.importorskip("tools.schemas", reason="pip install pydantic")

@@ -21,7 +21,7 @@ from otel_codomon._platform.scrubbing import (
     urls,
 )
 from otel_codomon._platform.scrubbing.forms import FORMS
-from otel_codomon.emit import capture
+from otel_codomon.executions import captured_texts
 
 if sys.version_info >= (3, 11):
     from re._constants import MAX_REPEAT, MAXREPEAT, MIN_REPEAT
@@ -282,9 +282,9 @@ def _parts_of(argument: Any) -> Iterator[SubPattern]:  # noqa: ANN401 - of any o
 
 @pytest.fixture
 def capturing() -> Iterator[None]:
-    capture.choose({"exception"})
+    captured_texts.choose({"exception"})
     yield
-    capture.choose(None)
+    captured_texts.choose(None)
 
 
 @pytest.mark.usefixtures("capturing")

@@ -18,17 +18,17 @@ from support.sending import HASTE, PATIENCE_SECONDS, sending
 from support.tls import Authority
 
 from otel_codomon import execution
-from otel_codomon.journal import election, folder as folders, light, segments
+from otel_codomon.journal import folder as folders, leader, records, segments
+from otel_codomon.journal.delivery.progress import Progress
+from otel_codomon.journal.delivery.state import load_state
 from otel_codomon.journal.metrics import JournalMetricExporter
-from otel_codomon.journal.progress import Progress
-from otel_codomon.journal.state import load_state
 from otel_codomon.journal.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from otel_codomon.journal.sender import Sender
+    from otel_codomon.journal.delivery.sender import Sender
 
 
 @pytest.fixture
@@ -378,7 +378,7 @@ def test_metrics_that_are_older_than_an_hour_are_not_sent(
 
 
 def write_a_value(journal: Journal) -> dict[str, object]:
-    writer = light.open_writer(journal.path)
+    writer = records.open_writer(journal.path)
     assert writer is not None
     facts: dict[str, object] = {
         "codomon.execution.id": "1",
@@ -386,7 +386,7 @@ def write_a_value(journal: Journal) -> dict[str, object]:
         "codomon.execution.kind": "command",
         "codomon.sandbox.type": "process",
     }
-    light.write_started(
+    records.write_started(
         writer,
         trace_id="ab" * 16,
         span_id="cd" * 8,
@@ -394,9 +394,9 @@ def write_a_value(journal: Journal) -> dict[str, object]:
         started_unix_ns=10**18,
         attributes=facts,
         resource={"service.name": "s"},
-        span_kind=light.KIND_CLIENT,
+        span_kind=records.KIND_CLIENT,
     )
-    light.write_ended(
+    records.write_ended(
         writer,
         trace_id="ab" * 16,
         span_id="cd" * 8,
@@ -413,8 +413,8 @@ def write_a_value(journal: Journal) -> dict[str, object]:
             "text": "\ud800",
         },
         resource={"service.name": "s"},
-        span_kind=light.KIND_CLIENT,
-        status=light.STATUS_ERROR,
+        span_kind=records.KIND_CLIENT,
+        status=records.STATUS_ERROR,
         status_message="ended with an error",
         events=[
             {
@@ -537,7 +537,7 @@ def test_who_has_just_begun_waits_before_it_is_elected_unless_somebody_waits_for
 
     with sending(journal.path, collector.environment(), pace=patient) as sender:
         sender.start()
-        assert election.holder_pid(journal.path) is None
+        assert leader.holder_pid(journal.path) is None
         assert sender.flush(30)
 
     assert len(collector.spans()) == 1
@@ -580,9 +580,9 @@ def test_the_sender_lets_another_process_have_the_journal(
     run_executions(1)
     with sending(journal.path, collector.environment()) as sender:
         assert sender.flush(PATIENCE_SECONDS)
-        assert election.is_ours(journal.path)
+        assert leader.is_ours(journal.path)
 
-    assert election.holder_pid(journal.path) is None
+    assert leader.holder_pid(journal.path) is None
 
 
 def test_finishing_without_a_thread_sends_all_the_same(

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from otel_codomon.values.sample import Reading
-from otel_codomon.values.series import STEP_NS, Series
+from otel_codomon.resources.sample import Reading
+from otel_codomon.resources.series import STEP_NS, Series
 
 MS = 1_000_000
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.values.sample import Sample
-from otel_codomon.values.thresholds import Crossing, Thresholds
+from otel_codomon.resources.sample import Sample
+from otel_codomon.resources.thresholds import Crossing, Thresholds
 
 
 def test_each_mark_is_compared_with_its_own_number() -> None:

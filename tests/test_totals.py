@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from hypothesis import given, strategies as st
 
-from otel_codomon.values.peak import Peak
-from otel_codomon.values.totals import ChildTotals, TreeTotals, peak_of_tree, usage_of_tree
+from otel_codomon.resources.memory_peak import Peak
+from otel_codomon.resources.totals import ChildTotals, TreeTotals, peak_of_tree, usage_of_tree
 
 MIB = 1024 * 1024
 CHILD = ChildTotals(

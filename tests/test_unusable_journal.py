@@ -13,7 +13,7 @@ import pytest
 from support.collector import PATIENT, Collector
 from support.user_program import Program
 
-from otel_codomon.journal.plain_export import PlainExport, WaitBudget
+from otel_codomon.journal.direct_export import PlainExport, WaitBudget
 from otel_codomon.journal.writer import Writer
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_codomon._platform.private_folder import state_folder
 from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.segments import Record, decode
 from otel_codomon.journal.writer import MAX_SEGMENT_AGE_NS, Writer
-from otel_codomon.private_folder import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -381,7 +381,7 @@ def test_touching_leaves_a_sign_of_life(writer: Writer, folder: Path) -> None:
 
 def test_the_path_of_a_short_command_imports_nothing_heavy() -> None:
     program = (
-        "import sys; from otel_codomon.journal import writer, light;"
+        "import sys; from otel_codomon.journal import records as light, writer;"
         "heavy = {'typing', 'dataclasses', 'logging', 'opentelemetry', 'subprocess', 'inspect'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

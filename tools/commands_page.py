@@ -43,7 +43,9 @@ Everything is read from the journal on this machine (`OTEL_PYTHON_CODOMON_JOURNA
 `$XDG_STATE_HOME/otel-codomon`); no collector is needed. Damaged records are skipped and
 counted.
 
-The JSON output of each command has a schema in [`docs/schemas`](schemas).
+JSON output is one object for each answer. Times are ISO 8601 in UTC, numbers have their unit at the
+end of their name, what is not known is left out, and the outcome of an execution that has not ended
+is `running`. The schemas are in [`docs/schemas`](schemas).
 """
 
 # What a page says of a command beyond its options.

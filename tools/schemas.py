@@ -14,25 +14,25 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from otel_codomon.operations.cache_report import CacheReport, ClearReport
-from otel_codomon.operations.doctor import Diagnosis
-from otel_codomon.operations.execution_lines import ExecutionLine
-from otel_codomon.operations.executions import ExecutionDetail, ExecutionList
-from otel_codomon.operations.history import History
-from otel_codomon.operations.journal import JournalStatus
-from otel_codomon.operations.report_values import Report
-from otel_codomon.operations.running import CommandReport
-from otel_codomon.operations.stats import Stats
+from otel_codomon._platform.json_values import json_name
+from otel_codomon.caches.report import CacheReport, ClearReport
+from otel_codomon.doctor.operation import Diagnosis
+from otel_codomon.journal.operation import JournalStatus
+from otel_codomon.live.operation import Stats
+from otel_codomon.report.executions import ExecutionDetail, ExecutionList
+from otel_codomon.report.history import History
+from otel_codomon.report.values import Report
+from otel_codomon.sandbox.agent_runs import CommandReport
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "schemas"
 
-# Name of the schema -> the type of what is printed.
+# Name of the schema -> the type of what is printed. The tools of `mcp-` have a form of their own.
 SCHEMAS: Final[dict[str, Any]] = {
     "cache-info": CacheReport,
     "cache-info-cleared": ClearReport,
     "doctor": Diagnosis,
     "journal-status": JournalStatus,
-    "list": tuple[ExecutionLine, ...],
+    "list": ExecutionList,
     "mcp-list": ExecutionList,
     "mcp-run": CommandReport,
     "monitor-stats": Stats,
@@ -46,6 +46,9 @@ def render(name: str) -> str:
     """The schema called *name*."""
     schema = TypeAdapter(SCHEMAS[name]).json_schema(mode="serialization")
     _describe(schema, SCHEMAS[name])
+    if not name.startswith("mcp-"):
+        for each in (schema, *schema.get("$defs", {}).values()):
+            _follow_form(each)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return json.dumps({**head, **schema}, indent=2, sort_keys=True) + "\n"
 
@@ -59,6 +62,37 @@ def _describe(schema: dict[str, Any], kind: Any) -> None:  # noqa: ANN401 - a da
         # Every field is printed, those with a default too.
         schema["required"] = sorted(field.name for field in fields(kind))
         schema["description"] = (getdoc(kind) or "").splitlines()[0]
+
+
+def _follow_form(schema: dict[str, Any]) -> None:
+    """Describe an object as `as_json` writes it: ISO times, and no field that is not known."""
+    fields_before = schema.get("properties")
+    if fields_before is None:
+        return
+    schema["properties"] = {
+        json_name(key): _known(key, each) for key, each in fields_before.items()
+    }
+    schema["required"] = sorted(
+        json_name(key)
+        for key, each in fields_before.items()
+        if key == "outcome" or not _is_optional(each)
+    )
+
+
+_NULL: Final = {"type": "null"}
+
+
+def _is_optional(field: dict[str, Any]) -> bool:
+    return _NULL in field.get("anyOf", ())
+
+
+def _known(name: str, field: dict[str, Any]) -> dict[str, Any]:
+    """What a field is where it is known."""
+    if name.endswith("unix_ns"):
+        return {"type": "string", "format": "date-time"}
+    rest = {key: each for key, each in field.items() if key not in ("anyOf", "default")}
+    kinds = [kind for kind in field.get("anyOf", ()) if kind != _NULL]
+    return {**rest, **(kinds[0] if len(kinds) == 1 else {"anyOf": kinds} if kinds else {})}
 
 
 def main() -> None:

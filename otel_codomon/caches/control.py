@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_codomon._platform.logs import get_logger
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.journal import folder as folders, requests
+from otel_codomon.journal import control_files, folder as folders
 from otel_codomon.journal.writer import open_sessions
 from otel_codomon.settings import read_setting
 
@@ -44,8 +44,8 @@ class ClearRequests:
         if not self._is_allowed:
             return
         for folder, session in open_sessions(folders.METRICS):
-            for address, body in requests.take(folder, session):
-                requests.answer(folder, address, self._answer(body))
+            for address, body in control_files.take(folder, session):
+                control_files.answer(folder, address, self._answer(body))
 
     def _answer(self, body: dict[str, Any] | None) -> dict[str, Any]:
         wanted = None if body is None or body.get("action") != CLEAR else body.get("caches")

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from otel_codomon._platform.logs import get_logger
-from otel_codomon._platform.ours import on_fork
-from otel_codomon._platform.showing import shown
+from otel_codomon._platform.refused_values import shown
+from otel_codomon._platform.threads_and_forks import on_fork
+from otel_codomon.caches.adapters.lookup import DEFAULT_ADAPTERS
 from otel_codomon.caches.control import ClearRequests
+from otel_codomon.caches.metrics import CacheMetrics
+from otel_codomon.caches.registry import CAPACITY, CacheRegistry, default_name
+from otel_codomon.caches.scanning import SCAN_ADAPTERS, caches_in, loaded_modules
 from otel_codomon.caches.site import Site, calling_site
-from otel_codomon.emit.announcing import announce
-from otel_codomon.emit.caches import CacheMetrics
 from otel_codomon.errors import CacheNameTakenError, CodomonError, InvalidArgumentError
-from otel_codomon.sources.caches.reading import DEFAULT_ADAPTERS
-from otel_codomon.sources.caches.registry import CAPACITY, CacheRegistry, default_name
-from otel_codomon.sources.caches.scanning import SCAN_ADAPTERS, caches_in, loaded_modules
+from otel_codomon.journal.announcing import announce
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from opentelemetry.metrics import MeterProvider
 
-    from otel_codomon.sources.caches.adapter import CacheAdapter
-    from otel_codomon.values.cache import NamedReading
-    from otel_codomon.values.cache_findings import CacheFinding
+    from otel_codomon.caches.adapters.adapter import CacheAdapter
+    from otel_codomon.caches.findings import CacheFinding
+    from otel_codomon.caches.statistics import NamedReading
 
 C = TypeVar("C")
 _log = get_logger(__name__)

@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "list the executions of this machine, running and finished",
     ),
     "show": ("otel_codomon.cli.show", "show one execution, with its curve"),
+    "top": ("otel_codomon.cli.top", "show the running executions, live"),
     "monitor-stats": (
         "otel_codomon.cli.monitor_stats",
         "show live statistics of the host and of running executions",

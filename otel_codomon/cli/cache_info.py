@@ -5,25 +5,25 @@ from __future__ import annotations
 import sys
 from argparse import BooleanOptionalAction
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from otel_codomon.cli import options, output
-from otel_codomon.cli.standard_streams import tell
-from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.operations.cache_report import (
+from otel_codomon._platform.json_values import as_json
+from otel_codomon._platform.quantities import in_bytes, in_number, in_percent, in_words
+from otel_codomon.caches.report import (
     CLEAR_TIMEOUT_SECONDS,
     WHAT,
     CacheLine,
     empty_caches,
     report_caches,
 )
-from otel_codomon.values.plain import plain
-from otel_codomon.values.quantities import in_bytes, in_number, in_percent, in_words
+from otel_codomon.cli import options, output
+from otel_codomon.cli.standard_streams import tell
+from otel_codomon.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     import argparse
 
-    from otel_codomon.operations.cache_report import CacheReport, ClearLine
+    from otel_codomon.caches.report import CacheReport, ClearLine
 
 HELP: str = "show the caches of the running processes, or empty them"
 EXAMPLES: str = """\
@@ -121,16 +121,20 @@ _NAMES = ("name", "kind", "pid", "service")
 
 
 def _print_json(report: CacheReport, *, with_stats: bool) -> None:
-    told = plain(report)
+    told = as_json(report)
     if not with_stats:
-        told["caches"] = [{key: line[key] for key in _NAMES} for line in told["caches"]]
+        told["caches"] = [_names_of(line) for line in told["caches"]]
     output.write_json(told)
+
+
+def _names_of(line: dict[str, Any]) -> dict[str, Any]:
+    return {key: line[key] for key in _NAMES if key in line}
 
 
 def _print_lines(report: CacheReport, *, with_stats: bool) -> None:
     for line in report.caches:
-        told = plain(line)
-        output.write_json_line(told if with_stats else {key: told[key] for key in _NAMES})
+        told = as_json(line)
+        output.write_json_line(told if with_stats else _names_of(told))
 
 
 def _print_csv(report: CacheReport, *, with_stats: bool) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from otel_codomon.cli.output import is_terminal, make_console, print_table, say, speaks_unicode
 from otel_codomon.cli.run_summary import format_bytes
 from otel_codomon.configuration import configure
-from otel_codomon.operations.demo import TITLES, Seen, demonstrate
-from otel_codomon.values.execution import Outcome
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.live.demo import TITLES, Seen, demonstrate
 
 if TYPE_CHECKING:
     import argparse

@@ -6,14 +6,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from otel_codomon.cli import options, output
-from otel_codomon.operations.checks.line import State
-from otel_codomon.operations.doctor import Diagnosis, iterate_checks, make_scene, worst_of
+from otel_codomon.doctor.checks.result import State
+from otel_codomon.doctor.operation import Diagnosis, iterate_checks, make_scene, worst_of
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from otel_codomon.operations.checks.line import CheckLine
+    from otel_codomon.doctor.checks.result import CheckResult
 
 HELP: str = "check what works on this machine and what does not"
 EXAMPLES: str = """\
@@ -45,27 +45,27 @@ def run(args: argparse.Namespace, /) -> int:
     return int(worst_of(lines) is State.FAILURE)
 
 
-def _print_text(lines: Iterable[CheckLine]) -> Iterator[CheckLine]:
+def _print_text(lines: Iterable[CheckResult]) -> Iterator[CheckResult]:
     """Each line as it comes: an endpoint that hangs is waited for."""
-    about = ""
+    category = ""
     for line in lines:
-        if line.about != about:
-            about = line.about
-            output.say(about)
-        output.say(f"  {line.state.value:<7} {line.name}: {line.found}")
-        if line.to_do is not None:
-            output.say(f"          to do: {line.to_do}")
+        if line.category != category:
+            category = line.category
+            output.say(category)
+        output.say(f"  {line.state.value:<7} {line.name}: {line.detail}")
+        if line.hint is not None:
+            output.say(f"          to do: {line.hint}")
         sys.stdout.flush()
         yield line
 
 
-def _print_lines(lines: Iterable[CheckLine]) -> Iterator[CheckLine]:
+def _print_lines(lines: Iterable[CheckResult]) -> Iterator[CheckResult]:
     for line in lines:
         output.write_json_line(line)
         yield line
 
 
-_PRINTERS: Mapping[str, Callable[[Iterable[CheckLine]], Iterator[CheckLine]]] = {
+_PRINTERS: Mapping[str, Callable[[Iterable[CheckResult]], Iterator[CheckResult]]] = {
     "text": _print_text,
     "jsonl": _print_lines,
     "json": iter,

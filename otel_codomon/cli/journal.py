@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from otel_codomon._platform.quantities import in_bytes, in_seconds, in_words
 from otel_codomon.cli import options, output
 from otel_codomon.cli.progress import Progress
-from otel_codomon.operations.journal import (
+from otel_codomon.journal.operation import (
     SEND_SECONDS,
     describe_sender,
     describe_waiting,
@@ -15,13 +16,12 @@ from otel_codomon.operations.journal import (
     purge_journal,
     send_journal,
 )
-from otel_codomon.values.quantities import in_bytes, in_seconds, in_words
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
-    from otel_codomon.operations.journal import JournalStatus, Purged, Sent
+    from otel_codomon.journal.operation import JournalStatus, Purged, Sent
 
 T = TypeVar("T")
 

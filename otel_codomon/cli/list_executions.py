@@ -5,30 +5,31 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from difflib import get_close_matches
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon._platform.printable import printable
+from otel_codomon._platform.json_values import as_json, json_name
+from otel_codomon._platform.quantities import in_bytes, in_seconds, in_words
+from otel_codomon._platform.relative_times import in_age
 from otel_codomon.cli import options, output
+from otel_codomon.cli.fitting import Column
 from otel_codomon.cli.progress import Progress
 from otel_codomon.cli.standard_streams import tell
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.journal.location import existing_journal
 from otel_codomon.journal.reader import JournalReader
-from otel_codomon.operations.execution_lines import ExecutionLine
-from otel_codomon.operations.executions import (
+from otel_codomon.report.execution_lines import ExecutionLine
+from otel_codomon.report.executions import (
     SORTS,
-    Wanted,
+    ExecutionFilter,
+    ExecutionList,
     iterate_executions,
     names_in,
 )
-from otel_codomon.operations.places import existing_journal
-from otel_codomon.values.execution import Outcome
-from otel_codomon.values.fitting import Column
-from otel_codomon.values.matching import fits
-from otel_codomon.values.past import in_age
-from otel_codomon.values.quantities import in_bytes, in_seconds, in_words
+from otel_codomon.report.name_patterns import fits
 
 if TYPE_CHECKING:
     import argparse
@@ -45,7 +46,9 @@ otel-codomon list --all --format jsonl | jq .duration_seconds
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False).encode
 _SHOWN: Final = 20
 _ID_DIGITS: Final = 8
-_FIELDS: Final = tuple(field.name for field in fields(ExecutionLine) if field.name != "curve")
+_FIELDS: Final = tuple(
+    json_name(field.name) for field in fields(ExecutionLine) if field.name != "curve"
+)
 _COLUMNS: Final = (
     Column(title="name", least=12, is_kept=True),
     Column(title="id", is_kept=True),
@@ -110,7 +113,7 @@ def _count(text: str) -> int:
 def run(args: argparse.Namespace, /) -> int:
     """Print them; 0 also when there are none."""
     reader = JournalReader(existing_journal(args.journal))
-    wanted = Wanted(
+    wanted = ExecutionFilter(
         since_seconds=args.since,
         until_seconds=args.until,
         name=args.name,
@@ -120,7 +123,12 @@ def run(args: argparse.Namespace, /) -> int:
     )
     with Progress("executions read") as progress:
         lines = _lines(reader, wanted, progress)
-        if args.format != "text":
+        if args.format == "json":
+            found = tuple(replace(line, curve=None) for line in lines)
+            output.write_json(
+                ExecutionList(journal=reader.folder, executions=found, unreadable=reader.unreadable)
+            )
+        elif args.format != "text":
             _PRINTERS[args.format](lines)
         elif not _print_text(list(lines), is_tree=args.tree):
             output.say(why_nothing(reader, wanted.name))
@@ -130,7 +138,9 @@ def run(args: argparse.Namespace, /) -> int:
     return 0
 
 
-def _lines(reader: JournalReader, wanted: Wanted, progress: Progress) -> Iterator[ExecutionLine]:
+def _lines(
+    reader: JournalReader, wanted: ExecutionFilter, progress: Progress
+) -> Iterator[ExecutionLine]:
     for count, record in enumerate(iterate_executions(reader, wanted), 1):
         progress(count)
         yield ExecutionLine.of(record)
@@ -236,23 +246,14 @@ def local_time(unix_ns: int) -> str:
 # --- for programs ---
 
 
-def _print_json(lines: Iterator[ExecutionLine]) -> None:
-    output.write_json([_plain(line) for line in lines])
-
-
 def _print_jsonl(lines: Iterator[ExecutionLine]) -> None:
     for line in lines:
         # Not `write_json_line`: a hundred thousand lines are not flushed one by one.
-        sys.stdout.write(_ENCODE(_plain(line)) + "\n")
-
-
-def _plain(line: ExecutionLine) -> dict[str, object]:
-    values = ((name, getattr(line, name)) for name in _FIELDS)
-    return {name: printable(x) if isinstance(x, str) else x for name, x in values}
+        sys.stdout.write(_ENCODE(as_json(replace(line, curve=None))) + "\n")
 
 
 def _print_csv(lines: Iterator[ExecutionLine]) -> None:
     output.write_csv(lines, _FIELDS)
 
 
-_PRINTERS: Final = {"json": _print_json, "jsonl": _print_jsonl, "csv": _print_csv}
+_PRINTERS: Final = {"jsonl": _print_jsonl, "csv": _print_csv}

@@ -12,12 +12,12 @@ from otel_codomon.cli import options, output
 from otel_codomon.cli.run_options import Option
 from otel_codomon.cli.sizes import memory_bytes, positive_number, positive_whole, size_bytes
 from otel_codomon.errors import CodomonError
-from otel_codomon.values.limits import Limits
+from otel_codomon.resources.limits import Limits
 
 if TYPE_CHECKING:
     import argparse
 
-    from otel_codomon.operations.running import Allowance
+    from otel_codomon.sandbox.agent_runs import Allowance
 
 HELP: str = "serve these commands to an agent as MCP tools on stdio"
 EXAMPLES: str = """\
@@ -172,7 +172,7 @@ def _divert_stdout() -> int:
 
 def _allowance(args: argparse.Namespace) -> Allowance | None:
     """What commands may do; None, with the reason on stderr, where none can be run."""
-    from otel_codomon.operations.running import Allowance, why_not  # noqa: PLC0415 - only for `run`
+    from otel_codomon.sandbox.agent_runs import Allowance, why_not  # noqa: PLC0415 - only for `run`
 
     limits = {each.name: getattr(args, each.name) for each in fields(Limits)}
     # Of a directory that is not ours every file is counted first, which may take long.
@@ -200,8 +200,8 @@ def _allowance(args: argparse.Namespace) -> Allowance | None:
 def _record_in(journal: str | None) -> None:
     """Have what the agent runs recorded like any execution."""
     from otel_codomon.configuration import configure  # noqa: PLC0415 - only for `run`
-    from otel_codomon.journal.light import resource  # noqa: PLC0415 - as above
-    from otel_codomon.operations.places import find_journal  # noqa: PLC0415 - as above
+    from otel_codomon.journal.location import find_journal  # noqa: PLC0415 - as above
+    from otel_codomon.journal.records import resource  # noqa: PLC0415 - as above
 
     configure(
         service_name=str(resource(service_name="otel-codomon-mcp")["service.name"]),

@@ -10,27 +10,28 @@ from contextlib import ExitStack
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.json_values import as_json
+from otel_codomon._platform.quantities import in_seconds
 from otel_codomon.cli import options, output, stats_display
 from otel_codomon.cli.progress import Progress
+from otel_codomon.cli.sizes import size_bytes
 from otel_codomon.errors import CodomonError
-from otel_codomon.operations.history import make_history
-from otel_codomon.operations.host_stats import WHAT
-from otel_codomon.operations.stats import FIGURES, Monitor, Threshold
-from otel_codomon.values.plain import plain
-from otel_codomon.values.quantities import in_seconds
+from otel_codomon.host.operation import WHAT
+from otel_codomon.live.operation import UNITS, Monitor, Threshold
+from otel_codomon.report.history import make_history
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from otel_codomon.operations.history import History
-    from otel_codomon.operations.stats import Stats
+    from otel_codomon.live.operation import Stats
+    from otel_codomon.report.history import History
 
 HELP: str = "show live statistics of the host and of running executions"
 EXAMPLES: str = """\
 otel-codomon monitor-stats
 otel-codomon monitor-stats memory --interval 0.5 --duration 10
-otel-codomon monitor-stats --threshold memory=90% --threshold executions=100
+otel-codomon monitor-stats --threshold memory=90% --threshold execution.memory=1G
 otel-codomon monitor-stats --since 1h --duration 0 --output-file stats.jsonl
 """
 
@@ -63,8 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         action="append",
         default=[],
         metavar="FIGURE=LIMIT",
-        help=f"warn when one of {', '.join(FIGURES)} reaches its limit, such as memory=90%%, and "
-        f"exit with {CROSSED} at the end; repeatable",
+        help=f"warn when one of {', '.join(UNITS)} reaches its limit, such as memory=90%% or "
+        f"execution.memory=1G, and exit with {CROSSED} at the end; repeatable",
     )
     options.add_since(parser, help_line="start with what executions used since then, such as 1h")
     parser.add_argument(
@@ -80,36 +81,45 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
 
 
 def threshold(text: str, /) -> Threshold:
-    """A threshold as ``memory=90%`` or ``executions=100``.
+    """A threshold as ``memory=90%``, ``executions=100`` or ``execution.memory=1G``.
 
     Raises:
         argparse.ArgumentTypeError: It is not written like that.
     """
     figure, equals, limit = text.partition("=")
-    row = FIGURES.get(figure)
-    if row is None or not equals:
+    unit = UNITS.get(figure)
+    if unit is None or not equals:
         raise options.refusal(
-            f"invalid threshold {text!r:.60}: use FIGURE=LIMIT, with one of {', '.join(FIGURES)}"
+            f"invalid threshold {text!r:.60}: use FIGURE=LIMIT, with one of {', '.join(UNITS)}"
         )
-    value = _limit(limit, is_share=row.is_share)
-    if value is None:
-        wanted = "a percentage, such as 90%" if row.is_share else "a number, such as 100"
+    read, wanted = _LIMITS[unit]
+    try:
+        return Threshold(figure=figure, limit=read(limit))
+    except ValueError:
         raise options.refusal(
             f"invalid threshold {text!r:.60}: the limit of {figure} must be {wanted}"
-        )
-    return Threshold(figure=figure, limit=value)
+        ) from None
 
 
-def _limit(text: str, *, is_share: bool) -> float | None:
-    if text.endswith("%") != is_share:
-        return None
-    try:
-        number = float(text.removesuffix("%"))
-    except ValueError:
-        return None
+def _share(text: str) -> float:
+    if not text.endswith("%"):
+        raise ValueError("not a percentage")
+    return _count(text.removesuffix("%")) / 100
+
+
+def _count(text: str) -> float:
+    number = float(text)
     if not math.isfinite(number) or number < 0:
-        return None
-    return number / 100 if is_share else number
+        raise ValueError("not a number that can be reached")
+    return number
+
+
+# By the unit of a figure: how its limit is read, and what would be one.
+_LIMITS: Final[Mapping[str, tuple[Callable[[str], float], str]]] = {
+    "share": (_share, "a percentage, such as 90%"),
+    "count": (_count, "a number, such as 100"),
+    "bytes": (size_bytes, "a size, such as 512M or 1.5G"),
+}
 
 
 def run(args: argparse.Namespace, /) -> int:
@@ -126,7 +136,7 @@ def run(args: argparse.Namespace, /) -> int:
     with ExitStack() as stack:
         stack.callback(monitor.close)
         write = _file_writer(args.output_file, stack)
-        show = stack.enter_context(display(_history(args, monitor), verbose=args.verbose))
+        show = stack.enter_context(display(_history(args, monitor), monitor, verbose=args.verbose))
         try:
             for stats in looks(monitor, interval=args.interval, duration=args.duration):
                 write(stats)
@@ -190,6 +200,6 @@ def _file_writer(path: str | None, stack: ExitStack) -> Callable[[Stats], None]:
     stack.callback(os.close, descriptor)
 
     def write(stats: Stats) -> None:
-        os.write(descriptor, json.dumps(plain(stats)).encode() + b"\n")
+        os.write(descriptor, json.dumps(as_json(stats)).encode() + b"\n")
 
     return write

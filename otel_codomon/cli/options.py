@@ -79,14 +79,14 @@ def process_id(text: str, /) -> int:
 
 
 def time_ago(text: str, /) -> float:
-    """How long ago the time was that *text* names, seconds; see `values.past`.
+    """How long ago the time was that *text* names, seconds; see `_platform.relative_times`.
 
     Raises:
         argparse.ArgumentTypeError: It names none.
     """
     from datetime import datetime  # noqa: PLC0415 - only where a time is given
 
-    from otel_codomon.values.past import ACCEPTED, seconds_ago  # noqa: PLC0415 - as above
+    from otel_codomon._platform.relative_times import ACCEPTED, seconds_ago  # noqa: PLC0415 - as above
 
     seconds = seconds_ago(text, now=datetime.now().astimezone())
     if seconds is None:

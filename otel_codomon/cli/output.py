@@ -1,7 +1,7 @@
 """How commands print data: for people on a terminal, for programs elsewhere.
 
 Names, paths and attributes were chosen by other programs: all that a command
-prints passes through `printable`, `plain` or `csv_cell`.
+prints passes through `printable`, `as_json` or `csv_cell`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_codomon._platform.json_values import as_json
 from otel_codomon._platform.printable import csv_cell, printable
+from otel_codomon.cli.fitting import GAP, fit_row, fit_widths
 from otel_codomon.cli.standard_streams import tell
-from otel_codomon.values.fitting import GAP, fit_row, fit_widths
-from otel_codomon.values.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.console import Console
 
-    from otel_codomon.values.fitting import Column
+    from otel_codomon.cli.fitting import Column
 
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS: Final = "_.-=+*#@"
@@ -34,12 +34,12 @@ _ASCII_BLOCKS: Final = "_.-=+*#@"
 
 def write_json(value: object) -> None:
     """Print *value* as one JSON document."""
-    sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(as_json(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def write_json_line(value: object) -> None:
     """Print *value* as JSON on one line, at once."""
-    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(as_json(value), ensure_ascii=False) + "\n")
     sys.stdout.flush()
 
 
@@ -48,7 +48,7 @@ def write_csv(rows: Iterable[object], columns: Sequence[str]) -> None:
     writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        flat = {key: _cell(value) for key, value in plain(row).items()}
+        flat = {key: _cell(value) for key, value in as_json(row).items()}
         writer.writerow(flat)
 
 
@@ -171,6 +171,11 @@ def has_colour(environ: Mapping[str, str] | None = None) -> bool:
     """Whether to write in colour: on a terminal that knows them, unless NO_COLOR says no."""
     environ = os.environ if environ is None else environ
     return is_terminal() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def can_move() -> bool:
+    """Whether the terminal can be drawn on at any place."""
+    return os.environ.get("TERM", "dumb") not in ("dumb", "unknown", "")
 
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> Any:  # noqa: ANN401 - of rich, imported late

@@ -12,14 +12,14 @@ from otel_codomon.cli.list_executions import why_nothing
 from otel_codomon.cli.progress import Progress
 from otel_codomon.cli.report_text import notes, print_markdown, print_text
 from otel_codomon.errors import CodomonError
+from otel_codomon.journal.location import existing_journal
 from otel_codomon.journal.reader import JournalReader
-from otel_codomon.operations.places import existing_journal
-from otel_codomon.operations.report import DAY_SECONDS, make_report
+from otel_codomon.report.operation import DAY_SECONDS, make_report
 
 if TYPE_CHECKING:
     import argparse
 
-    from otel_codomon.operations.report_values import Report
+    from otel_codomon.report.values import Report
 
 HELP: str = "report what is wrong with the executions of this machine, and what to do"
 EXAMPLES: str = """\

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.quantities import in_bytes, in_percent, in_seconds, write_quantity
 from otel_codomon.cli import output
+from otel_codomon.cli.fitting import Column
 from otel_codomon.cli.wrapping import say_wrapped
-from otel_codomon.values.findings import Severity
-from otel_codomon.values.fitting import Column
-from otel_codomon.values.problems import short_id
-from otel_codomon.values.quantities import in_bytes, in_percent, in_seconds, write_quantity
+from otel_codomon.report.findings import Severity
+from otel_codomon.report.problems import short_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from otel_codomon.operations.execution_lines import ExecutionLine
-    from otel_codomon.operations.report_values import Group, Report
-    from otel_codomon.values.distribution import Distribution
-    from otel_codomon.values.what_if import WhatIf
+    from otel_codomon.report.distribution import Distribution
+    from otel_codomon.report.execution_lines import ExecutionLine
+    from otel_codomon.report.values import Group, Report
+    from otel_codomon.report.what_if import WhatIf
 
 _RAN: Final = (
     Column(title="name", least=12, is_kept=True),

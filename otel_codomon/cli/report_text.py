@@ -7,25 +7,25 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.printable import printable
-from otel_codomon.cli import output
-from otel_codomon.cli.report_tables import print_all
-from otel_codomon.cli.wrapping import say_wrapped, screen_width
-from otel_codomon.operations.report_values import Slot
-from otel_codomon.values.findings import Severity
-from otel_codomon.values.past import in_age
-from otel_codomon.values.problems import short_id
-from otel_codomon.values.quantities import (
+from otel_codomon._platform.quantities import (
     in_bytes,
     in_words,
     write_quantity,
 )
+from otel_codomon._platform.relative_times import in_age
+from otel_codomon.cli import output
+from otel_codomon.cli.report_tables import print_all
+from otel_codomon.cli.wrapping import say_wrapped, screen_width
+from otel_codomon.report.findings import Severity
+from otel_codomon.report.problems import short_id
+from otel_codomon.report.values import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from otel_codomon.operations.execution_lines import ExampleLine
-    from otel_codomon.operations.report_values import Report
-    from otel_codomon.values.problems import Problem
+    from otel_codomon.report.execution_lines import ExampleLine
+    from otel_codomon.report.problems import Problem
+    from otel_codomon.report.values import Report
 
 SHOWN: Final = 5
 _STYLES: Final = {Severity.HIGH: "red", Severity.MEDIUM: "yellow", Severity.LOW: "cyan"}

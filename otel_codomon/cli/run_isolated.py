@@ -10,13 +10,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_codomon.cli.run_command import SetupError
+from otel_codomon.cli.start import SetupError
 from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.resources.limits import Limits
 from otel_codomon.sandbox.command import Command
 from otel_codomon.sandbox.isolation import isolate
 from otel_codomon.sandbox.shown import resolve_shown
 from otel_codomon.sandbox.toolchains import UnavailableError
-from otel_codomon.values.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

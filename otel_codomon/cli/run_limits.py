@@ -9,10 +9,10 @@ from otel_codomon.sandbox.rlimits import resource_limits
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
+    from otel_codomon._platform.cgroups import Cgroup
     from otel_codomon.cli.run_options import Options
     from otel_codomon.sandbox.rlimits import RlimitRow
     from otel_codomon.sandbox.tree_limits import TreeMeter
-    from otel_codomon.sources.cgroups import Cgroup
 
 LIMITS = (
     *("cpu_seconds", "memory_bytes", "processes", "disk_bytes"),
@@ -65,12 +65,11 @@ class HeldLimits:
         Raises:
             SetupError: Disk cannot be limited.
         """
-        from otel_codomon.sandbox.tree_limits import (  # noqa: PLC0415 - where there are limits
+        from otel_codomon.sandbox.counting import (  # noqa: PLC0415 - where there are limits
             TooManyFilesError,
-            TreeLimits,
-            TreeMeter,
             uncounted,
         )
+        from otel_codomon.sandbox.tree_limits import TreeLimits, TreeMeter  # noqa: PLC0415
 
         limits = TreeLimits(
             cpu_seconds=self.cpu_seconds or 0,
@@ -84,7 +83,7 @@ class HeldLimits:
         try:
             return TreeMeter(limits)
         except TooManyFilesError:
-            from otel_codomon.cli.run_command import SetupError  # noqa: PLC0415 - it is being used
+            from otel_codomon.cli.start import SetupError  # noqa: PLC0415 - it is being used
 
             raise SetupError(uncounted(self._places)) from None
 

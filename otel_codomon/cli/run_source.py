@@ -8,40 +8,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_codomon._platform.printable import printable_lines
-from otel_codomon.cli.run_command import (
+from otel_codomon.cli.run_isolated import isolated
+from otel_codomon.cli.run_start import (
     FAILURE,
     TIMED_OUT,
-    SetupError,
-    Start,
     limits_of,
     run_start,
     said_of,
     summarise,
     tell_setup_error,
 )
-from otel_codomon.cli.run_isolated import isolated
 from otel_codomon.cli.standard_streams import tell
+from otel_codomon.cli.start import SetupError, Start
 from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.executions.languages import known_language
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.resources.labels import Kind
 from otel_codomon.sandbox.command import Command
+from otel_codomon.sandbox.command_runner import run_to_end
 from otel_codomon.sandbox.compilation import CompilationError, limits_of_compiler, version_command
 from otel_codomon.sandbox.confined import run_confined
-from otel_codomon.sandbox.ending import CANNOT_START, NOT_FOUND, judge, usage_of
 from otel_codomon.sandbox.environment import build_environment, without_telemetry
 from otel_codomon.sandbox.foreground_execution import ForegroundExecution, Said, with_cgroup
-from otel_codomon.sandbox.host import run_to_end
-from otel_codomon.sandbox.light_execution import Identity
+from otel_codomon.sandbox.outcome_report import cancelled_by
 from otel_codomon.sandbox.own_cgroup import own_cgroup
 from otel_codomon.sandbox.private_directory import PrivateDirectory
-from otel_codomon.sandbox.telling import cancelled_by
+from otel_codomon.sandbox.process_exit import CANNOT_START, NOT_FOUND, classify, usage_of
+from otel_codomon.sandbox.sdk_free_execution import Identity
 from otel_codomon.sandbox.toolchains import BY_LANGUAGE, UnavailableError, fill
-from otel_codomon.values.execution import Kind, Outcome
-from otel_codomon.values.languages import known_language
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otel_codomon.cli.run_options import Options
-    from otel_codomon.sandbox.ending import Ending
+    from otel_codomon.sandbox.process_exit import ProcessExit
     from otel_codomon.sandbox.toolchains import Toolchain
 
 _INTERRUPTED = 130  # 128 + SIGINT, as a shell reports it
@@ -68,7 +68,7 @@ def run_source(args: Options, words: Sequence[str]) -> int:
     except CompilationError as error:
         return _tell_not_compiled(build, start, error)
     except KeyboardInterrupt as error:
-        build.record(start).settle(cancelled_by(error))
+        build.record(start).finish(cancelled_by(error))
         return _INTERRUPTED
     else:
         return run_start(args, start, build.identity)
@@ -78,7 +78,7 @@ def run_source(args: Options, words: Sequence[str]) -> int:
 
 def _tell_not_compiled(build: _Build, start: Start, error: CompilationError) -> int:
     execution = build.record(start)
-    result = execution.settle(error.verdict, error.limit)
+    result = execution.finish(error.verdict, error.limit)
     summarise(build.args, result, execution.problem)
     if result.outcome is Outcome.TIMEOUT:
         return TIMED_OUT
@@ -187,7 +187,7 @@ class _Build:
             raise UnavailableError(said)
         raise error
 
-    def _run_compiler(self, command: Command) -> tuple[Ending, CompilationError | None]:
+    def _run_compiler(self, command: Command) -> tuple[ProcessExit, CompilationError | None]:
         """Run the compiler, as an execution of its own within that of the source text."""
         name = Path(command.path).name
         said = Said(
@@ -200,16 +200,22 @@ class _Build:
         inner = Identity({**os.environ, "TRACEPARENT": self.identity.traceparent})
         timeout = self.args.timeout
         deadline = None if timeout is None else self.identity.started_ns / 1e9 + timeout
-        with own_cgroup(command.limits) as own:
+        with own_cgroup() as own:
             try:
-                ending = run_confined(command, own, deadline=deadline, attach=lambda _: None)
+                ending = run_confined(
+                    command,
+                    own,
+                    execution_id=inner.execution_id,
+                    deadline=deadline,
+                    attach=lambda _: None,
+                )
             except BaseException as error:
-                ForegroundExecution(inner, said, None).settle(cancelled_by(error))
+                ForegroundExecution(inner, said, None).finish(cancelled_by(error))
                 raise
             totals = None if own.cgroup is None else own.cgroup.totals()
-        verdict, limit = judge(ending, command.limits)
+        verdict, limit = classify(ending, command.limits)
         usage = with_cgroup(usage_of(ending), totals)
-        ForegroundExecution(inner, said, ending.pid).settle(verdict, limit, usage)
+        ForegroundExecution(inner, said, ending.pid).finish(verdict, limit, usage)
         if verdict.outcome is Outcome.SUCCESS:
             return ending, None
         return ending, CompilationError(name, ending, verdict, limit)
@@ -225,7 +231,7 @@ class _Build:
         return None
 
 
-def _messages(ending: Ending) -> str:
+def _messages(ending: ProcessExit) -> str:
     """What a compiler has said, for a terminal: it repeats the source text."""
     said = ending.output.kept + ending.errors.kept
     return printable_lines(said.decode("utf-8", "replace"))

@@ -6,13 +6,14 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from otel_codomon._platform.json_values import plain
 from otel_codomon._platform.printable import printable
 from otel_codomon.cli.standard_streams import tell
-from otel_codomon.values.execution import Outcome
+from otel_codomon.journal.execution_record import Outcome
 
 if TYPE_CHECKING:
-    from otel_codomon.values.result import ExecutionResult
-    from otel_codomon.values.usage import Usage
+    from otel_codomon.resources.usage import Usage
+    from otel_codomon.sandbox.result import ExecutionResult
 
 _STDERR = 2
 _BYTES_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -54,7 +55,7 @@ def _write(text: str, where: str | None) -> None:
 
 
 def as_json(result: ExecutionResult) -> str:
-    """One object on one line; what is not known is null."""
+    """One object on one line; what is not known is left out."""
     usage = result.usage
     told = {
         "execution_id": result.execution_id,
@@ -75,7 +76,7 @@ def as_json(result: ExecutionResult) -> str:
         "trace_id": result.trace_id,
         "span_id": result.span_id,
     }
-    return json.dumps({k: printable(v) if isinstance(v, str) else v for k, v in told.items()})
+    return json.dumps(plain({k: v for k, v in told.items() if v is not None}))
 
 
 def as_text(result: ExecutionResult) -> str:

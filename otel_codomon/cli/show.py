@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
 from otel_codomon._platform.printable import printable
-from otel_codomon.cli import options, output
-from otel_codomon.cli.drawing import draw_curve
-from otel_codomon.cli.list_executions import local_time, outcome_words
-from otel_codomon.operations.executions import show_execution
-from otel_codomon.values.quantities import (
+from otel_codomon._platform.quantities import (
     in_bytes,
     in_number,
     in_percent,
     in_seconds,
     write_quantity,
 )
+from otel_codomon.cli import options, output
+from otel_codomon.cli.drawing import draw_curve
+from otel_codomon.cli.list_executions import local_time, outcome_words
+from otel_codomon.report.executions import show_execution
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Mapping
 
-    from otel_codomon.operations.executions import ExecutionDetail
-    from otel_codomon.values.usage import Curve
+    from otel_codomon.report.execution_lines import ExecutionLine
+    from otel_codomon.report.executions import ExecutionDetail
+    from otel_codomon.resources.usage import Curve
 
 HELP: str = "show one execution, with its curve"
 EXAMPLES: str = """\
@@ -64,6 +66,16 @@ def run(args: argparse.Namespace, /) -> int:
     return 0
 
 
+def page(execution_id: str, *, journal: str | None = None) -> list[str]:
+    """What is shown of one execution, as lines that are safe to show.
+
+    Raises:
+        CodomonError: There is none of this id, or no journal.
+    """
+    found = show_execution(execution_id, journal=journal)
+    return [printable(line) for line in _lines(found, verbose=False)]
+
+
 def _lines(found: ExecutionDetail, *, verbose: bool) -> Iterator[str]:
     line = found.line
     yield f"{line.name} ({line.kind}): {line.cause or outcome_words(line.outcome)}"
@@ -73,7 +85,7 @@ def _lines(found: ExecutionDetail, *, verbose: bool) -> Iterator[str]:
         ("parent", line.parent_span_id or "none: it is a root"),
         ("outcome", outcome_words(line.outcome)),
         ("started", local_time(line.started_unix_ns)),
-        ("duration", in_seconds(line.duration_seconds)),
+        ("duration", _duration(line)),
         *_limits(found),
         ("observed by", f"process {found.host_pid}" if found.host_pid else "-"),
         *_used(found.usage),
@@ -90,6 +102,12 @@ def _lines(found: ExecutionDetail, *, verbose: bool) -> Iterator[str]:
         yield ""
         yield "attributes"
         yield from _aligned([(key, str(value)) for key, value in shown.items()])
+
+
+def _duration(line: ExecutionLine) -> str:
+    if line.outcome is not None:
+        return in_seconds(line.duration_seconds)
+    return f"{in_seconds(max(0.0, time.time() - line.started_unix_ns / 1e9))} so far"
 
 
 # By the attribute of a limit: what it limits, the figure to compare, how both are written.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from otel_codomon.values.bounds import (
+from otel_codomon._platform.bounds import (
     LARGEST,
     LEAST_MEMORY_BYTES,
     LONGEST_SECONDS,

@@ -5,54 +5,60 @@ from __future__ import annotations
 import sys
 from collections import deque
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_codomon._platform.printable import printable
+from otel_codomon._platform.quantities import in_bytes, in_number, in_percent, in_seconds
 from otel_codomon.cli import output
-from otel_codomon.operations.stats import FIGURES, REMEMBERED
-from otel_codomon.values.quantities import in_bytes, in_number, in_percent, in_seconds
+from otel_codomon.cli.live_screen import as_text, lines_of
+from otel_codomon.cli.top_state import View
+from otel_codomon.host.operation import HostStats
+from otel_codomon.live.operation import FIGURES, REMEMBERED, UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from otel_codomon.operations.history import History
-    from otel_codomon.operations.host_stats import (
+    from otel_codomon.cli.top_screen import Line
+    from otel_codomon.host.operation import (
         CpuStats,
         DiskStats,
         Flow,
-        HostStats,
         MemoryStats,
         NetworkStats,
     )
-    from otel_codomon.operations.stats import Stats
-    from otel_codomon.values.distribution import Trend
+    from otel_codomon.live.operation import Alert, Monitor, Stats
+    from otel_codomon.report.distribution import Trend
+    from otel_codomon.report.history import History
 
     Show = Callable[[Stats], None]
     _Row = tuple[str, str, str]
     # The totals, and the parts they are made of.
     _Rows = tuple[list[_Row], list[_Row]]
 
-_MAX_ROWS: Final = 30
+_MAX_LINES: Final = 40
 
 
 @contextmanager
-def lines(history: History | None, *, verbose: bool) -> Iterator[Show]:
+def lines(history: History | None, monitor: Monitor, *, verbose: bool) -> Iterator[Show]:
     """One JSON object for each look, on a line; the history before them, if there is one."""
-    del verbose  # it was looked at, or not
+    del monitor, verbose  # it was looked at, or not
     if history is not None:
         output.write_json_line({"history": history})
     yield output.write_json_line
 
 
-def text(history: History | None, *, verbose: bool) -> AbstractContextManager[Show]:
+def text(
+    history: History | None, monitor: Monitor, *, verbose: bool
+) -> AbstractContextManager[Show]:
     """Text: refreshed in place on a terminal, look below look elsewhere."""
     show = _live if output.is_terminal() else _plain_text
-    return show(history, verbose=verbose)
+    return show(history, monitor, verbose=verbose)
 
 
 @contextmanager
-def _plain_text(history: History | None, *, verbose: bool) -> Iterator[Show]:
+def _plain_text(history: History | None, monitor: Monitor, *, verbose: bool) -> Iterator[Show]:
     """The figures of each look one below the other."""
     for line in _history_lines(history):
         output.say(line)
@@ -60,8 +66,8 @@ def _plain_text(history: History | None, *, verbose: bool) -> Iterator[Show]:
     def show(stats: Stats) -> None:
         for name, value, more in rows(stats.host, verbose=verbose):
             output.say(f"{name}: {value} {more}".rstrip())
-        for cells in _execution_rows(stats, verbose=verbose):
-            output.say("  ".join(cells))
+        for line in _executions(stats, monitor, height=None):
+            output.say("".join(part.text for part in line))
         for alert in alert_lines(stats):
             output.complain(alert)
         sys.stdout.flush()
@@ -70,9 +76,11 @@ def _plain_text(history: History | None, *, verbose: bool) -> Iterator[Show]:
 
 
 @contextmanager
-def _live(history: History | None, *, verbose: bool) -> Iterator[Show]:
+def _live(history: History | None, monitor: Monitor, *, verbose: bool) -> Iterator[Show]:
     """The figures refreshed in place on the terminal, with curves of what went before."""
-    from rich.live import Live  # noqa: PLC0415 - only for a terminal
+    from rich.console import Group  # noqa: PLC0415 - only for a terminal
+    from rich.live import Live  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     past: dict[str, deque[float | None]] = {name: deque(maxlen=REMEMBERED) for name in FIGURES}
     crossed: dict[str, str] = {}
@@ -82,19 +90,17 @@ def _live(history: History | None, *, verbose: bool) -> Iterator[Show]:
             for name, figure in FIGURES.items():
                 past[name].append(figure.read(stats))
             for alert, line in zip(stats.alerts, alert_lines(stats), strict=True):
-                crossed[alert.figure] = line
-            screen.update(_picture(stats, past, crossed, history, verbose=verbose), refresh=True)
+                crossed[f"{alert.figure} {alert.execution_id}"] = line
+            host = _host_picture(stats, past, history, verbose=verbose)
+            runs = as_text(_executions(stats, monitor, height=_MAX_LINES))
+            alarms = [Text(line, style="bold red") for line in crossed.values()]
+            screen.update(Group(host, runs, *alarms), refresh=True)
 
         yield show
 
 
-def _picture(
-    stats: Stats,
-    past: dict[str, deque[float | None]],
-    crossed: dict[str, str],
-    history: History | None,
-    *,
-    verbose: bool,
+def _host_picture(
+    stats: Stats, past: dict[str, deque[float | None]], history: History | None, *, verbose: bool
 ) -> Any:  # noqa: ANN401 - of rich, imported late
     from rich.console import Group  # noqa: PLC0415 - as above
     from rich.table import Table  # noqa: PLC0415
@@ -105,17 +111,7 @@ def _picture(
         curve = output.spark(list(past[name]), top=1.0) if name in past else ""
         trend = trend_text(stats.trends.get(name), in_percent) if name in past else ""
         host.add_row(*(Text(cell) for cell in (name, value, curve, more, trend)))
-    parts: list[Any] = [Text(line) for line in _history_lines(history)] + [host]
-    executions = list(_execution_rows(stats, verbose=verbose))
-    title = f"{len(stats.executions)} executions run"
-    if len(executions) > _MAX_ROWS:
-        title += f", {_MAX_ROWS} shown"
-    if executions:
-        parts.append(output.make_table(_EXECUTION_COLUMNS, executions[:_MAX_ROWS], title=title))
-    else:
-        parts.append(Text("no execution runs"))
-    parts += [Text(line, style="bold red") for line in crossed.values()]
-    return Group(*parts)
+    return Group(*(Text(line) for line in _history_lines(history)), host)
 
 
 # --- the host's figures, as name, value and what more there is to say ---
@@ -195,43 +191,33 @@ def trend_text(trend: Trend | None, write: Callable[[float], str]) -> str:
 
 # --- executions, alerts, history ---
 
-_EXECUTION_COLUMNS: Final = ("name", "id", "for", "cores", "resident", "processes")
 
-
-def _execution_rows(stats: Stats, *, verbose: bool) -> Iterator[tuple[str, ...]]:
-    for one in stats.executions:
-        shared = f" (with {one.shared_by - 1} more)" if one.shared_by > 1 else ""
-        yield (
-            one.name + shared,
-            one.execution_id,
-            in_seconds(one.running_seconds),
-            in_number(None if one.cores is None else round(one.cores, 2)),
-            in_bytes(one.memory_bytes),
-            in_number(one.process_count),
-        )
-        if verbose:
-            for process in one.processes:
-                yield (
-                    f"  {process.name}",
-                    str(process.pid),
-                    in_seconds(process.cpu_seconds),
-                    "",
-                    in_bytes(process.memory_bytes),
-                    "",
-                )
+def _executions(stats: Stats, monitor: Monitor, *, height: int | None) -> list[Line]:
+    """What runs and what just ended, as in `top`, below the host's figures."""
+    without_host = replace(stats, host=HostStats())
+    return lines_of(monitor, without_host, View(sort="age"), has_keys=False, height=height)
 
 
 def alert_lines(stats: Stats) -> list[str]:
     """One line for each threshold that is crossed now."""
     return [
-        f"{alert.figure} is at {_figure(alert.figure, alert.seen)}: its threshold is "
-        f"{_figure(alert.figure, alert.limit)}"
+        f"{alert.figure}{_whose(alert)} is at {_figure(alert.figure, alert.seen)}: its threshold "
+        f"is {_figure(alert.figure, alert.limit)}"
         for alert in stats.alerts
     ]
 
 
+def _whose(alert: Alert) -> str:
+    if alert.execution_id is None:
+        return ""
+    return f" of {printable(alert.name or '')} ({alert.execution_id[:8]})"
+
+
+_UNIT_WRITERS: Final = {"share": in_percent, "count": in_number, "bytes": in_bytes}
+
+
 def _figure(name: str, value: float) -> str:
-    return in_percent(value) if FIGURES[name].is_share else in_number(value)
+    return _UNIT_WRITERS[UNITS[name]](value)
 
 
 _PAST_WRITERS: Final = {"running": in_number, "cores": in_number, "memory_bytes": in_bytes}

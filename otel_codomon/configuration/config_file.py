@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from otel_codomon._platform.showing import shown
-from otel_codomon.emit.scrubbed import scrubbed_text
+from otel_codomon._platform.refused_values import shown
+from otel_codomon._platform.scrubbed_values import scrubbed_text
 from otel_codomon.errors import InvalidArgumentError
 
 OTEL_CONFIG_FILE: Final = "OTEL_CONFIG_FILE"  # SDKs before 1.42 have no constant of it

@@ -18,7 +18,7 @@ from opentelemetry.sdk.environment_variables import (
 )
 from opentelemetry.util._importlib_metadata import entry_points
 
-from otel_codomon._platform.showing import shown
+from otel_codomon._platform.refused_values import shown
 from otel_codomon.errors import InvalidArgumentError
 
 PROTOCOLS: Final = ("http/protobuf", "grpc")

@@ -40,7 +40,7 @@ def open_journal(settings: Mapping[str, Setting[Any]], target: Target) -> Journa
     if folder is None:
         return None
     try:
-        from otel_codomon.journal.endpoints import endpoints  # noqa: PLC0415 - needs record locks
+        from otel_codomon.journal.delivery.endpoints import endpoints  # noqa: PLC0415 - needs record locks
         from otel_codomon.journal.pipeline import open_pipeline  # noqa: PLC0415 - as above
 
         named = endpoints(

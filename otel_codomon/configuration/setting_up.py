@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel_codomon._platform.showing import shown
+from otel_codomon._platform.refused_values import shown
 from otel_codomon.configuration import config_file, without_effect
 from otel_codomon.configuration.configured import Configuration
 from otel_codomon.configuration.exporters import (
@@ -31,12 +31,12 @@ from otel_codomon.configuration.pipelines import (
     read_metrics_of,
     span_processors,
 )
-from otel_codomon.emit.announcing import announce
-from otel_codomon.emit.capture import choose as choose_capture
-from otel_codomon.emit.host import report_host
-from otel_codomon.emit.turns import take_turn
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.executions import engine
+from otel_codomon.executions import providers
+from otel_codomon.executions.captured_texts import choose as choose_capture
+from otel_codomon.host.metrics import report_host
+from otel_codomon.journal.announcing import announce
+from otel_codomon.journal.metric_lock import take_turn
 from otel_codomon.settings import Setting, read_bool, read_settings
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def configure(
             resource = _resource(service_name, resource_attributes)
             _configured = _set_up(settings, target, resource)
             choose_capture(settings["capture"].value)
-            engine.sample(
+            providers.sample(
                 interval_seconds=settings["sample_interval"].value,
                 by_slot=settings["slots"].value,
             )
@@ -155,19 +155,19 @@ def _set_up(
         return Configuration(settings)
     made = set()
     is_described = config_file.is_set()
-    if is_described and not (engine.has_tracer_provider() or engine.has_meter_provider()):
+    if is_described and not (providers.has_tracer_provider() or providers.has_meter_provider()):
         config_file.make_providers()
     # Before the providers: what is made first ends last, and sends what they leave.
     journal = open_journal(settings, target)
     tracer_provider, meter_provider = None, None
-    if not (engine.has_tracer_provider() or is_described):
+    if not (providers.has_tracer_provider() or is_described):
         tracer_provider = TracerProvider(resource=resource)
         for processor in span_processors(target, journal):
             tracer_provider.add_span_processor(processor)
         made.add(TRACES.name)
-    elif journal is not None and engine.has_tracer_provider():
+    elif journal is not None and providers.has_tracer_provider():
         join_provider(journal, trace.get_tracer_provider(), deliver=settings["deliver"].value)
-    if not (engine.has_meter_provider() or is_described):
+    if not (providers.has_meter_provider() or is_described):
         meter_provider = MeterProvider(metric_readers(target, journal), resource)
         made.add(METRICS.name)
     elif journal is not None and _delivers_metrics(settings, target):
@@ -182,7 +182,7 @@ def _set_up(
 def _use(tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None) -> None:
     """Set the providers that were made, once executions can go there at once."""
     if tracer_provider is not None or meter_provider is not None:
-        engine.prepare(tracer_provider, meter_provider)
+        providers.prepare(tracer_provider, meter_provider)
     if meter_provider is not None:
         metrics.set_meter_provider(meter_provider)
     if tracer_provider is not None:
@@ -192,7 +192,7 @@ def _use(tracer_provider: TracerProvider | None, meter_provider: MeterProvider |
 def _delivers_metrics(settings: Mapping[str, Setting[Any]], target: Target) -> bool:
     """Whether the journal is to deliver the metrics of a provider that is not ours."""
     is_wanted = bool(settings["deliver"].value) and has_endpoint(METRICS, target)
-    return is_wanted and engine.has_meter_provider()
+    return is_wanted and providers.has_meter_provider()
 
 
 def keep_history(
@@ -207,7 +207,7 @@ def keep_history(
         return
     settings = read_settings({})
     journal = open_journal(settings, Target())
-    if journal is not None and (tracer_provider is not None or engine.has_tracer_provider()):
+    if journal is not None and (tracer_provider is not None or providers.has_tracer_provider()):
         provider = tracer_provider or trace.get_tracer_provider()
         join_provider(journal, provider, deliver=settings["deliver"].value)
 

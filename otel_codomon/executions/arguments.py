@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from otel_codomon import names
-from otel_codomon.emit.capture import captured
-from otel_codomon.emit.scrubbed import scrubbed_text
+from otel_codomon._platform.cleaning import MAX_NAME, clean_text
+from otel_codomon._platform.scrubbed_values import scrubbed_text
+from otel_codomon._platform.untrusted_arguments import plain_number
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.values.cleaning import MAX_NAME, clean_text
-from otel_codomon.values.languages import known_language
-from otel_codomon.values.untrusted import plain_number
+from otel_codomon.executions.captured_texts import captured
+from otel_codomon.executions.languages import known_language
 
 if TYPE_CHECKING:
-    from otel_codomon.values.cleaning import AttributeValue
+    from otel_codomon._platform.cleaning import AttributeValue
 
 _MAX_HASHED_BYTES: Final = 16 * 1024 * 1024
 """Larger source texts are not hashed: 16 MiB take about 10 ms, more would be felt."""

@@ -5,23 +5,23 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
-from otel_codomon.emit.guard import harmless
+from otel_codomon._platform.cleaning import clean_text
+from otel_codomon._platform.never_raises import never_raises
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.executions.engine import active_telemetry
-from otel_codomon.executions.plan import make_plan
+from otel_codomon.executions.providers import active_telemetry
 from otel_codomon.executions.running import INERT
+from otel_codomon.executions.spec import make_spec
 from otel_codomon.executions.wrapping import wrap
-from otel_codomon.values.cleaning import clean_text
-from otel_codomon.values.execution import Kind, SandboxType
+from otel_codomon.resources.labels import Kind, SandboxType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from otel_codomon.executions.plan import Plan
     from otel_codomon.executions.running import Execution
-    from otel_codomon.values.limits import Limits
-    from otel_codomon.values.thresholds import Thresholds
+    from otel_codomon.executions.spec import ExecutionSpec
+    from otel_codomon.resources.limits import Limits
+    from otel_codomon.resources.thresholds import Thresholds
 
 F = TypeVar("F", bound="Callable[..., Any]")
 _DEFAULT_NAME: Final = "execution"
@@ -115,7 +115,7 @@ def execution(
         InvalidArgumentError: An argument cannot mean anything.
     """
     is_named = isinstance(name, str)
-    plan = make_plan(
+    spec = make_spec(
         name if is_named else _DEFAULT_NAME,
         kind=kind,
         language=language,
@@ -129,7 +129,7 @@ def execution(
         result=result,
         arguments=arguments,
     )
-    block = Block(plan, is_named=is_named)
+    block = Block(spec, is_named=is_named)
     return block if name is None or is_named else block(name)
 
 
@@ -140,15 +140,15 @@ class Block:
     one for each thread or task.
     """
 
-    def __init__(self, plan: Plan, *, is_named: bool) -> None:
-        self._plan = plan
+    def __init__(self, spec: ExecutionSpec, *, is_named: bool) -> None:
+        self._spec = spec
         self._is_named = is_named
         self._entered: list[Execution] = []
 
     @property
-    def plan(self) -> Plan:
+    def spec(self) -> ExecutionSpec:
         """What was said of its executions, checked."""
-        return self._plan
+        return self._spec
 
     def __call__(self, function: F) -> F:
         """Decorate *function*.
@@ -160,8 +160,8 @@ class Block:
             return type(function)(self(function.__func__))
         if inspect.isclass(function) or not callable(function):
             raise _not_watchable(function)
-        plan = self._plan.for_function(function, rename=not self._is_named)
-        return wrap(function, plan)  # type: ignore[return-value] # same signature
+        spec = self._spec.for_function(function, rename=not self._is_named)
+        return wrap(function, spec)  # type: ignore[return-value] # same signature
 
     def __enter__(self) -> Execution:
         return self._start()
@@ -198,10 +198,10 @@ class Block:
         self._entered.append(current)
         return current
 
-    @harmless("start of an execution", default=None)
+    @never_raises("start of an execution", default=None)
     def _begin(self) -> Execution | None:
         telemetry = active_telemetry()
-        return None if telemetry is None else self._plan.begin(telemetry)
+        return None if telemetry is None else self._spec.begin(telemetry)
 
 
 def _not_watchable(thing: object) -> InvalidArgumentError:

@@ -14,26 +14,26 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.trace import INVALID_SPAN, format_span_id, format_trace_id
 
 from otel_codomon import names
+from otel_codomon._platform.cleaning import MAX_NAME
+from otel_codomon._platform.never_raises import never_raises
 from otel_codomon._platform.printable import printable
-from otel_codomon._platform.showing import shown
-from otel_codomon.emit.guard import harmless
-from otel_codomon.emit.own import OwnFacts
-from otel_codomon.emit.scrubbed import scrubbed_text
-from otel_codomon.emit.telemetry import STATUS
+from otel_codomon._platform.refused_values import shown
+from otel_codomon._platform.scrubbed_values import scrubbed_text
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.executions import registry
-from otel_codomon.executions.telling import settle, verdict_facts
-from otel_codomon.values.cleaning import MAX_NAME
-from otel_codomon.values.execution import ExecutionRecord, Outcome
-from otel_codomon.values.results import read_result, status_outcome
-from otel_codomon.values.usage import Usage
-from otel_codomon.values.verdict import Verdict, read_told_code
+from otel_codomon.executions.results import read_result, status_outcome
+from otel_codomon.executions.running import registry
+from otel_codomon.executions.span_attributes import merge_details, outcome_attributes
+from otel_codomon.executions.telemetry import STATUS
+from otel_codomon.journal.execution_record import ExecutionRecord, Outcome
+from otel_codomon.journal.outcome_details import OutcomeDetails, read_told_code
+from otel_codomon.journal.own_attributes import OwnFacts
+from otel_codomon.resources.usage import Usage
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-    from otel_codomon.emit.telemetry import Telemetry
-    from otel_codomon.executions.plan import Plan
+    from otel_codomon.executions.spec import ExecutionSpec
+    from otel_codomon.executions.telemetry import Telemetry
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # Clocks of two machines differ by seconds; a time further ahead is another unit.
@@ -45,7 +45,7 @@ class Finished:
     """One execution that has ended, checked.
 
     Attributes:
-        plan: What it is.
+        spec: What it is.
         execution_id: Identifies it.
         started_unix_ns: Start, nanoseconds since the epoch.
         ended_unix_ns: End, nanoseconds since the epoch.
@@ -53,11 +53,11 @@ class Finished:
         usage: What it used, as far as the caller knows.
     """
 
-    plan: Plan
+    spec: ExecutionSpec
     execution_id: str
     started_unix_ns: int
     ended_unix_ns: int
-    verdict: Verdict
+    verdict: OutcomeDetails
     usage: Usage = field(default_factory=Usage)
 
     @property
@@ -67,17 +67,17 @@ class Finished:
 
 
 def make_finished(
-    plan: Plan,
+    spec: ExecutionSpec,
     *,
     times: tuple[object, object],
-    verdict: Verdict,
+    verdict: OutcomeDetails,
     execution_id: object = None,
     usage: object = None,
 ) -> Finished:
     """Check what the caller says of an execution that has ended.
 
     Args:
-        plan: What it is.
+        spec: What it is.
         times: Start and end: seconds since the epoch, or aware datetimes.
         verdict: How it ended.
         execution_id: The caller's own id; None for a new one.
@@ -95,7 +95,7 @@ def make_finished(
         raise InvalidArgumentError("usage", f"invalid usage {shown(usage)}: pass Usage(...)")
     started_unix_ns, ended_unix_ns = check_times(*times)
     return Finished(
-        plan=plan,
+        spec=spec,
         execution_id=check_id(execution_id),
         started_unix_ns=started_unix_ns,
         ended_unix_ns=ended_unix_ns,
@@ -168,7 +168,7 @@ def check_verdict(
     exit_code: object = None,
     result: object = None,
     reason: str | None = None,
-) -> Verdict:
+) -> OutcomeDetails:
     """How an execution ended, from what its caller says of it.
 
     Args:
@@ -180,14 +180,14 @@ def check_verdict(
     Raises:
         InvalidArgumentError: The outcome or the exit code is none.
     """
-    said = Verdict(outcome=_outcome(outcome), reason=reason)
+    said = OutcomeDetails(outcome=_outcome(outcome), reason=reason)
     if exit_code is not None:
         if not isinstance(exit_code, int) or isinstance(exit_code, bool):
             raise InvalidArgumentError(
                 "exit_code", f"invalid exit_code {shown(exit_code)}: use a whole number"
             )
-        said = settle(said, read_told_code(exit_code))
-    return settle(said, read_result(result))
+        said = merge_details(said, read_told_code(exit_code))
+    return merge_details(said, read_result(result))
 
 
 def _outcome(value: object) -> Outcome | None:
@@ -204,10 +204,10 @@ def tell_finished(telemetry: Telemetry, finished: Finished) -> ExecutionRecord:
     """Make the span and the measurements of *finished*, and remember it."""
     span = _span_of(telemetry, finished)
     context = span.get_span_context()
-    plan, verdict = finished.plan, finished.verdict
+    spec, verdict = finished.spec, finished.verdict
     record = ExecutionRecord(
         execution_id=finished.execution_id,
-        labels=plan.labels,
+        labels=spec.labels,
         trace_id=format_trace_id(context.trace_id) if context.is_valid else "",
         span_id=format_span_id(context.span_id) if context.is_valid else "",
         started_unix_ns=finished.started_unix_ns,
@@ -215,21 +215,21 @@ def tell_finished(telemetry: Telemetry, finished: Finished) -> ExecutionRecord:
         outcome=finished.outcome,
         host_pid=os.getpid(),
         usage=finished.usage,
-        attributes={**plan.more_attributes, **plan.attributes, **verdict_facts(verdict)},
+        attributes={**spec.more_attributes, **spec.attributes, **outcome_attributes(verdict)},
     )
     registry.remember(record)
     return record
 
 
-@harmless("telemetry of a finished execution", default=INVALID_SPAN)
+@never_raises("telemetry of a finished execution", default=INVALID_SPAN)
 def _span_of(telemetry: Telemetry, finished: Finished) -> Span:
-    plan, outcome, verdict = finished.plan, finished.outcome, finished.verdict
-    own = OwnFacts({names.EXECUTION_ID: finished.execution_id, **plan.attributes})
+    spec, outcome, verdict = finished.spec, finished.outcome, finished.verdict
+    own = OwnFacts({names.EXECUTION_ID: finished.execution_id, **spec.attributes})
     span, context = telemetry.start_span(
-        plan.labels,
+        spec.labels,
         own,
         start_unix_ns=finished.started_unix_ns,
-        attributes=plan.more_attributes,
+        attributes=spec.more_attributes,
     )
     try:
         own.tell(
@@ -237,7 +237,7 @@ def _span_of(telemetry: Telemetry, finished: Finished) -> Span:
             {
                 names.EXECUTION_OUTCOME: outcome.value,
                 **finished.usage.attributes(),
-                **verdict_facts(verdict),
+                **outcome_attributes(verdict),
             },
         )
         if outcome.is_failure:
@@ -245,7 +245,7 @@ def _span_of(telemetry: Telemetry, finished: Finished) -> Span:
     finally:
         span.end(finished.ended_unix_ns)
     telemetry.measure(
-        plan.labels,
+        spec.labels,
         outcome,
         seconds=(finished.ended_unix_ns - finished.started_unix_ns) / 1e9,
         usage=finished.usage,

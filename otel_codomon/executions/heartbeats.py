@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.executions import registry
+from otel_codomon.executions.running import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_codomon.values.heartbeat import Heartbeat
+    from otel_codomon.resources.heartbeat import Heartbeat
 
 OLD_ENOUGH_SECONDS: Final = 1.0
 """Most executions are over before anybody could read of them."""
@@ -22,6 +22,6 @@ def heartbeats(with_curves: bool) -> Iterator[Heartbeat]:  # noqa: FBT001 - as `
         with_curves: Whether to add their curves.
     """
     for execution in registry.running():
-        span_id, watch = execution.span_id, execution.watch
-        if span_id is not None and watch.age_seconds >= OLD_ENOUGH_SECONDS:
-            yield watch.heartbeat(span_id, with_curve=with_curves)
+        span_id, tracker = execution.span_id, execution.tracker
+        if span_id is not None and tracker.age_seconds >= OLD_ENOUGH_SECONDS:
+            yield tracker.heartbeat(span_id, with_curve=with_curves)

@@ -7,13 +7,13 @@ import inspect
 import signal
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.values.execution import Outcome
-from otel_codomon.values.verdict import Verdict
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.journal.outcome_details import OutcomeDetails
 
 if TYPE_CHECKING:
     from types import CodeType, TracebackType
 
-INTERRUPTED: Final = Verdict(
+INTERRUPTED: Final = OutcomeDetails(
     outcome=Outcome.CANCELLED,
     error_type="SystemExit",
     reason="a signal handler of the program exited",

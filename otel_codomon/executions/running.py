@@ -15,29 +15,34 @@ from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, format_span_id, format_trace_id
 
 from otel_codomon import names
-from otel_codomon.emit.guard import harmless
-from otel_codomon.emit.own import OwnEvent, OwnFacts, is_refused, without_reserved
-from otel_codomon.emit.scrubbed import scrubbed_attribute, scrubbed_attributes, scrubbed_name
-from otel_codomon.emit.telemetry import STATUS
-from otel_codomon.executions import registry
-from otel_codomon.executions.telling import (
+from otel_codomon._platform.cleaning import clean_attribute, clean_attributes
+from otel_codomon._platform.never_raises import never_raises
+from otel_codomon._platform.scrubbed_values import (
+    scrubbed_attribute,
+    scrubbed_attributes,
+    scrubbed_name,
+)
+from otel_codomon.executions.registry import Registry
+from otel_codomon.executions.results import read_result
+from otel_codomon.executions.span_attributes import (
     as_outcome,
     exception_facts,
+    merge_details,
+    outcome_attributes,
     read_any_exception,
     read_with,
-    settle,
-    verdict_facts,
 )
-from otel_codomon.executions.watch import Watch
-from otel_codomon.values.cleaning import clean_attribute, clean_attributes
-from otel_codomon.values.execution import ExecutionRecord, Kind, Labels, Outcome
-from otel_codomon.values.results import read_result
-from otel_codomon.values.usage import NOTHING_KNOWN, complete
-from otel_codomon.values.verdict import (
+from otel_codomon.executions.telemetry import STATUS
+from otel_codomon.journal.execution_record import ExecutionRecord, Outcome
+from otel_codomon.journal.outcome_details import (
     UNKNOWN,
-    Verdict,
+    OutcomeDetails,
     read_exit_code,
 )
+from otel_codomon.journal.own_attributes import OwnEvent, OwnFacts, is_refused, without_reserved
+from otel_codomon.resources.labels import Kind, Labels
+from otel_codomon.resources.tracker import ResourceTracker
+from otel_codomon.resources.usage import NOTHING_KNOWN, complete
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,10 +51,13 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
     from opentelemetry.util.types import AttributeValue
 
-    from otel_codomon.emit.telemetry import Telemetry
-    from otel_codomon.values.limits import Limits
-    from otel_codomon.values.thresholds import Crossing, Thresholds
-    from otel_codomon.values.usage import Usage
+    from otel_codomon.executions.telemetry import Telemetry
+    from otel_codomon.resources.limits import Limits
+    from otel_codomon.resources.thresholds import Crossing, Thresholds
+    from otel_codomon.resources.usage import Usage
+
+registry: Final[Registry[Execution]] = Registry()
+"""The executions of this process."""
 
 _current: ContextVar[Execution | None] = ContextVar("otel_codomon_execution", default=None)
 
@@ -87,8 +95,8 @@ class Execution:
         "_span",
         "_telemetry",
         "_token",
+        "_tracker",
         "_usage",
-        "_watch",
         "execution_id",
         "labels",
         "started_ns",
@@ -128,7 +136,7 @@ class Execution:
             start_unix_ns=self.started_unix_ns,
             attributes=more_attributes,
         )
-        self._watch = Watch.start(
+        self._tracker = ResourceTracker.start(
             labels=labels,
             started_ns=self.started_ns,
             limits=limits,
@@ -163,9 +171,9 @@ class Execution:
         return self._context
 
     @property
-    def watch(self) -> Watch:
+    def tracker(self) -> ResourceTracker:
         """What looks at its resources."""
-        return self._watch
+        return self._tracker
 
     @property
     def usage(self) -> Usage | None:
@@ -180,7 +188,7 @@ class Execution:
     def snapshot(
         self,
         *,
-        verdict: Verdict = UNKNOWN,
+        verdict: OutcomeDetails = UNKNOWN,
         usage: Usage = NOTHING_KNOWN,
         seconds: float | None = None,
     ) -> ExecutionRecord:
@@ -203,12 +211,12 @@ class Execution:
             outcome=outcome,
             host_pid=os.getpid(),
             usage=usage,
-            attributes={**self.labels.attributes(), **self._extra, **verdict_facts(verdict)},
+            attributes={**self.labels.attributes(), **self._extra, **outcome_attributes(verdict)},
         )
 
     # --- what the observed code may tell --------------------------------------
 
-    @harmless("attach to an execution", default=None)
+    @never_raises("attach to an execution", default=None)
     def attach(self, target: object) -> None:
         """Count what *target* and its descendants use as this execution's.
 
@@ -216,9 +224,9 @@ class Execution:
             target: A pid, a `subprocess.Popen`, a `psutil.Process`, or the path
                 of a cgroup.
         """
-        self._watch.attach(target)
+        self._tracker.attach(target)
 
-    @harmless("record of an execution", default=None)
+    @never_raises("record of an execution", default=None)
     def record(
         self,
         *,
@@ -252,7 +260,7 @@ class Execution:
             truncated: Whether more was written than was kept.
         """
         told = UNKNOWN if exit_code is None else read_exit_code(int(exit_code))
-        self._recorded = Verdict(
+        self._recorded = OutcomeDetails(
             outcome=as_outcome(outcome) or told.outcome or self._recorded.outcome,
             exit_code=told.exit_code if exit_code is not None else self._recorded.exit_code,
             signal=signal or told.signal or self._recorded.signal,
@@ -261,7 +269,7 @@ class Execution:
         )
         self._usage = usage or self._usage
         if rusage is not None:
-            self._watch.reaped(rusage)
+            self._tracker.reaped(rusage)
         facts = {
             names.PROCESS_PID: pid,
             names.PROCESS_EXECUTABLE_NAME: executable,
@@ -271,7 +279,7 @@ class Execution:
         }
         self._extra.update(scrubbed_attributes(facts))
 
-    @harmless("attribute of an execution", default=None)
+    @never_raises("attribute of an execution", default=None)
     def set_attribute(self, key: str, value: object) -> None:
         """Put an attribute on its span; the value is cleaned, scrubbed and bounded first.
 
@@ -281,13 +289,13 @@ class Execution:
         if value is not None and not is_refused(name):
             self._span.set_attribute(name, scrubbed_attribute(name, value))
 
-    @harmless("attribute of an execution", default=None)
+    @never_raises("attribute of an execution", default=None)
     def note(self, key: str, value: object) -> None:
         """Keep an attribute of our own, one of `otel_codomon.names`, for its end."""
         if value is not None:
             self._extra[key] = clean_attribute(value)
 
-    @harmless("event of an execution", default=None)
+    @never_raises("event of an execution", default=None)
     def add_event(self, name: str, attributes: Mapping[str, object] | None = None) -> None:
         """Put an event on its span; name and attributes are cleaned, scrubbed and bounded.
 
@@ -297,7 +305,7 @@ class Execution:
         if not is_refused(cleaned):
             self._span.add_event(cleaned, without_reserved(scrubbed_attributes(attributes or {})))
 
-    @harmless("event of an execution", default=None)
+    @never_raises("event of an execution", default=None)
     def _add_own_event(self, name: str, attributes: Mapping[str, object]) -> None:
         self._own.add_event(
             self._span, OwnEvent(name, clean_attributes(attributes), time.time_ns())
@@ -310,7 +318,7 @@ class Execution:
         self._add_own_event(names.EVENT_LIMIT_REACHED, facts)
         self._telemetry.count_limit(self.labels, limit_type)
 
-    @harmless("threshold of an execution", default=None)
+    @never_raises("threshold of an execution", default=None)
     def _cross(self, crossing: Crossing, *, is_first: bool, is_end: bool) -> None:
         """Note that it is beyond one of its thresholds, and if it was ended for that."""
         if is_end and self._exceeded is None:
@@ -330,7 +338,7 @@ class Execution:
         self._token = otel_context.attach(self._context)
         self._outer = _current.set(self)
 
-    @harmless("exit from an execution", default=None)
+    @never_raises("exit from an execution", default=None)
     def leave(self) -> None:
         """Give the calling context back what was current before `enter`."""
         token, outer, self._token, self._outer = self._token, self._outer, None, None
@@ -344,14 +352,14 @@ class Execution:
             return
         otel_context.detach(token)
 
-    @harmless("end of an execution", default=None)
+    @never_raises("end of an execution", default=None)
     def succeed(self, result: object = None) -> None:
         """End it with what the observed code returned."""
         if not self._ended:
             own = self._read_result
             self._end(read_result(result) if own is None else read_with(own, result), None)
 
-    @harmless("end of an execution", default=None)
+    @never_raises("end of an execution", default=None)
     def fail(self, error: BaseException) -> None:
         """End it with what the observed code raised."""
         if not self._ended:
@@ -361,7 +369,7 @@ class Execution:
         """Never end it in this process: it goes on in the one that was forked from."""
         self._ended = True
 
-    def _end(self, seen: Verdict, error: BaseException | None) -> None:
+    def _end(self, seen: OutcomeDetails, error: BaseException | None) -> None:
         self._ended = True
         registry.leave(self)
         elapsed_ns = time.monotonic_ns() - self.started_ns
@@ -374,9 +382,9 @@ class Execution:
             # Not the wall clock again: it may have been set back while we ran.
             self._span.end(self.started_unix_ns + elapsed_ns)
 
-    def _tell(self, seen: Verdict, error: BaseException | None, *, seconds: float) -> None:
+    def _tell(self, seen: OutcomeDetails, error: BaseException | None, *, seconds: float) -> None:
         """Put on the span and into the histograms what is known at the end."""
-        watched = self._watch.finish()
+        watched = self._tracker.finish()
         usage = self._usage = watched if self._usage is None else complete(self._usage, watched)
         verdict, outcome = self._settle(seen)
         if self._span.is_recording():
@@ -392,9 +400,9 @@ class Execution:
             context=self._context,
         )
 
-    def _settle(self, seen: Verdict) -> tuple[Verdict, Outcome]:
+    def _settle(self, seen: OutcomeDetails) -> tuple[OutcomeDetails, Outcome]:
         """What is told of how it went, by whoever knows best."""
-        verdict = settle(self._recorded, seen)
+        verdict = merge_details(self._recorded, seen)
         if self._exceeded is not None:
             reason = f"ended beyond its {self._exceeded} threshold"
             exceeded = Outcome.LIMIT_EXCEEDED
@@ -402,14 +410,14 @@ class Execution:
         return verdict, verdict.outcome or Outcome.SUCCESS
 
     def _finish_span(
-        self, verdict: Verdict, outcome: Outcome, usage: Usage, error: BaseException | None
+        self, verdict: OutcomeDetails, outcome: Outcome, usage: Usage, error: BaseException | None
     ) -> None:
         attributes: dict[str, AttributeValue] = {
             names.EXECUTION_OUTCOME: outcome.value,
             **self._extra,
             **usage.attributes(),
         }
-        attributes.update(verdict_facts(verdict))
+        attributes.update(outcome_attributes(verdict))
         self._own.tell(self._span, attributes)
         if error is not None and outcome.is_failure:
             self._add_own_event(names.EVENT_EXCEPTION, exception_facts(error))
@@ -429,7 +437,7 @@ class _Inert(Execution):
         self.started_unix_ns = self.started_ns = 0  # type: ignore[misc] # as above
         self._span, self._context = INVALID_SPAN, Context()
         self._own = OwnFacts({})
-        self._watch = Watch(self.labels, 0, thread=False)
+        self._tracker = ResourceTracker(self.labels, 0, thread=False)
         self._usage = None
         self._ended = True
 

@@ -11,16 +11,16 @@ import inspect
 import types
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from otel_codomon.emit.guard import harmless
+from otel_codomon._platform.never_raises import never_raises
 from otel_codomon.executions.arguments import ArgumentReader
-from otel_codomon.executions.engine import active_telemetry
+from otel_codomon.executions.providers import active_telemetry
 from otel_codomon.executions.running import INERT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
-    from otel_codomon.executions.plan import Plan
     from otel_codomon.executions.running import Execution
+    from otel_codomon.executions.spec import ExecutionSpec
 
 T = TypeVar("T")
 
@@ -28,13 +28,13 @@ T = TypeVar("T")
 class Starter:
     """Starts the executions of one decorated callable."""
 
-    __slots__ = ("_plan", "_read_arguments")
+    __slots__ = ("_read_arguments", "_spec")
 
-    def __init__(self, function: Callable[..., object], plan: Plan) -> None:
-        self._plan = plan
-        self._read_arguments = ArgumentReader(function, plan.arguments)
+    def __init__(self, function: Callable[..., object], spec: ExecutionSpec) -> None:
+        self._spec = spec
+        self._read_arguments = ArgumentReader(function, spec.arguments)
 
-    @harmless("start of an execution", default=None)
+    @never_raises("start of an execution", default=None)
     def start(
         self, args: tuple[object, ...], kwargs: dict[str, object], *, thread: bool
     ) -> Execution | None:
@@ -42,27 +42,27 @@ class Starter:
         telemetry = active_telemetry()
         if telemetry is None:
             return None
-        return self._plan.begin(telemetry, facts=self._read_arguments(args, kwargs), thread=thread)
+        return self._spec.begin(telemetry, facts=self._read_arguments(args, kwargs), thread=thread)
 
 
-def wrap(function: Callable[..., Any], plan: Plan) -> Callable[..., Any]:
+def wrap(function: Callable[..., Any], spec: ExecutionSpec) -> Callable[..., Any]:
     """Return *function*, observed: as a function, or as the object that it is."""
     own_call = None if isinstance(function, _FUNCTIONS) else type(function).__call__
     kinds = (make for is_kind, make in _KINDS if is_kind(function) or is_kind(own_call))
     make = next(kinds, _wrap_function)
-    wrapped: Callable[..., Any] = make(function, Starter(function, plan))
+    wrapped: Callable[..., Any] = make(function, Starter(function, spec))
     if own_call is None:
         return wrapped
     from otel_codomon.executions.observed_object import (  # noqa: PLC0415 - 5 ms, and functions need none
         ObservedObject,
     )
 
-    return ObservedObject(function, wrapped, functools.partial(_wrap_again, plan))
+    return ObservedObject(function, wrapped, functools.partial(_wrap_again, spec))
 
 
-def _wrap_again(plan: Plan, function: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_again(spec: ExecutionSpec, function: Callable[..., Any]) -> Callable[..., Any]:
     """Observe a copy of an object with the same plan."""
-    return wrap(function, plan)
+    return wrap(function, spec)
 
 
 def _wrap_function(function: Callable[..., T], starter: Starter) -> Callable[..., T]:
@@ -97,7 +97,7 @@ class _Step:
 
     def __init__(self, current: Execution) -> None:
         self._current = current
-        self._own = current.watch.own
+        self._own = current.tracker.own
 
     def __enter__(self) -> None:
         self._current.enter()
@@ -153,7 +153,7 @@ def _wrap_coroutine(
         current = starter.start(args, kwargs, thread=False)
         if current is None:
             return await function(*args, **kwargs)
-        current.watch.own.runs_as_task()
+        current.tracker.own.runs_as_task()
         try:
             result = await _Driven(current, function(*args, **kwargs))
         except BaseException as error:

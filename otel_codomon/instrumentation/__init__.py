@@ -8,7 +8,7 @@ from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-de
     BaseInstrumentor,
 )
 
-from otel_codomon._platform.showing import shown
+from otel_codomon._platform.refused_values import shown
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.instrumentation.targets import TARGETS
 

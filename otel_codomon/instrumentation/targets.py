@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon.caches.observing import process_caches
 from otel_codomon.configuration import forget_history, keep_history
-from otel_codomon.emit.host import report_host, report_host_no_more
-from otel_codomon.executions import engine
+from otel_codomon.executions import providers
+from otel_codomon.host.metrics import report_host, report_host_no_more
 from otel_codomon.settings import read_settings
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Target:
 
 
 TARGETS: Final = (
-    Target("executions", engine.use_providers, engine.forget_providers),
+    Target("executions", providers.use_providers, providers.forget_providers),
     Target("journal", keep_history, forget_history),
     Target(
         "caches",

@@ -11,8 +11,8 @@ import sys
 from typing import Final
 
 from otel_codomon.errors import CodomonError
-from otel_codomon.journal.endpoints import endpoints
-from otel_codomon.journal.sender import Sender
+from otel_codomon.journal.delivery.endpoints import endpoints
+from otel_codomon.journal.delivery.sender import Sender
 from otel_codomon.journal.writer import Writer
 
 PATIENCE_SECONDS: Final = 30.0

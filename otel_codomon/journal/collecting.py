@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon._platform.ours import OwnThread, Wake, pause_at_forks, wait_until_gone
-from otel_codomon.emit.guard import before_forks, harmless
+from otel_codomon._platform.never_raises import before_forks, never_raises
+from otel_codomon._platform.threads_and_forks import (
+    OwnThread,
+    Wake,
+    pause_at_forks,
+    wait_until_gone,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +49,7 @@ class SoonCollector:
         self._thread = None  # first: what is new from here on needs another
         self._collect()
 
-    @harmless("journal: a collection", default=None)
+    @never_raises("journal: a collection", default=None)
     def _collect(self) -> None:
         with before_forks():
             self._reader.collect()

@@ -31,14 +31,14 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from otel_codomon import names
-from otel_codomon.journal.plain_json import bounded_mapping, read_object
-from otel_codomon.values.cleaning import MAX_NAME, clean_text
+from otel_codomon._platform.cleaning import MAX_NAME, clean_text
+from otel_codomon.journal.json_text import bounded_mapping, read_object
 from otel_codomon.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from otel_codomon.journal.facts import SpanFacts
+    from otel_codomon.journal.span_data import SpanFacts
 
 _INT64: Final = 2**63
 _DELTA: Final = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA

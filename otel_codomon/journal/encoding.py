@@ -18,15 +18,15 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, Status
 
-from otel_codomon.emit.guard import harmless
-from otel_codomon.values.cleaning import MAX_NAME, clean_attribute, clean_text
+from otel_codomon._platform.cleaning import MAX_NAME, clean_attribute, clean_text
+from otel_codomon._platform.never_raises import never_raises
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from opentelemetry.util.types import AttributeValue
 
-    from otel_codomon.emit.own import OwnFacts
+    from otel_codomon.journal.own_attributes import OwnFacts
 
     _Envelope = tuple[Resource, InstrumentationScope | None, bytes, bytes, bytes, bytes]
 
@@ -69,7 +69,7 @@ class SpanEncoder:
     def __init__(self) -> None:
         self._envelopes: dict[tuple[int, int], _Envelope] = {}
 
-    @harmless("encoding of a span", default=None)
+    @never_raises("encoding of a span", default=None)
     def encode(self, span: ReadableSpan) -> bytes | None:
         """*span* as one request; None where it cannot be encoded even when cleaned."""
         try:
@@ -211,7 +211,7 @@ def _encode_each(data: MetricsData) -> tuple[list[bytes], int]:
     return whole, len(encoded) - len(whole)
 
 
-@harmless("encoding of a metric", default=None)
+@never_raises("encoding of a metric", default=None)
 def _encode_alone(data: MetricsData) -> bytes | None:
     return encode_metrics(data).SerializeToString()
 

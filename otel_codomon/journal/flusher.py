@@ -6,7 +6,13 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon._platform.ours import OwnThread, Wake, on_fork, pause_at_forks, wait_until_gone
+from otel_codomon._platform.threads_and_forks import (
+    OwnThread,
+    Wake,
+    on_fork,
+    pause_at_forks,
+    wait_until_gone,
+)
 from otel_codomon.journal.writer import PROCESS
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import os
 
-from otel_codomon.environment_variables import OTEL_PYTHON_CODOMON_JOURNAL
-from otel_codomon.errors import JournalUnavailableError
-from otel_codomon.private_folder import (  # what the journal opens, it opens through here
+from otel_codomon._platform.private_folder import (  # what the journal opens, it opens through here
     find_folder as find_folder,  # noqa: PLC0414 - handed on
     is_own_file as is_own_file,  # noqa: PLC0414 - handed on
     open_file as open_file,  # noqa: PLC0414 - handed on
     open_folder as open_folder,  # noqa: PLC0414 - handed on
     state_folder,
 )
+from otel_codomon.environment_variables import OTEL_PYTHON_CODOMON_JOURNAL
+from otel_codomon.errors import JournalUnavailableError
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ STREAMS = {"traces": TRACES, "metrics": METRICS}
 HEARTBEATS = "h"
 MAX_HEARTBEATS_BYTES = 8 * 1024 * 1024
 # What was refused by a collector or is damaged, kept for a look.
-ASIDE = "x"
+DEAD_LETTERS = "x"
 
 
 def journal_folder(environ: Mapping[str, str] | None = None) -> str | None:

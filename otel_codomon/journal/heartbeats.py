@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.index import MAX_READ_BYTES, is_locked, read_from
-from otel_codomon.journal.light import to_json
+from otel_codomon.journal.records import to_json
 from otel_codomon.journal.segments import Record, decode
 from otel_codomon.journal.writer import Writer
-from otel_codomon.values.heartbeat import Heartbeat, last_usage
+from otel_codomon.resources.heartbeat import Heartbeat, last_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from otel_codomon.values.usage import Usage
+    from otel_codomon.resources.usage import Usage
 
     # The executions of this process that run; the argument: with their curves.
     Source = Callable[[bool], Iterable[Heartbeat]]
@@ -141,7 +141,7 @@ class LivingHeartbeats:
         return end
 
 
-def usage_of_dead(folder_fd: int) -> dict[str, Usage]:
+def usage_so_far(folder_fd: int) -> dict[str, Usage]:
     """What executions had used at their last heartbeat, by span id; of all that have one left."""
     beats: dict[str, list[Heartbeat]] = {}
     for name in folders.segment_names(folder_fd, folders.HEARTBEATS):

@@ -11,9 +11,15 @@ from opentelemetry.sdk.environment_variables import OTEL_METRIC_EXPORT_INTERVAL
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
 from otel_codomon._platform.logs import get_logger
-from otel_codomon._platform.ours import OwnThread, Wake, on_fork, pause_at_forks, wait_until_gone
-from otel_codomon.emit.guard import harmless
-from otel_codomon.emit.turns import take_turn
+from otel_codomon._platform.never_raises import never_raises
+from otel_codomon._platform.threads_and_forks import (
+    OwnThread,
+    Wake,
+    on_fork,
+    pause_at_forks,
+    wait_until_gone,
+)
+from otel_codomon.journal.metric_lock import take_turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +57,7 @@ class JournalMetricReader(PeriodicExportingMetricReader):
         while not wake.wait(self._interval_seconds):
             self._collect_at_interval()
 
-    @harmless("journal: a collection", default=None)
+    @never_raises("journal: a collection", default=None)
     def _collect_at_interval(self) -> None:
         self.collect()
 

@@ -18,14 +18,14 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.metrics.view import Aggregation, ExponentialBucketHistogramAggregation
 
-from otel_codomon.emit.guard import harmless
+from otel_codomon._platform.never_raises import never_raises
 from otel_codomon.journal import segments
 from otel_codomon.journal.encoding import encode_metrics_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from otel_codomon.journal.plain_export import PlainExport
+    from otel_codomon.journal.direct_export import PlainExport
     from otel_codomon.journal.writer import Writer
 
 # Which instruments report growth instead of totals, for each value of the
@@ -88,7 +88,7 @@ class JournalMetricExporter(MetricExporter):
         del timeout_millis
         return self._export(metrics_data)
 
-    @harmless("journal: metrics", default=MetricExportResult.FAILURE)
+    @never_raises("journal: metrics", default=MetricExportResult.FAILURE)
     def _export(self, metrics_data: MetricsData) -> MetricExportResult:
         requests, refused = encode_metrics_data(metrics_data)
         self._writer.unwritten += refused

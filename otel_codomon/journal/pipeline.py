@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.metrics import CallbackOptions, Observation, get_meter
 
 from otel_codomon import names
-from otel_codomon.emit import announcing
-from otel_codomon.emit.guard import harmless
-from otel_codomon.journal import folder as folders
+from otel_codomon._platform.never_raises import never_raises
+from otel_codomon.journal import announcing, folder as folders
 from otel_codomon.journal.collecting import SoonCollector
-from otel_codomon.journal.endpoints import METRICS, TRACES
+from otel_codomon.journal.delivery.endpoints import METRICS, TRACES
+from otel_codomon.journal.delivery.sender import Sender
+from otel_codomon.journal.direct_export import PlainExport, export_metrics, export_spans
 from otel_codomon.journal.heartbeats import HeartbeatWriter
 from otel_codomon.journal.metric_reader import JournalMetricReader
 from otel_codomon.journal.metrics import JournalMetricExporter
-from otel_codomon.journal.plain_export import PlainExport, export_metrics, export_spans
 from otel_codomon.journal.processor import JournalSpanProcessor
-from otel_codomon.journal.sender import Sender
 from otel_codomon.journal.trouble import TroubleReport
 from otel_codomon.journal.writer import PROCESS, Writer
 from otel_codomon.version import __version__
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import MetricReader
 
-    from otel_codomon.journal.endpoints import Endpoint
+    from otel_codomon.journal.delivery.endpoints import Endpoint
     from otel_codomon.journal.heartbeats import Source
 
 _NOT_SAFE: Final = (
@@ -216,7 +215,7 @@ class JournalPipeline:
                 is_exported &= plain.flush(deadline - time.monotonic())
         return is_exported
 
-    @harmless("closing the journal", default=None)
+    @never_raises("closing the journal", default=None)
     def close(self) -> None:
         """Write everything, and send what can be sent in the time that is left for that."""
         with self._closing:
@@ -246,7 +245,7 @@ def _take_out(provider: Any, processor: JournalSpanProcessor) -> None:  # noqa: 
 
 
 def _callback(key: str, read: Any) -> Any:  # noqa: ANN401 - as the API takes them
-    @harmless("journal: its own metrics", default=())
+    @never_raises("journal: its own metrics", default=())
     def observe(_options: CallbackOptions) -> Iterable[Observation]:
         return [Observation(value, {key: word}) for word, value in read().items()]
 

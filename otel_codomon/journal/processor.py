@@ -16,11 +16,11 @@ from opentelemetry.trace import (
 )
 
 from otel_codomon import names
-from otel_codomon.emit.guard import harmless
-from otel_codomon.emit.own import own_of
-from otel_codomon.journal import light, segments
+from otel_codomon._platform.never_raises import never_raises
+from otel_codomon.journal import records, segments
 from otel_codomon.journal.encoding import SpanEncoder, cleaned, restored
 from otel_codomon.journal.flusher import Flusher
+from otel_codomon.journal.own_attributes import own_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
-    from otel_codomon.emit.own import OwnFacts
-    from otel_codomon.journal.plain_export import PlainExport
+    from otel_codomon.journal.direct_export import PlainExport
+    from otel_codomon.journal.own_attributes import OwnFacts
     from otel_codomon.journal.writer import Writer
 
 _MAX_PENDING: Final = 512
@@ -78,7 +78,7 @@ class JournalSpanProcessor(SpanProcessor):
         self._resource_keys: dict[int, tuple[Resource, str]] = {}
         self._flusher = Flusher(self._write_pending, writer)
         if beat is not None:
-            self._flusher.beat = harmless("journal: heartbeats", default=None)(beat)
+            self._flusher.beat = never_raises("journal: heartbeats", default=None)(beat)
         self._pending: list[ReadableSpan] = []
         self._own: dict[int, OwnFacts] = {}
         self._parents: frozenset[bytes] = frozenset()
@@ -96,7 +96,7 @@ class JournalSpanProcessor(SpanProcessor):
         # Some SDKs end a span when it is let go of, as here in the child.
         self._parents |= self._writer.open_keys()
 
-    @harmless("journal: start of a span", default=None)
+    @never_raises("journal: start of a span", default=None)
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Write the start of an execution."""
         own = own_of(parent_context) if _is_in_scope(span) else None
@@ -124,18 +124,18 @@ class JournalSpanProcessor(SpanProcessor):
             "attributes": dict(attributes) if own is None else own.restored(attributes),
             "resource": self._resource_key(span.resource),
         }
-        return context.span_id.to_bytes(8, "big"), light.to_json(payload)
+        return context.span_id.to_bytes(8, "big"), records.to_json(payload)
 
     def _resource_key(self, resource: Resource) -> str:
         found = self._resource_keys.get(id(resource))
         if found is None:
-            declared = light.to_json(dict(resource.attributes))
-            key = light.key_of(declared)
+            declared = records.to_json(dict(resource.attributes))
+            key = records.key_of(declared)
             self._writer.declare(key, declared)
             found = self._resource_keys[id(resource)] = (resource, key.hex())
         return found[1]
 
-    @harmless("journal: end of a span", default=None)
+    @never_raises("journal: end of a span", default=None)
     def on_end(self, span: ReadableSpan) -> None:
         """Write the span of an execution; take any other into the next batch."""
         own = self._own.pop(_context(span).span_id, None)
@@ -194,7 +194,7 @@ class JournalSpanProcessor(SpanProcessor):
         self._flusher.flush_now()
         return self._writer.unwritten == before
 
-    @harmless("journal: flush", default=False)
+    @never_raises("journal: flush", default=False)
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Write what is pending, and wait for its delivery; whether it is where it should be."""
         deadline = time.monotonic() + timeout_millis / 1000

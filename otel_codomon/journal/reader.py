@@ -12,22 +12,22 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
 from otel_codomon.errors import AmbiguousExecutionError
 from otel_codomon.journal import folder as folders, segments
-from otel_codomon.journal.facts import IDENTITY, facts_of
-from otel_codomon.journal.heartbeats import usage_of_dead
+from otel_codomon.journal.heartbeats import usage_so_far
 from otel_codomon.journal.index import build_index
 from otel_codomon.journal.segments import Record, decode
-from otel_codomon.kept_descriptor import KeptDescriptor
+from otel_codomon.journal.span_data import IDENTITY, facts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from typing_extensions import Self
 
+    from otel_codomon.journal.execution_record import ExecutionRecord
     from otel_codomon.journal.index import Place
-    from otel_codomon.values.execution import ExecutionRecord
-    from otel_codomon.values.usage import Usage
+    from otel_codomon.resources.usage import Usage
 
 _OUR_ID: Final = re.compile("[0-9a-f]{32}").fullmatch
 _TELLING_CHARACTERS: Final = 8
@@ -170,13 +170,13 @@ class _Payloads:
     """
 
     def __init__(
-        self, kept: KeptDescriptor, since_unix_ns: int, *, missed: Callable[[int], None]
+        self, kept: VerifiedDescriptor, since_unix_ns: int, *, missed: Callable[[int], None]
     ) -> None:
         self._kept = kept
         self._since_unix_ns = since_unix_ns
         self._missed = missed
         self._windows: dict[int, tuple[int, bytes]] = {}
-        self._opened: dict[int, KeptDescriptor | None] = {}
+        self._opened: dict[int, VerifiedDescriptor | None] = {}
         self._used: dict[str, Usage] | None = None
         self._is_checked = False
         self._index = build_index(kept.checked(), since_unix_ns=since_unix_ns, check_payloads=False)
@@ -227,15 +227,18 @@ class _Payloads:
         if facts is None:
             return None
         pid = None if place.session < 0 else self._index.sessions[place.session].pid
-        if place.signal == segments.STARTED and not self._index.is_alive(place):
-            used = self._used_by_dead().get(key.hex())
-            facts = facts.as_died(self._index.last_sign_unix_ns(place), used)
+        if place.signal == segments.STARTED:
+            used = self._used_so_far().get(key.hex())
+            if self._index.is_alive(place):
+                facts = facts.with_usage(used)
+            else:
+                facts = facts.as_died(self._index.last_sign_unix_ns(place), used)
         return facts.execution(host_pid=pid)
 
-    def _used_by_dead(self) -> dict[str, Usage]:
-        """What the dead had used at their last heartbeat; read when the first is met."""
+    def _used_so_far(self) -> dict[str, Usage]:
+        """What executions without an end used by their last heartbeat; read when one is met."""
         if self._used is None:
-            self._used = usage_of_dead(self._kept.checked())
+            self._used = usage_so_far(self._kept.checked())
         return self._used
 
     def _record(self, place: Place) -> Record | None:
@@ -254,13 +257,13 @@ class _Payloads:
             self._windows[place.segment] = (start, window)
         return window[place.start - start : place.end - start]
 
-    def _open(self, segment: int) -> KeptDescriptor | None:
+    def _open(self, segment: int) -> VerifiedDescriptor | None:
         if segment in self._opened:
             opened = self._opened[segment]
             if opened is None or opened.is_ours:
                 return opened
         try:
-            self._opened[segment] = KeptDescriptor(
+            self._opened[segment] = VerifiedDescriptor(
                 folders.open_file(self._kept.checked(), self._index.names[segment], os.O_RDONLY)
             )
         except OSError:  # evicted since it was indexed; or the folder's descriptor was closed
@@ -276,13 +279,13 @@ class _Payloads:
 
 
 @contextmanager
-def _opened(folder: str) -> Iterator[KeptDescriptor | None]:
+def _opened(folder: str) -> Iterator[VerifiedDescriptor | None]:
     """A descriptor of *folder*; None where there is none."""
     folder_fd = folders.find_folder(folder)
     if folder_fd is None:
         yield None
         return
-    kept = KeptDescriptor(folder_fd)
+    kept = VerifiedDescriptor(folder_fd)
     try:
         yield kept
     finally:

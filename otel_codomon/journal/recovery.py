@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.emit.guard import harmless
+from otel_codomon._platform.never_raises import never_raises
 from otel_codomon.journal import folder as folders, segments
-from otel_codomon.journal.backlog import segment_size
 from otel_codomon.journal.conversion import resource_attributes, span_request
-from otel_codomon.journal.facts import facts_of
-from otel_codomon.journal.heartbeats import remove_of_dead, usage_of_dead
+from otel_codomon.journal.delivery.backlog import segment_size
+from otel_codomon.journal.heartbeats import remove_of_dead, usage_so_far
 from otel_codomon.journal.index import build_index, is_locked, read_record
+from otel_codomon.journal.span_data import facts_of
 from otel_codomon.journal.writer import TAKE_OVER_AGE_NS
 
 if TYPE_CHECKING:
+    from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
+    from otel_codomon.journal.delivery.state import State
     from otel_codomon.journal.index import Index, Place
-    from otel_codomon.journal.state import State
     from otel_codomon.journal.writer import Writer
-    from otel_codomon.kept_descriptor import KeptDescriptor
-    from otel_codomon.values.usage import Usage
+    from otel_codomon.resources.usage import Usage
 
 _Sight = tuple[tuple[str, int], ...]
 _NOTHING: Final[_Sight] = ()
@@ -36,7 +36,7 @@ class Recovery:
         writer: Where the spans go.
     """
 
-    def __init__(self, kept: KeptDescriptor, state: State, writer: Writer) -> None:
+    def __init__(self, kept: VerifiedDescriptor, state: State, writer: Writer) -> None:
         self._kept = kept
         self._state = state
         self._writer = writer
@@ -53,7 +53,7 @@ class Recovery:
         index = build_index(self._kept.checked(), settled=self._state.settled)
         found = 0
         died = index.died()
-        used = usage_of_dead(self._kept.checked()) if died else {}
+        used = usage_so_far(self._kept.checked()) if died else {}
         for key, place in died:
             found += self._append_died(index, key, place, used.get(key.hex()))
         self._settle(index)
@@ -69,7 +69,7 @@ class Recovery:
             if name not in self._state.settled and not is_locked(self._kept.checked(), name)
         )
 
-    @harmless("the span of an execution whose process died", default=False)
+    @never_raises("the span of an execution whose process died", default=False)
     def _append_died(self, index: Index, key: bytes, place: Place, used: Usage | None) -> bool:
         record = read_record(self._kept.checked(), index.names[place.segment], place)
         if record is None or (facts := facts_of(record)) is None:

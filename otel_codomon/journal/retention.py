@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.logs import get_logger
 from otel_codomon.journal import folder as folders, segments
-from otel_codomon.journal.endpoints import METRICS, TRACES
+from otel_codomon.journal.delivery.endpoints import METRICS, TRACES
+from otel_codomon.journal.delivery.state import load_state
 from otel_codomon.journal.index import MAX_READ_BYTES, read_from
 from otel_codomon.journal.segments import HISTORY, UNSAMPLED, Record, decode
-from otel_codomon.journal.state import load_state
 
 if TYPE_CHECKING:
-    from otel_codomon.journal.state import State
+    from otel_codomon.journal.delivery.state import State
 
 _log = get_logger(__name__)
 _SIGNALS: Final = {folders.TRACES: TRACES, folders.METRICS: METRICS}

@@ -21,17 +21,17 @@ import os
 import threading
 import time
 
-from otel_codomon._platform.ours import on_fork
+from otel_codomon._platform.threads_and_forks import on_fork
+from otel_codomon._platform.verified_descriptor import VerifiedDescriptor, identity_of
 from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.segments import NO_KEY
 from otel_codomon.journal.trouble import reason_of
-from otel_codomon.kept_descriptor import KeptDescriptor, identity_of
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
+    from otel_codomon._platform.verified_descriptor import Identity
     from otel_codomon.journal.trouble import TroubleReport
-    from otel_codomon.kept_descriptor import Identity
 
 PROCESS = "process"
 POWER = "power"
@@ -105,7 +105,7 @@ class Writer:
         """Begin a session of this process, with no segment open."""
         # Reentrant: a signal handler may end an execution while this thread appends.
         self._lock = threading.RLock()
-        self._kept: KeptDescriptor | None = None
+        self._kept: VerifiedDescriptor | None = None
         self._kept_folder: Identity | None = None
         self._checked_ns = 0
         self._name = ""
@@ -349,7 +349,7 @@ class Writer:
         self._let_go()
         if self._kept_folder not in (None, folder) and self._report is not None:
             self._report.moved()
-        self._kept, self._name = KeptDescriptor(descriptor), name
+        self._kept, self._name = VerifiedDescriptor(descriptor), name
         self._kept_folder, self._checked_ns = folder, now
         self._created_ns = folders.created_unix_ns(name)
 

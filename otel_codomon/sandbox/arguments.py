@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from otel_codomon._platform.showing import shown
+from otel_codomon._platform.bounds import LONGEST_SECONDS
+from otel_codomon._platform.refused_values import shown
+from otel_codomon._platform.untrusted_arguments import plain_number, plain_text
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.values.bounds import LONGEST_SECONDS
-from otel_codomon.values.limits import LIMIT_FIELDS, Limits
-from otel_codomon.values.untrusted import plain_number, plain_text
+from otel_codomon.resources.limits import LIMIT_FIELDS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -7,7 +7,7 @@ import threading
 from contextvars import ContextVar
 from typing import Final
 
-from otel_codomon.kept_descriptor import KeptDescriptor
+from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
 
 
 class Cancellation:
@@ -19,7 +19,7 @@ class Cancellation:
 
     def __init__(self) -> None:
         self.fd, told = os.pipe()
-        self._heard, self._told = KeptDescriptor(self.fd), KeptDescriptor(told)
+        self._heard, self._told = VerifiedDescriptor(self.fd), VerifiedDescriptor(told)
         self._said = threading.Event()
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from otel_codomon.values.result import Output
+from otel_codomon.sandbox.result import Output
 
 
 class Capture:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from otel_codomon.resources.limits import Limits
 from otel_codomon.sandbox.fork_bombs import bound_of_user
 from otel_codomon.sandbox.rlimits import (
     RLIMIT_RSS,
@@ -15,7 +16,6 @@ from otel_codomon.sandbox.rlimits import (
     resource_limits,
 )
 from otel_codomon.sandbox.wrapping import OPTIONS_FD, WRAPPING_PROCESSES
-from otel_codomon.values.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

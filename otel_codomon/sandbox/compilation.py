@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.resources.limits import Limits
 from otel_codomon.sandbox.toolchains import fill
-from otel_codomon.values.execution import Outcome
-from otel_codomon.values.limits import Limits
 
 if TYPE_CHECKING:
+    from otel_codomon.journal.outcome_details import OutcomeDetails
     from otel_codomon.sandbox.command import Command
-    from otel_codomon.sandbox.ending import Ending, LimitSeen
+    from otel_codomon.sandbox.process_exit import LimitSeen, ProcessExit
     from otel_codomon.sandbox.toolchains import Toolchain
-    from otel_codomon.values.verdict import Verdict
 
 # Compilers write little, and what they write is for people.
 _OUTPUT_BYTES: Final = 256 * 1024
@@ -31,7 +31,7 @@ class CompilationError(Exception):
     """
 
     def __init__(
-        self, compiler: str, ending: Ending, verdict: Verdict, limit: LimitSeen | None
+        self, compiler: str, ending: ProcessExit, verdict: OutcomeDetails, limit: LimitSeen | None
     ) -> None:
         self.ending = ending
         refused = verdict.outcome is Outcome.ERROR

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_codomon.sandbox.host import run_to_end
+from otel_codomon.sandbox.command_runner import run_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_codomon.sandbox.command import Command
-    from otel_codomon.sandbox.ending import Ending
     from otel_codomon.sandbox.own_cgroup import OwnCgroup
+    from otel_codomon.sandbox.process_exit import ProcessExit
 
 
 def run_confined(
     command: Command,
     own: OwnCgroup,
     *,
+    execution_id: str,
     deadline: float | None,
     attach: Callable[[object], None],
-) -> Ending:
+) -> ProcessExit:
     """Run *command* in its cgroup; without one if the kernel refuses it there.
 
     Args:
         command: What to run.
-        own: Its cgroup, if there is one.
+        own: Makes its cgroup, where one can be made.
+        execution_id: The execution that it is.
         deadline: `time.monotonic` at which it is ended; None for never.
         attach: Called with everything whose resources are the command's.
 
@@ -38,7 +40,8 @@ def run_confined(
             attach(own.cgroup)
         attach(pid)
 
-    ending = run_to_end(own.confine(command), deadline=deadline, on_start=started)
+    inside = own.confine(command, execution_id)
+    ending = run_to_end(inside, deadline=deadline, on_start=started)
     if ending.failure is not None and own.cgroup is not None:
         own.cgroup.remove()
         own.cgroup = None

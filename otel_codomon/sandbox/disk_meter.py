@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 
+from otel_codomon.sandbox.counting import COUNTING_SECONDS, TooManyFilesError
 from otel_codomon.sandbox.held_files import BLOCK_BYTES, HeldFiles
 from otel_codomon.sandbox.private_tmpfs import PrivateTmpfs
 from otel_codomon.sandbox.tree import descendants
-from otel_codomon.sandbox.tree_limits import COUNTING_SECONDS, TooManyFilesError
 
 TYPE_CHECKING = False  # typing alone would double the time to start
 if TYPE_CHECKING:

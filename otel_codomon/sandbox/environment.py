@@ -114,7 +114,7 @@ def _plain_address(address: str) -> str:
     plain = address.partition("?")[0]
     if "@" not in address:
         return plain
-    from otel_codomon.journal.addresses import read_address  # noqa: PLC0415 - few have a user
+    from otel_codomon.journal.delivery.addresses import read_address  # noqa: PLC0415 - few have a user
 
     try:
         return read_address(address).url.partition("?")[0]

@@ -65,6 +65,7 @@ class Foreground:
             a `resource.struct_rusage` for what the forked copy of us had used
             when the command began, and for children that we had before.
         limit: The limit for which it was ended, and what was seen.
+        unmeasured: The limits of which a measurement failed, and why.
         timed_out: Whether it ran out of time.
         apart: What separates it from us; None for nothing.
     """
@@ -94,6 +95,7 @@ class Foreground:
             OSError: It cannot be started.
         """
         self.limit: tuple[str, float | None] | None = None
+        self.unmeasured: dict[str, str] = {}
         self.timed_out = False
         self._late: dict[int, Any] = {}
         self._meter: TreeMeter | None = None
@@ -162,6 +164,8 @@ class Foreground:
             elif meter is not None:
                 self._hold(meter)
         ahead.give_back()
+        if meter is not None:
+            self.unmeasured.update(meter.unmeasured())
         if self.apart is not None:
             # What it wrote is for the reader, however slow. Where it was ended for its
             # time or a limit, that does not hold for a reader that takes nothing.

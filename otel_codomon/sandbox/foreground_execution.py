@@ -13,28 +13,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_codomon import names
-from otel_codomon.emit.scrubbed import scrubbed_name, scrubbed_text
+from otel_codomon._platform.scrubbed_values import scrubbed_name, scrubbed_text
 from otel_codomon.environment_variables import OTEL_PYTHON_CODOMON_CAPTURE
-from otel_codomon.sandbox.ending import Ending, LimitSeen, judge, since, usage_of
-from otel_codomon.sandbox.light_execution import LightExecution
-from otel_codomon.values.engine_clients import client_in
-from otel_codomon.values.execution import Kind, Labels, Outcome, SandboxType
-from otel_codomon.values.limits import Limits
-from otel_codomon.values.peak import without_cache
-from otel_codomon.values.result import ExecutionResult, Output
-from otel_codomon.values.usage import NOTHING_KNOWN, Usage, without_work
-from otel_codomon.values.verdict import Verdict
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.journal.outcome_details import OutcomeDetails
+from otel_codomon.resources.engine_clients import client_in
+from otel_codomon.resources.labels import Kind, Labels, SandboxType
+from otel_codomon.resources.limits import Limits
+from otel_codomon.resources.memory_peak import without_cache
+from otel_codomon.resources.usage import NOTHING_KNOWN, Usage, without_work
+from otel_codomon.sandbox.process_exit import LimitSeen, ProcessExit, classify, since, usage_of
+from otel_codomon.sandbox.result import ExecutionResult, Output
+from otel_codomon.sandbox.sdk_free_execution import LightExecution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from otel_codomon._platform.cgroup_files import CgroupTotals
+    from otel_codomon._platform.cgroups import Cgroup
     from otel_codomon.sandbox.apart import Apart
     from otel_codomon.sandbox.foreground import Foreground
     from otel_codomon.sandbox.foreground_live import LiveLook
-    from otel_codomon.sandbox.light_execution import Identity
-    from otel_codomon.sources.cgroup_files import CgroupTotals
-    from otel_codomon.sources.cgroups import Cgroup
+    from otel_codomon.sandbox.sdk_free_execution import Identity
 
 _CANNOT_START = 126  # as a shell has it
 
@@ -94,7 +95,7 @@ class Said:
             return _code_of(self.source)
         if not (self.arguments and os.environ.get(OTEL_PYTHON_CODOMON_CAPTURE)):
             return {}
-        from otel_codomon.emit.capture import captured_arguments  # noqa: PLC0415 - few ask for it
+        from otel_codomon.executions.captured_texts import captured_arguments  # noqa: PLC0415 - few ask for it
 
         return {names.PROCESS_COMMAND_ARGS: captured_arguments(self.arguments)}
 
@@ -109,13 +110,18 @@ def _code_of(path: str) -> Mapping[str, object]:
 
 
 class ForegroundExecution:
-    """The execution of one command that runs in our place."""
+    """The execution of one command that runs in our place.
+
+    Attributes:
+        doubt: Which limits may not have held, once it has ended; None where all did.
+    """
 
     def __init__(self, identity: Identity, said: Said, pid: int | None) -> None:
         self._said = said
         self._pid = pid
         self._told = LightExecution(identity, said.labels(), said.attributes(pid))
         self._live: LiveLook | None = None
+        self.doubt: str | None = None
 
     @property
     def problem(self) -> str | None:
@@ -156,16 +162,18 @@ class ForegroundExecution:
         seen = None if self._live is None else self._live.finish()
         totals = None if cgroup is None else cgroup.totals()
         limit = None if foreground.limit is None else LimitSeen(*foreground.limit)
-        ending = Ending(
+        ending = ProcessExit(
             pid=foreground.tree.pid,
             status=foreground.tree.status,
             rusage=since(foreground.before, tuple(resource.getrusage(resource.RUSAGE_CHILDREN))),
             has_unwaited=foreground.has_unwaited,
             timed_out=foreground.timed_out,
             limit=limit,
+            unmeasured=foreground.unmeasured,
             oom_kills=0 if totals is None else totals.oom_kills or 0,
             **_from_inside(foreground.apart),
         )
+        self.doubt = "; ".join(ending.doubts) or None
         usage = with_cgroup(with_looks(usage_of(ending), seen), totals)
         client = client_in(self._said.arguments)
         if client is not None:
@@ -173,18 +181,18 @@ class ForegroundExecution:
         verdict, limit = self._judge(ending)
         if refusal is not None:
             verdict = _setup_error(refusal, exit_code=verdict.exit_code)
-        return self.settle(verdict, limit, usage, left=left)
+        return self.finish(verdict, limit, usage, left=left)
 
     def fail(self, error: OSError) -> ExecutionResult:
         """Tell that the command could not be started."""
-        verdict, _ = judge(Ending(failure=error.errno), Limits())
-        return self.settle(verdict)
+        verdict, _ = classify(ProcessExit(failure=error.errno), Limits())
+        return self.finish(verdict)
 
     def refuse(self, reason: str, exit_code: int = _CANNOT_START) -> ExecutionResult:
         """Tell that the command could not be made ready, and was not started."""
-        return self.settle(_setup_error(reason, exit_code=exit_code))
+        return self.finish(_setup_error(reason, exit_code=exit_code))
 
-    def _judge(self, ending: Ending) -> tuple[Verdict, LimitSeen | None]:
+    def _judge(self, ending: ProcessExit) -> tuple[OutcomeDetails, LimitSeen | None]:
         if self._said.sandbox_type is SandboxType.BUBBLEWRAP:
             from otel_codomon.sandbox.isolation import unwrap  # noqa: PLC0415 - for who isolates
             from otel_codomon.sandbox.toolchains import UnavailableError  # noqa: PLC0415
@@ -193,11 +201,11 @@ class ForegroundExecution:
                 ending = unwrap(ending)
             except UnavailableError as error:
                 return _setup_error(str(error)), None
-        return judge(ending, self._said.limits or Limits(), self._said.arguments)
+        return classify(ending, self._said.limits or Limits(), self._said.arguments)
 
-    def settle(
+    def finish(
         self,
-        verdict: Verdict,
+        verdict: OutcomeDetails,
         limit: LimitSeen | None = None,
         usage: Usage = NOTHING_KNOWN,
         *,
@@ -248,14 +256,14 @@ class ForegroundExecution:
 
 
 def _from_inside(apart: Apart | None) -> dict[str, Any]:
-    """What bubblewrap says of the command in it, for an `Ending`."""
+    """What bubblewrap says of the command in it, for an `ProcessExit`."""
     if apart is None:
         return {}
     return {"was_inside": apart.has_run(), "errors": Output(kept=apart.head)}
 
 
-def _setup_error(reason: str, *, exit_code: int | None = _CANNOT_START) -> Verdict:
-    return Verdict(
+def _setup_error(reason: str, *, exit_code: int | None = _CANNOT_START) -> OutcomeDetails:
+    return OutcomeDetails(
         outcome=Outcome.SETUP_ERROR,
         exit_code=exit_code,
         error_type=Outcome.SETUP_ERROR.value,

@@ -9,17 +9,17 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon._platform.ours import OwnThread
+from otel_codomon._platform.threads_and_forks import OwnThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_codomon.executions.running import Execution
     from otel_codomon.journal.heartbeats import HeartbeatWriter
-    from otel_codomon.values.execution import Labels
-    from otel_codomon.values.heartbeat import Heartbeat
-    from otel_codomon.values.limits import Limits
-    from otel_codomon.values.usage import Usage
+    from otel_codomon.resources.heartbeat import Heartbeat
+    from otel_codomon.resources.labels import Labels
+    from otel_codomon.resources.limits import Limits
+    from otel_codomon.resources.usage import Usage
 
 # A command that ends while the imports are under way does not wait for them.
 _PATIENCE_SECONDS: Final = 0.1
@@ -96,7 +96,7 @@ class LiveLook:
     def _heartbeats(self, with_curves: bool) -> list[Heartbeat]:  # noqa: FBT001 - see `Source`
         if self._execution is None or self._ended.is_set():
             return []
-        return [self._execution.watch.heartbeat(self._span_id, with_curve=with_curves)]
+        return [self._execution.tracker.heartbeat(self._span_id, with_curve=with_curves)]
 
     def _end_beats(self) -> None:
         """Remove the heartbeats: the end of the execution tells more."""
@@ -110,9 +110,9 @@ class LiveLook:
         from opentelemetry.metrics import NoOpMeterProvider  # noqa: PLC0415 - while it runs
         from opentelemetry.trace import NoOpTracerProvider  # noqa: PLC0415
 
-        from otel_codomon.emit.telemetry import Telemetry  # noqa: PLC0415
-        from otel_codomon.executions.engine import active_telemetry  # noqa: PLC0415
+        from otel_codomon.executions.providers import active_telemetry  # noqa: PLC0415
         from otel_codomon.executions.running import Execution  # noqa: PLC0415
+        from otel_codomon.executions.telemetry import Telemetry  # noqa: PLC0415
 
         active_telemetry()  # has the gauges registered
         execution = Execution(

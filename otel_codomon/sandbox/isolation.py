@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.resources.labels import SandboxType
 from otel_codomon.sandbox.bubblewrap import find_bubblewrap, is_within
 from otel_codomon.sandbox.call_filter import call_filter
 from otel_codomon.sandbox.command import Wrapper
@@ -15,14 +16,13 @@ from otel_codomon.sandbox.programs import add_ons, files_of, installation_of
 from otel_codomon.sandbox.shown import can_be_covered, depth, exposed_homes, resolve_shown
 from otel_codomon.sandbox.toolchains import UnavailableError
 from otel_codomon.sandbox.wrapping import FILTER_FD, TOLD_FD
-from otel_codomon.values.execution import SandboxType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from otel_codomon.resources.limits import Limits
     from otel_codomon.sandbox.command import Command
-    from otel_codomon.sandbox.ending import Ending
-    from otel_codomon.values.limits import Limits
+    from otel_codomon.sandbox.process_exit import ProcessExit
 
 # What `isolation=` may be, and what it makes of the sandbox type.
 ISOLATION: Final = {"none": SandboxType.PROCESS, "bubblewrap": SandboxType.BUBBLEWRAP}
@@ -176,7 +176,7 @@ def _binds(writable: Iterable[str], readable: Iterable[str]) -> Iterator[str]:
         yield from (rows[path], path, path)
 
 
-def unwrap(ending: Ending) -> Ending:
+def unwrap(ending: ProcessExit) -> ProcessExit:
     """Return how the command within bubblewrap ended, from how bubblewrap did.
 
     Bubblewrap reports a signal as a shell does, as 128+n, which a command may

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from otel_codomon.sandbox.counting import UnreadError
 from otel_codomon.sandbox.held_files import HeldFiles
 from otel_codomon.sandbox.private_tmpfs import PrivateTmpfs
 from otel_codomon.sandbox.tree import descendants, read_file, read_stat
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_IN_NO_FILE = (b"RssAnon", b"RssShmem")  # of ``/proc/<pid>/status``, proc(5)
 
 
 class MemoryMeter:
@@ -32,6 +34,9 @@ class MemoryMeter:
 
         The sum of resident sets counts shared pages of forked workers many
         times over. What decides is the exact figure, which costs far more.
+
+        Raises:
+            UnreadError: A process lets nobody of its own user see its memory.
         """
         pids = descendants()
         self._tmpfs.find(pids)
@@ -47,9 +52,18 @@ class MemoryMeter:
 
         Without what is in memfds and tmpfs, which is counted whole.
         """
-        if not self._memfds and not self._tmpfs.devices:
-            return sum(_pss(read_file(f"/proc/{pid}/smaps_rollup")) for pid in pids)
-        return sum(self._pss_apart(read_file(f"/proc/{pid}/smaps")) for pid in pids)
+        is_plain = not self._memfds and not self._tmpfs.devices
+        file, count = ("smaps_rollup", _pss) if is_plain else ("smaps", self._pss_apart)
+        maps = {pid: _read(f"/proc/{pid}/{file}") for pid in pids}
+        found = sum(count(text) for text in maps.values() if text is not None)
+        closed = [pid for pid, text in maps.items() if text is None]
+        if closed:
+            raise UnreadError(
+                f"{len(closed)} of its processes let nobody see their memory",
+                # Any of them may share what it has, but only with the others.
+                at_least=found + max(map(_own_bytes, closed)),
+            )
+        return found
 
     def _pss_apart(self, smaps: bytes) -> int:
         found, counts = 0, True
@@ -63,6 +77,26 @@ class MemoryMeter:
                 is_memfd = (device, int(words[4])) in self._memfds
                 counts = not is_memfd and device not in self._tmpfs.devices
         return found
+
+
+def _read(path: str) -> bytes | None:
+    """A file of the kernel about a process; empty when that is gone.
+
+    None where it is closed to us: see ``PR_SET_DUMPABLE`` of prctl(2).
+    """
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs 5 ms
+            return file.read()
+    except PermissionError:
+        return None
+    except (FileNotFoundError, ProcessLookupError):  # it ended in this instant
+        return b""
+
+
+def _own_bytes(pid: int) -> int:
+    """Resident memory of process *pid* that is in no file, bytes: anybody may read that."""
+    fields = (line.partition(b":") for line in read_file(f"/proc/{pid}/status").splitlines())
+    return sum(int(v.split()[0]) * 1024 for key, _, v in fields if key in _IN_NO_FILE)
 
 
 def _pss(smaps_rollup: bytes) -> int:

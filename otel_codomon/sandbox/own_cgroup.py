@@ -10,46 +10,47 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from otel_codomon._platform import cgroups
+from otel_codomon.sandbox.command_runner import has_supervisor
 from otel_codomon.sandbox.fork_bombs import most_tasks
-from otel_codomon.sandbox.host import has_supervisor
-from otel_codomon.sources import cgroups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from otel_codomon.resources.limits import Limits
     from otel_codomon.sandbox.command import Command
-    from otel_codomon.sandbox.ending import Ending
-    from otel_codomon.values.limits import Limits
+    from otel_codomon.sandbox.process_exit import ProcessExit
 
 
 class OwnCgroup:
     """The cgroup of one command; or none, and then every method changes nothing.
 
     Attributes:
-        cgroup: The cgroup; None where none can be made.
-        held: Fields of `Limits` that the kernel holds on the whole tree.
+        cgroup: The cgroup; None before `confine`, and where none can be made.
     """
 
-    def __init__(self, cgroup: cgroups.Cgroup | None, limits: Limits) -> None:
-        self.cgroup = cgroup
-        self.held: frozenset[str] = frozenset()
-        if cgroup is not None:
-            self.held = frozenset(cgroup.limit(memory_bytes=limits.memory_bytes))
-            if limits.processes is not None:
-                cgroup.limit(processes=most_tasks(limits.processes))
+    def __init__(self) -> None:
+        self.cgroup: cgroups.Cgroup | None = None
 
-    def confine(self, command: Command) -> Command:
-        """Return *command* so that it starts in the cgroup."""
-        if self.cgroup is None:
+    def confine(self, command: Command, execution_id: str) -> Command:
+        """Make the cgroup, and return *command* so that it starts in it.
+
+        Args:
+            command: What is to run, within its own limits.
+            execution_id: The execution that it is.
+        """
+        # It is the supervisor that starts a command in one.
+        self.cgroup = cgroup = cgroups.create(execution_id) if has_supervisor() else None
+        if cgroup is None:
             return command
         return replace(
             command,
-            cgroups=self.cgroup.entrances,
-            held=self.held,
-            cpu_counter=self.cgroup.cpu_counter,
+            cgroups=cgroup.entrances,
+            held=_hold(cgroup, command.limits),
+            cpu_counter=cgroup.cpu_counter,
         )
 
-    def complete(self, ending: Ending) -> Ending:
+    def complete(self, ending: ProcessExit) -> ProcessExit:
         """Return *ending* with what only the kernel knows of it."""
         if self.cgroup is None:
             return ending
@@ -72,11 +73,18 @@ class OwnCgroup:
             self.cgroup.remove()
 
 
+def _hold(cgroup: cgroups.Cgroup, limits: Limits) -> frozenset[str]:
+    """The fields of *limits* that the kernel holds on the whole tree from now on."""
+    held = cgroup.limit(memory_bytes=limits.memory_bytes)
+    if limits.processes is not None:
+        cgroup.limit(processes=most_tasks(limits.processes))
+    return frozenset(held)
+
+
 @contextmanager
-def own_cgroup(limits: Limits) -> Iterator[OwnCgroup]:
-    """Make a cgroup for one command that may use *limits*, and remove it at the end."""
-    # It is the supervisor that starts a command in one.
-    own = OwnCgroup(cgroups.create() if has_supervisor() else None, limits)
+def own_cgroup() -> Iterator[OwnCgroup]:
+    """Have a cgroup made for one command when it starts, and remove it at the end."""
+    own = OwnCgroup()
     try:
         yield own
     finally:

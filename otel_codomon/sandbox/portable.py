@@ -2,7 +2,7 @@
 
 What it cannot do: adopt orphans, hold limits, or tell the totals of a tree.
 Who leaves the session and outlives its parent stays. The totals are absent
-then, or the samples' (see `executions.watch`).
+then, or the samples' (see `resources.tracker`).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import psutil
 from otel_codomon._platform.logs import get_logger
 from otel_codomon.sandbox.capture import Capture
 from otel_codomon.sandbox.command import GRACE_SECONDS
-from otel_codomon.sandbox.ending import Ending
+from otel_codomon.sandbox.process_exit import ProcessExit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from otel_codomon.resources.limits import Limits
     from otel_codomon.sandbox.cancellation import Cancellation
     from otel_codomon.sandbox.command import Command
-    from otel_codomon.values.limits import Limits
 
 _log = get_logger(__name__)
 
@@ -48,13 +48,13 @@ def run_portable(
     deadline: float | None,
     cancellation: Cancellation | None,
     on_start: Callable[[int], None],
-) -> Ending:
+) -> ProcessExit:
     """Run *command*; as `supervised.run_supervised`, with the differences said above."""
     _tell_not_held(tuple(_not_held(command.limits)))
     try:
         process = _start(command)
     except OSError as error:
-        return Ending(failure=error.errno)
+        return ProcessExit(failure=error.errno)
     tree = _Tree(process)
     captures = Capture(command.output_bytes), Capture(command.output_bytes)
     threads: list[threading.Thread] = []
@@ -71,7 +71,7 @@ def run_portable(
         left = tree.end()
         for thread in threads:
             _outlast(thread)
-    return Ending(
+    return ProcessExit(
         pid=process.pid,
         status=_wait_status(process),
         is_lost=process.is_lost,

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 
 from otel_codomon import names
 from otel_codomon.executions.block import execution
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.resources.labels import Kind
 from otel_codomon.sandbox.command import Command
+from otel_codomon.sandbox.command_runner import run_to_end
 from otel_codomon.sandbox.compilation import CompilationError, limits_of_compiler, version_command
 from otel_codomon.sandbox.confined import run_confined
-from otel_codomon.sandbox.ending import judge
-from otel_codomon.sandbox.host import run_to_end
 from otel_codomon.sandbox.isolation import ISOLATION, isolate
+from otel_codomon.sandbox.outcome_report import tell, tell_limit, told_if_interrupted
 from otel_codomon.sandbox.own_cgroup import own_cgroup
 from otel_codomon.sandbox.private_directory import PrivateDirectory
-from otel_codomon.sandbox.telling import tell, tell_limit, told_if_interrupted
+from otel_codomon.sandbox.process_exit import classify
 from otel_codomon.sandbox.toolchains import fill, refused_by_the_kernel
-from otel_codomon.values.execution import Kind, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,7 +116,7 @@ def _compile(request: Request, compiler: Command, private: str, deadline: float 
     name = Path(compiler.path).name
     command = _isolated(request, compiler, private)
     with (
-        own_cgroup(command.limits) as own,
+        own_cgroup() as own,
         execution(
             name,
             kind=Kind.COMMAND,
@@ -125,8 +126,14 @@ def _compile(request: Request, compiler: Command, private: str, deadline: float 
         ) as current,
         told_if_interrupted(current),
     ):
-        ending = run_confined(command, own, deadline=deadline, attach=current.attach)
-        verdict, limit = judge(ending, command.limits)
+        ending = run_confined(
+            command,
+            own,
+            execution_id=current.execution_id,
+            deadline=deadline,
+            attach=current.attach,
+        )
+        verdict, limit = classify(ending, command.limits)
         tell(current, ending, verdict, executable=name)
         tell_limit(current, command.limits, limit)
     if verdict.outcome is Outcome.SUCCESS:

@@ -16,7 +16,7 @@ import stat
 import time
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.emit.scrubbed import scrubbed_name
+from otel_codomon._platform.scrubbed_values import scrubbed_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.sandbox.ending import LimitSeen
+from otel_codomon.sandbox.process_exit import LimitSeen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ class Reports:
         failure: ``errno`` of the start that failed.
         is_uncounted: Whether its directories hold too many files to limit disk.
         limit: The limit that was passed.
+        unmeasured: The limits of which a measurement failed, and why.
         status: Its wait status; None while that is not known.
         left: Processes that could not be killed.
         is_inside: Whether bubblewrap has run the command.
@@ -38,6 +39,7 @@ class Reports:
     failure: int | None = None
     is_uncounted: bool = False
     limit: LimitSeen | None = None
+    unmeasured: dict[str, str] = field(default_factory=dict)
     status: int | None = None
     left: int = 0
     is_inside: bool = False
@@ -76,6 +78,10 @@ class Reports:
         limit, *seen = figures
         self.limit = LimitSeen(limit, *map(float, seen))
 
+    def _unmeasured(self, words: list[str]) -> None:
+        limit, *why = words
+        self.unmeasured[limit] = " ".join(why)
+
     def _inside(self, _: list[str]) -> None:
         self.is_inside = True
 
@@ -93,6 +99,7 @@ _READERS: Final[dict[str, Callable[[Reports, list[str]], None]]] = {
     "failed": Reports._failed,  # noqa: SLF001
     "uncounted": Reports._uncounted,  # noqa: SLF001
     "limit": Reports._limit,  # noqa: SLF001
+    "unmeasured": Reports._unmeasured,  # noqa: SLF001
     "inside": Reports._inside,  # noqa: SLF001
     "ended": Reports._ended,  # noqa: SLF001
 }

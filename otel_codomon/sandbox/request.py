@@ -7,15 +7,15 @@ import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_codomon._platform.showing import shown
+from otel_codomon._platform.refused_values import shown
+from otel_codomon.executions.languages import known_language
+from otel_codomon.resources.limits import Limits
 from otel_codomon.sandbox import arguments
 from otel_codomon.sandbox.arguments import choice_of, optional, read, refusal, text_of
 from otel_codomon.sandbox.environment import PROPAGATION, build_environment
 from otel_codomon.sandbox.isolation import ISOLATION
 from otel_codomon.sandbox.shown import resolve_shown
 from otel_codomon.sandbox.toolchains import BY_LANGUAGE
-from otel_codomon.values.languages import known_language
-from otel_codomon.values.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

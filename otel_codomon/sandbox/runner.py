@@ -10,32 +10,39 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
 from otel_codomon._platform.known_secrets import secrets_of
-from otel_codomon.emit.capture import captured, captured_arguments
-from otel_codomon.emit.scrubbed import scrubbed_text
+from otel_codomon._platform.scrubbed_values import scrubbed_text
 from otel_codomon.executions.block import execution
+from otel_codomon.executions.captured_texts import captured, captured_arguments
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.journal.outcome_details import UNKNOWN, OutcomeDetails
+from otel_codomon.resources.labels import Kind
+from otel_codomon.sandbox.async_wait import in_thread
 from otel_codomon.sandbox.compilation import CompilationError
 from otel_codomon.sandbox.confined import run_confined
-from otel_codomon.sandbox.ending import CANNOT_START, NOT_FOUND, Ending, judge, usage_of
-from otel_codomon.sandbox.in_thread import in_thread
 from otel_codomon.sandbox.isolation import ISOLATION
+from otel_codomon.sandbox.outcome_report import cancelled_by, tell, tell_limit
 from otel_codomon.sandbox.own_cgroup import own_cgroup
 from otel_codomon.sandbox.preparation import check_usable, prepare, private_directory
+from otel_codomon.sandbox.process_exit import (
+    CANNOT_START,
+    NOT_FOUND,
+    ProcessExit,
+    classify,
+    usage_of,
+)
 from otel_codomon.sandbox.propagation import trace_environment
 from otel_codomon.sandbox.request import make_request
-from otel_codomon.sandbox.telling import cancelled_by, tell, tell_limit
+from otel_codomon.sandbox.result import ExecutionResult
 from otel_codomon.sandbox.toolchains import UnavailableError
-from otel_codomon.values.execution import Kind, Outcome
-from otel_codomon.values.result import ExecutionResult
-from otel_codomon.values.verdict import UNKNOWN, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from otel_codomon.executions.running import Execution
-    from otel_codomon.sandbox.ending import LimitSeen
+    from otel_codomon.resources.limits import Limits
     from otel_codomon.sandbox.own_cgroup import OwnCgroup
+    from otel_codomon.sandbox.process_exit import LimitSeen
     from otel_codomon.sandbox.request import Request
-    from otel_codomon.values.limits import Limits
 
 
 # By these a stand-in says that the tool it stands for is not installed.
@@ -115,7 +122,7 @@ def run(
     # The cgroup is removed after the execution has ended, which reads it last.
     with (
         secrets_of(request.env),
-        own_cgroup(request.limits) as own,
+        own_cgroup() as own,
         execution(
             request.name,
             kind=Kind.COMMAND if request.source is None else Kind.SNIPPET,
@@ -148,8 +155,8 @@ class _Attempt:
         facts: What else its span has.
     """
 
-    ending: Ending = field(default_factory=Ending)
-    verdict: Verdict | None = None
+    ending: ProcessExit = field(default_factory=ProcessExit)
+    verdict: OutcomeDetails | None = None
     limit: LimitSeen | None = None
     facts: dict[str, object] = field(default_factory=dict)
 
@@ -185,18 +192,24 @@ def _try(
     try:
         with private_directory(request, attempt.facts) as private:
             command = prepare(request, private, deadline)
-            ending = run_confined(command, own, deadline=deadline, attach=current.attach)
+            ending = run_confined(
+                command,
+                own,
+                execution_id=current.execution_id,
+                deadline=deadline,
+                attach=current.attach,
+            )
             if request.toolchain is not None and ending.returncode in _NOT_RUN:
                 check_usable(request, command, private, deadline)
             attempt.ending = ending
-            attempt.verdict, attempt.limit = judge(ending, request.limits, request.argv)
+            attempt.verdict, attempt.limit = classify(ending, request.limits, request.argv)
     except UnavailableError as error:
-        attempt.verdict = Verdict(outcome=Outcome.SETUP_ERROR, reason=str(error))
+        attempt.verdict = OutcomeDetails(outcome=Outcome.SETUP_ERROR, reason=str(error))
     except CompilationError as error:
         attempt.ending, attempt.verdict, attempt.limit = error.ending, error.verdict, error.limit
 
 
-def _tell(current: Execution, request: Request, attempt: _Attempt, verdict: Verdict) -> None:
+def _tell(current: Execution, request: Request, attempt: _Attempt, verdict: OutcomeDetails) -> None:
     executable = None if request.path is None else Path(request.path).name
     tell_limit(current, request.limits, attempt.limit)
     tell(current, attempt.ending, verdict, executable=executable)
@@ -205,7 +218,7 @@ def _tell(current: Execution, request: Request, attempt: _Attempt, verdict: Verd
     _tell_texts(current, request, attempt.ending)
 
 
-def _tell_texts(current: Execution, request: Request, ending: Ending) -> None:
+def _tell_texts(current: Execution, request: Request, ending: ProcessExit) -> None:
     """What leaves only when the user asked for it."""
     for name, output in ((names.STDOUT_TEXT, ending.output), (names.STDERR_TEXT, ending.errors)):
         current.note(name, captured("output", output.kept, is_cut=output.is_truncated))
@@ -213,7 +226,7 @@ def _tell_texts(current: Execution, request: Request, ending: Ending) -> None:
         current.note(names.PROCESS_COMMAND_ARGS, captured_arguments(request.argv))
 
 
-def _result(current: Execution, attempt: _Attempt, verdict: Verdict) -> ExecutionResult:
+def _result(current: Execution, attempt: _Attempt, verdict: OutcomeDetails) -> ExecutionResult:
     ending = attempt.ending
     return ExecutionResult(
         execution_id=current.execution_id,

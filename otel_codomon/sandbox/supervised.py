@@ -15,21 +15,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.interpreter import interpreter
+from otel_codomon._platform.logs import get_logger
+from otel_codomon.resources.reaping import note_helper
 from otel_codomon.sandbox.capture import Capture
 from otel_codomon.sandbox.command import GRACE_SECONDS, encode_command
-from otel_codomon.sandbox.ending import Ending, Rescue, since
+from otel_codomon.sandbox.counting import uncounted
+from otel_codomon.sandbox.process_exit import ProcessExit, Rescue, since
 from otel_codomon.sandbox.reports import Reports
 from otel_codomon.sandbox.survivors import end_marked, new_mark
 from otel_codomon.sandbox.toolchains import UnavailableError
 from otel_codomon.sandbox.tree import GIVE_UP_SECONDS, kill_below, read_stat
-from otel_codomon.sandbox.tree_limits import uncounted
-from otel_codomon.sources.reaping import note_helper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_codomon.sandbox.cancellation import Cancellation
     from otel_codomon.sandbox.command import Command
+
+_log = get_logger(__name__)
 
 _ROOT: Final = str(Path(__file__).parents[2])
 # At the end of the path, so that nothing there stands in for a module of Python's.
@@ -59,7 +62,7 @@ def run_supervised(
     deadline: float | None,
     cancellation: Cancellation | None,
     on_start: Callable[[int], None],
-) -> Ending:
+) -> ProcessExit:
     """Run *command* to its end, and until nothing of its tree is left.
 
     Args:
@@ -77,7 +80,10 @@ def run_supervised(
         conversation = _Conversation(command, on_start, opened)
         conversation.hold(deadline, cancellation)
         conversation.check(command)
-        return conversation.ending()
+        ending = conversation.ending()
+    for doubt in ending.doubts:
+        _log.warning("%s: %s", os.path.basename(command.path), doubt)  # noqa: PTH119 - may be anything
+    return ending
 
 
 class _Conversation:
@@ -158,10 +164,10 @@ class _Conversation:
         used = since(reports.before, reports.totals)[:2] if reports.totals else ()
         return round(sum(used) * 1e9)
 
-    def ending(self) -> Ending:
+    def ending(self) -> ProcessExit:
         """What became of the command."""
         reports = self._reports
-        return Ending(
+        return ProcessExit(
             pid=reports.pid,
             failure=reports.failure,
             status=reports.status,
@@ -170,6 +176,7 @@ class _Conversation:
             timed_out=self._timed_out,
             cancelled=self._cancelled,
             limit=reports.limit,
+            unmeasured=reports.unmeasured,
             left=reports.left,
             was_inside=reports.is_inside,
             rescue=self._rescue,

@@ -20,6 +20,7 @@ import resource
 import select
 import sys
 
+from otel_codomon.sandbox.counting import TooManyFilesError
 from otel_codomon.sandbox.spawning import (
     PR_SET_DUMPABLE,
     PR_SET_PDEATHSIG,
@@ -32,7 +33,7 @@ from otel_codomon.sandbox.spawning import (
     spawn,
 )
 from otel_codomon.sandbox.tree import Tree, signal
-from otel_codomon.sandbox.tree_limits import TooManyFilesError, TreeLimits, TreeMeter
+from otel_codomon.sandbox.tree_limits import TreeLimits, TreeMeter
 from otel_codomon.sandbox.wrapping import Wrapping
 
 # How often to see whether the command has ended, where nothing tells it.
@@ -144,6 +145,7 @@ class Supervisor:
         meter.start()
         tree = Tree(pid)
         left = self._stay(tree, meter)
+        self._tell_unmeasured(meter)
         if self._wrapping is not None and self._wrapping.has_run():
             self._report("inside")
         totals = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -189,9 +191,14 @@ class Supervisor:
             if tree.status is not None or os.getppid() != self._plan.host_pid:
                 return tree.kill()
             passed = meter.passed()
+            self._tell_unmeasured(meter)
             if passed is not None:
                 self._report("limit", *(word for word in passed if word is not None))
                 return tree.kill()
+
+    def _tell_unmeasured(self, meter: TreeMeter) -> None:
+        for limit, why in meter.unmeasured():
+            self._report("unmeasured", limit, why)
 
     def _heard(self) -> bytes:
         try:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.interpreter import interpreter
-from otel_codomon.emit.scrubbed import scrubbed_name
+from otel_codomon._platform.scrubbed_values import scrubbed_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from otel_codomon.sandbox.ending import Ending
+    from otel_codomon.sandbox.process_exit import ProcessExit
 
 
 class UnavailableError(Exception):
@@ -87,7 +87,7 @@ class Toolchain:
             yield ours
         yield from self.tools
 
-    def check_version(self, tool: str, ending: Ending) -> None:
+    def check_version(self, tool: str, ending: ProcessExit) -> None:
         """Check that *tool*, which was asked for its version and ended so, is one.
 
         A version manager puts stand-ins on the PATH that start the tool chosen for

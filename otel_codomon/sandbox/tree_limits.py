@@ -12,12 +12,13 @@ import resource
 import time
 from _thread import start_new_thread
 
+from otel_codomon.sandbox.counting import UnreadError
 from otel_codomon.sandbox.cpu_ledger import CpuLedger
 from otel_codomon.sandbox.tree import read_file, stats_below
 
 TYPE_CHECKING = False  # typing alone would double the time to start
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from otel_codomon.sandbox.tree import ProcessStat
 
@@ -31,21 +32,8 @@ IDLE_SECONDS = 0.25
 # A measurement of memory or disk takes a tenth of the time of a core at most.
 _REST_FACTOR = 9
 _SHORTEST_REST_SECONDS = 0.025
-# What is in the directories at the start is counted before the command begins.
-COUNTING_SECONDS = 10.0
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-
-
-class TooManyFilesError(Exception):
-    """The directories hold more files than can be counted in time."""
-
-
-def uncounted(places: Iterable[str]) -> str:
-    """Why disk cannot be limited in *places*."""
-    return (
-        f"cannot limit disk in {', '.join(places)}: it holds more files than can be counted in "
-        f"{COUNTING_SECONDS:.0f} s; work in a smaller directory"
-    )
+_MOST_CHARACTERS = 200  # of why something could not be read
 
 
 class TreeLimits:
@@ -104,6 +92,8 @@ class TreeMeter:
         self.pause_seconds = SAMPLE_SECONDS if limits else IDLE_SECONDS
         self._ledger = None if limits.cpu_counter else CpuLedger()
         self._earlier = time.monotonic()
+        self._failure: str | None = None
+        self._told: set[str] = set()
         self.alarm, ring = os.pipe()
         self._gauges: list[_Gauge] = []
         if limits.memory_bytes:
@@ -124,8 +114,11 @@ class TreeMeter:
 
     @property
     def has_unwaited(self) -> bool:
-        """Whether processes vanish without being waited for: the kernel's totals leave them out."""
-        return self._ledger is not None and self._ledger.has_unwaited
+        """Whether processes vanish without being waited for: the kernel's totals leave them out.
+
+        So it may be where a sample could not be taken.
+        """
+        return self._ledger is not None and (self._ledger.has_unwaited or self._failure is not None)
 
     def start(self) -> None:
         """Begin to measure memory and disk; to be called when the command has started."""
@@ -133,12 +126,31 @@ class TreeMeter:
             start_new_thread(gauge.run, ())
 
     def passed(self) -> Passed | None:
-        """Take a sample.
+        """Take a sample; where that fails, there is none, and `unmeasured` says so.
 
         Returns:
             The limit that the tree is over, and what was seen of it where that
             is no estimate; None when it is over none.
         """
+        try:
+            found = self._sample()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the tree goes on and so do we
+            self._failure = self._failure or _described(error)
+            found = None
+        return found or next((gauge.passed for gauge in self._gauges if gauge.passed), None)
+
+    def unmeasured(self) -> Iterator[tuple[str, str]]:
+        """Yield each limit of which a measurement has failed, and why; each once."""
+        failures = {gauge.limit: gauge.failure for gauge in self._gauges}
+        failures["processes"] = self._failure if self._limits.processes else None
+        failures["cpu"] = self._failure if self._limits.cpu_seconds else None
+        for limit, failure in failures.items():
+            if failure is not None and limit not in self._told:
+                self._told.add(limit)
+                yield limit, failure
+
+    def _sample(self) -> Passed | None:
+        """The limit on processes or CPU time that the tree is over, if it is."""
         limits = self._limits
         reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
         stats, processes = self._members()
@@ -149,7 +161,7 @@ class TreeMeter:
         cpu_seconds = self._cpu_seconds(told, stats)
         if 0 < limits.cpu_seconds < cpu_seconds:
             return "cpu", None if self.has_unwaited else cpu_seconds
-        return next((gauge.passed for gauge in self._gauges if gauge.passed), None)
+        return None
 
     def _members(self) -> tuple[list[ProcessStat], int]:
         """The processes, and how many of them live and are the command's own.
@@ -178,13 +190,16 @@ class _Gauge:
     """One limit whose measurement may take long.
 
     Attributes:
+        limit: Which.
         passed: The limit and what was seen, once that was more.
+        failure: Why a measurement failed, the first time; None where none has.
     """
 
     def __init__(self, limit: str, value: float, seen: Callable[[], float], ring: int) -> None:
-        self._ring = ring
+        self.limit = limit
         self.passed: Passed | None = None
-        self._limit = limit
+        self.failure: str | None = None
+        self._ring = ring
         self._value = value
         self._seen = seen
 
@@ -192,15 +207,32 @@ class _Gauge:
         """Measure until the limit is passed; in a thread that ends with the process."""
         while self.passed is None:
             started = time.monotonic()
-            try:
-                seen = self._seen()
-            except Exception:  # noqa: BLE001 - whatever the command did to it, the next one counts
-                seen = 0
-            if seen > self._value:
-                self.passed = self._limit, seen
+            seen = self._measure()
+            if seen is not None and seen > self._value:
+                self.passed = self.limit, seen
                 os.write(self._ring, b"!")
             rest = (time.monotonic() - started) * _REST_FACTOR
             time.sleep(max(rest, _SHORTEST_REST_SECONDS))
+
+    def _measure(self) -> float | None:
+        """What is in use now, at least; None where that is not known, which is not 0.
+
+        The next measurement may succeed, whatever the command did to this one.
+        """
+        try:
+            return self._seen()
+        except UnreadError as error:
+            self.failure = self.failure or str(error)
+            return error.at_least
+        except Exception as error:  # noqa: BLE001 - as above
+            self.failure = self.failure or _described(error)
+            return None
+
+
+def _described(error: Exception) -> str:
+    """What went wrong, on one line that a supervisor can report."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:_MOST_CHARACTERS]
+    return text.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _counted_seconds(path: str) -> float:

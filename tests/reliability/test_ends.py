@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.oracle import judge
+from support.oracle import classify
 from support.user_program import PATIENCE_SECONDS, Program
 from support.workload import Heard
 
@@ -69,7 +69,7 @@ def test_all_finished_executions_arrive(
     heard.hear(done.stdout.splitlines(keepends=True))
     send_rest(program)
 
-    verdict = judge(heard, collector)
+    verdict = classify(heard, collector)
     assert done.stderr == ""
     assert verdict.acknowledged == EXPECTED[mode]
     assert (verdict.lost, verdict.doubled, verdict.corrupt) == (frozenset(), frozenset(), 0)
@@ -82,8 +82,9 @@ NURSERY = """
 import os, sys
 from otel_codomon import configure, execution
 from support.workload import work
-import otel_codomon.journal.pipeline, otel_codomon.journal.lane, otel_codomon.journal.conversion
-import otel_codomon.journal.http_transport
+import otel_codomon.journal.pipeline, otel_codomon.journal.conversion
+import otel_codomon.journal.delivery.signal_queue
+import otel_codomon.journal.delivery.http_transport
 victims = 0
 for line in sys.stdin:
     child = os.fork()
@@ -140,7 +141,7 @@ def test_sigkill_at_any_instant_loses_nothing_that_was_acknowledged(
     kill_at_random(program, heard, random.Random(seed), kills)
     send_rest(program)
 
-    verdict = judge(heard, collector)
+    verdict = classify(heard, collector)
     assert verdict.acknowledged >= kills
     assert (verdict.lost, verdict.unfinished_lost) == (frozenset(), frozenset())
     assert (verdict.doubled, verdict.corrupt) == (frozenset(), 0)
@@ -171,7 +172,7 @@ def test_a_stopped_sender_loses_nothing(tmp_path: Path, collector: Collector) ->
 
     send_rest(program)
 
-    verdict = judge(heard, collector)
+    verdict = classify(heard, collector)
     assert verdict.acknowledged > 50
     assert (verdict.lost, verdict.unfinished_lost) == (frozenset(), frozenset())
 

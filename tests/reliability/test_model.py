@@ -10,14 +10,14 @@ from pathlib import Path
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
 from otel_codomon.journal import folder as folders, segments
-from otel_codomon.journal.answers import Answer, Verdict
-from otel_codomon.journal.backlog import Backlog, Item
-from otel_codomon.journal.delivery import Courier
+from otel_codomon.journal.delivery.answers import Answer, AnswerKind
+from otel_codomon.journal.delivery.backlog import Backlog, Item
+from otel_codomon.journal.delivery.batch_sender import BatchSender
+from otel_codomon.journal.delivery.state import State, load_state, save_state
 from otel_codomon.journal.retention import Caps, evict
-from otel_codomon.journal.state import State, load_state, save_state
 from otel_codomon.journal.writer import Writer
-from otel_codomon.kept_descriptor import KeptDescriptor
 
 POISON = b"poison"
 
@@ -32,15 +32,15 @@ class Inbox:
 
     def __init__(self) -> None:
         self.taken: list[int] = []
-        self.answer = Answer(verdict=Verdict.DELIVERED)
+        self.answer = Answer(kind=AnswerKind.DELIVERED)
 
     def send(self, body: bytes, *, timeout_seconds: float) -> Answer:
         """Take *body*, refuse it, or say what is planned."""
         del timeout_seconds
-        if self.answer.verdict is not Verdict.DELIVERED:
+        if self.answer.kind is not AnswerKind.DELIVERED:
             return self.answer
         if POISON in body:
-            return Answer(verdict=Verdict.REFUSED, reason="poison")
+            return Answer(kind=AnswerKind.REFUSED, reason="poison")
         self.taken += [int(number) for number in body.split(b"|") if number]
         return self.answer
 
@@ -69,7 +69,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self.inbox.answer = Answer(verdict=Verdict.DELIVERED)
+            self.inbox.answer = Answer(kind=AnswerKind.DELIVERED)
             while batch := self.backlog.next_batch(10_000):
                 assert self.courier.deliver(batch) is None
             missing = self.written.keys() - set(self.inbox.taken) - self.poisoned
@@ -93,12 +93,12 @@ class JournalMachine(RuleBasedStateMachine):
     def send(self, max_bytes: int) -> None:
         assert self.courier.deliver(self.backlog.next_batch(max_bytes)) is None
 
-    @rule(verdict=st.sampled_from([Verdict.RETRY, Verdict.PARKED, Verdict.DOUBTFUL]))
-    def collector_fails(self, verdict: Verdict) -> None:
+    @rule(kind=st.sampled_from([AnswerKind.RETRY, AnswerKind.BLOCKED, AnswerKind.AMBIGUOUS]))
+    def collector_fails(self, kind: AnswerKind) -> None:
         waiting = self.backlog.waiting_records()
-        self.inbox.answer = Answer(verdict=verdict)
+        self.inbox.answer = Answer(kind=kind)
         self.courier.deliver(self.backlog.next_batch(100))
-        self.inbox.answer = Answer(verdict=Verdict.DELIVERED)
+        self.inbox.answer = Answer(kind=AnswerKind.DELIVERED)
         assert self.backlog.waiting_records() == waiting
 
     @rule()
@@ -109,12 +109,12 @@ class JournalMachine(RuleBasedStateMachine):
     def restart_sender(self) -> None:
         """The sender dies, and the next one knows what was saved."""
         self.state = load_state(self.folder_fd)
-        self.backlog = Backlog(KeptDescriptor(self.folder_fd), "traces", self.state)
-        self.courier = Courier(
+        self.backlog = Backlog(VerifiedDescriptor(self.folder_fd), "traces", self.state)
+        self.courier = BatchSender(
             "traces",
             self.inbox,
             done=self.backlog.done,
-            set_aside=self.set_aside,
+            dead_letter=self.dead_letter,
             timeout_seconds=lambda: 1.0,
         )
 
@@ -136,7 +136,7 @@ class JournalMachine(RuleBasedStateMachine):
             self.folder_fd, self.state, caps=Caps(size_bytes=size_bytes)
         ).undelivered
 
-    def set_aside(self, item: Item, reason: str) -> None:
+    def dead_letter(self, item: Item, reason: str) -> None:
         assert reason == "poison"
         self.aside.append(item.payload or b"")
 

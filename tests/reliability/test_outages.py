@@ -113,7 +113,7 @@ def test_spans_as_fast_as_possible_all_arrive(
     program = Program(tmp_path, collector.environment())
 
     done = program.run(FAST, str(spans))
-    rest = program.run("from otel_codomon.operations.journal import send_journal; send_journal()")
+    rest = program.run("from otel_codomon.journal.operation import send_journal; send_journal()")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert (rest.returncode, rest.stderr) == (0, "")
@@ -173,7 +173,7 @@ def test_a_program_that_is_told_to_waits_not_at_all(tmp_path: Path, collector: C
 
 COMMAND = """
 import sys
-from otel_codomon.journal import light
+from otel_codomon.journal import records as light
 folder = light.folders.journal_folder()
 writer = light.open_writer()
 facts = dict(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.user_program import Program
 
-from otel_codomon.values.execution import Outcome
+from otel_codomon.journal.execution_record import Outcome
 
 if TYPE_CHECKING:
     from support.collector import Collector

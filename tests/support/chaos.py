@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from support.collector import Collector, Fault
-from support.oracle import Verdict, judge
+from support.oracle import OutcomeDetails, classify
 from support.workload import Heard
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Chaos:
         with self._turn:
             return time.monotonic() >= deadline and len(self.heard.ended) >= ENOUGH
 
-    def run(self) -> Verdict:
+    def run(self) -> OutcomeDetails:
         """Make trouble, heal, ship what waits, and judge."""
         deadline = time.monotonic() + self.seconds
         writers = [
@@ -75,7 +75,7 @@ class Chaos:
         for writer in writers:
             writer.join()
         self._heal()
-        return judge(self.heard, self.collector)
+        return classify(self.heard, self.collector)
 
     def _write(self, number: int, deadline: float) -> None:
         """Start a writer and kill it, again and again."""

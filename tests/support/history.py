@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from otel_codomon import names
-from otel_codomon.journal import light, segments
+from otel_codomon.journal import records, segments
+from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.writer import Writer
-from otel_codomon.values.execution import Kind, Outcome
+from otel_codomon.resources.labels import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,8 +58,8 @@ def write_history(
     return writer
 
 
-_DECLARED = light.to_json(RESOURCE)
-_RESOURCE_KEY = light.key_of(_DECLARED)
+_DECLARED = records.to_json(RESOURCE)
+_RESOURCE_KEY = records.key_of(_DECLARED)
 
 
 def add(writer: Writer, one: Past, *, now_unix_ns: int | None = None) -> None:
@@ -70,7 +71,7 @@ def add(writer: Writer, one: Past, *, now_unix_ns: int | None = None) -> None:
         "trace_id": os.urandom(16).hex(),
         "parent_span_id": one.parent_span_id,
         "name": one.name,
-        "kind": light.KIND_CLIENT,
+        "kind": records.KIND_CLIENT,
         "started": started,
         "resource": _RESOURCE_KEY.hex(),
         "attributes": {
@@ -86,6 +87,6 @@ def add(writer: Writer, one: Past, *, now_unix_ns: int | None = None) -> None:
     if one.seconds is not None:
         signal, at = segments.ENDED, started + int(one.seconds * 1e9)
         payload["ended"] = at
-        payload["status"] = light.STATUS_OK
+        payload["status"] = records.STATUS_OK
         payload["attributes"][names.EXECUTION_OUTCOME] = one.outcome.value  # type: ignore[index] # a dict, just above
     assert writer.append(signal, json.dumps(payload).encode(), key=span_id, time_unix_ns=at)

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel_codomon.executions import engine
+from otel_codomon.executions import providers
 from otel_codomon.journal import segments
 from otel_codomon.journal.processor import JournalSpanProcessor
 from otel_codomon.journal.reader import JournalReader
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.sampling import Sampler
     from typing_extensions import Self
 
-    from otel_codomon.values.execution import ExecutionRecord
+    from otel_codomon.journal.execution_record import ExecutionRecord
 
 PATIENCE_SECONDS = 120.0  # only a hang takes so long
 
@@ -60,7 +60,7 @@ class Journal:
 
     def __enter__(self) -> Self:
         meter_provider = MeterProvider(shutdown_on_exit=False)
-        self._entered.enter_context(engine.providers(self.provider, meter_provider))
+        self._entered.enter_context(providers.providers(self.provider, meter_provider))
         return self
 
     def __exit__(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_codomon._platform import cgroups
 from otel_codomon.sandbox.toolchains import fill
-from otel_codomon.sources import cgroups
 
 if TYPE_CHECKING:
     from otel_codomon.sandbox.toolchains import Toolchain

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class OutcomeDetails:
     """The count of a run.
 
     Attributes:
@@ -41,7 +41,7 @@ class Verdict:
         return self.copies / max(1, self.acknowledged)
 
 
-def judge(heard: Heard, collector: Collector) -> Verdict:
+def classify(heard: Heard, collector: Collector) -> OutcomeDetails:
     """Compare what *heard* says with what *collector* has."""
     spans = [span for span in collector.spans() if "number" in span.attributes]
     outcomes: dict[str, set[str]] = {}
@@ -52,7 +52,7 @@ def judge(heard: Heard, collector: Collector) -> Verdict:
         )
     unfinished = heard.entered - heard.ended
     copies = Counter((span.trace_id, span.span_id) for span in spans)
-    return Verdict(
+    return OutcomeDetails(
         acknowledged=len(heard.ended),
         lost=frozenset(n for n in heard.ended if "success" not in outcomes.get(n, ())),
         unfinished=len(unfinished),

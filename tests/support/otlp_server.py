@@ -85,7 +85,7 @@ class State:
                     return fault
             return self.always if self.always.get("signal") in (None, signal) else {}
 
-    def judge(self, request: Received, fault: dict[str, Any]) -> dict[str, Any]:
+    def classify(self, request: Received, fault: dict[str, Any]) -> dict[str, Any]:
         """Apply the standing rules to a whole request, count it, and say what to answer."""
         try:
             request.items = otlp_decode.count(request.signal, request.body)
@@ -155,7 +155,7 @@ class Handler(BaseHTTPRequestHandler):
         state.stop_waiting.wait(fault.get("delay_seconds", 0))
         wire = int(self.headers.get("content-length") or 0)
         headers = {key.lower(): value for key, value in self.headers.items()}
-        fault = state.judge(Received(signal, "http", headers, body, wire, time.time_ns()), fault)
+        fault = state.classify(Received(signal, "http", headers, body, wire, time.time_ns()), fault)
         self._answer(signal, fault)
 
     def _body(self) -> bytes | None:
@@ -284,7 +284,7 @@ class GrpcHandler(grpc.GenericRpcHandler):
         fault = self._state.next_fault(signal)
         self._state.stop_waiting.wait(fault.get("delay_seconds", 0))
         headers = {str(key): str(value) for key, value in context.invocation_metadata()}
-        fault = self._state.judge(
+        fault = self._state.classify(
             Received(signal, "grpc", headers, body, len(body), time.time_ns()), fault
         )
         code = fault.get("grpc_code", "OK")

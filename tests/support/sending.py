@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from otel_codomon.journal.endpoints import endpoints
-from otel_codomon.journal.lane import Pace
-from otel_codomon.journal.sender import Sender
+from otel_codomon.journal.delivery.endpoints import endpoints
+from otel_codomon.journal.delivery.sender import Sender
+from otel_codomon.journal.delivery.signal_queue import Pace
 from otel_codomon.journal.writer import Writer
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ HASTE = Pace(
     linger_seconds=0.01,
     first_retry_seconds=0.02,
     last_retry_seconds=0.05,
-    parked_seconds=0.05,
+    blocked_seconds=0.05,
 )
 
 # Only guards against a hang.

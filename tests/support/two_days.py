@@ -12,7 +12,8 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
-from otel_codomon.values.execution import Kind, Outcome
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.resources.labels import Kind
 from support.history import MIB, Past
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from otel_codomon.journal.reader import JournalReader
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from otel_codomon.values.execution import ExecutionRecord
+    from otel_codomon.journal.execution_record import ExecutionRecord
 
 _TESTS = str(Path(__file__).parents[1])
 _ROOT = str(Path(__file__).parents[2])  # what is tested is what lies beside the tests

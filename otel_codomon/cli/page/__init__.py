@@ -14,10 +14,10 @@ import json
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.values.plain import plain
+from otel_codomon._platform.json_values import plain
 
 if TYPE_CHECKING:
-    from otel_codomon.operations.report_values import Report
+    from otel_codomon.report.values import Report
 
 # In a block of JSON these could end it or begin a comment; as escapes they mean the same.
 _ESCAPES: Final = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})

@@ -1,1 +1,0 @@
-"""Turn values into signals, through the OpenTelemetry API only."""

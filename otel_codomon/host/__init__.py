@@ -1,0 +1,1 @@
+"""The host and this process: samples, rates and metrics."""

@@ -1,0 +1,273 @@
+"""What waits in the journal, ship it now, throw it away."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from otel_codomon._platform.quantities import in_bytes, in_words
+from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
+from otel_codomon.errors import CodomonError
+from otel_codomon.journal import folder as folders, leader, segments
+from otel_codomon.journal.delivery.backlog import (
+    Backlog,
+    count_damaged,
+    count_records,
+    segment_size,
+)
+from otel_codomon.journal.delivery.endpoints import SIGNALS, endpoints
+from otel_codomon.journal.delivery.sender import Sender
+from otel_codomon.journal.delivery.state import State, load_state
+from otel_codomon.journal.location import find_journal
+from otel_codomon.journal.retention import Caps, Evicted, evict
+from otel_codomon.journal.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_LOOK_SECONDS: Final = 0.25
+SEND_SECONDS: Final = 60.0
+"""How long `send_journal` goes on by default, seconds."""
+
+
+class NoEndpointError(CodomonError):
+    """Nobody said where to send to."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cannot send the journal: no endpoint is configured; set OTEL_EXPORTER_OTLP_ENDPOINT, "
+            "such as to http://localhost:4318"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """What of one signal waits.
+
+    Attributes:
+        endpoint: Where it goes; None where nobody said.
+        records: Records that nobody has taken yet.
+        bytes: What there is to look through, bytes.
+    """
+
+    endpoint: str | None
+    records: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalStatus:
+    """What is in a journal.
+
+    Attributes:
+        journal: Its folder.
+        exists: Whether there is one.
+        segments: How many segments it has.
+        bytes: Their size together, bytes.
+        oldest_unix_ns: When the oldest was begun, nanoseconds since the epoch;
+            None where there is none.
+        set_aside: Dead letters: records that no receiver takes.
+        damaged: Stretches of bytes that are not records, and are passed over.
+        sender_pid: Process that ships it now; None where nobody does, 0 where
+            it cannot be told.
+        waiting: What waits, by signal.
+    """
+
+    journal: str
+    exists: bool
+    segments: int = 0
+    bytes: int = 0
+    oldest_unix_ns: int | None = None
+    set_aside: int = 0
+    damaged: int = 0
+    sender_pid: int | None = None
+    waiting: Mapping[str, Waiting]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """What became of the records of a journal.
+
+    Attributes:
+        journal: Its folder.
+        delivered: Records that were taken.
+        rejected: Records, spans or points that will never be taken.
+        died: Executions of dead processes that were found.
+        waiting_bytes: What still waits, by signal, bytes.
+        trouble: Why, by signal.
+        sender_pid: Another process that ships the journal; None where it was this one.
+    """
+
+    journal: str
+    delivered: int
+    rejected: int
+    died: int
+    waiting_bytes: Mapping[str, int]
+    trouble: Mapping[str, str]
+    sender_pid: int | None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing waits any more."""
+        return not any(self.waiting_bytes.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purged:
+    """What was thrown away.
+
+    Attributes:
+        journal: Its folder.
+        segments: How many segments.
+        undelivered: Records in them that nobody had taken.
+        kept: Segments that stayed, because a running process writes them.
+    """
+
+    journal: str
+    segments: int
+    undelivered: int
+    kept: int
+
+
+def journal_status(*, journal: str | None = None) -> JournalStatus:
+    """What is in the journal, and what of it waits.
+
+    Args:
+        journal: Its folder; None for what the environment says.
+    """
+    folder = find_journal(journal)
+    named = {signal: endpoint.place for signal, endpoint in endpoints(os.environ).items()}
+    with _opened(folder) as folder_fd:
+        if folder_fd is None:
+            nothing = {s: Waiting(endpoint=named.get(s), records=0, bytes=0) for s in SIGNALS}
+            return JournalStatus(journal=folder, exists=False, waiting=nothing)
+        state = load_state(folder_fd)
+        names = folders.segment_names(folder_fd)
+        return JournalStatus(
+            journal=folder,
+            exists=True,
+            segments=len(names),
+            bytes=sum(segment_size(folder_fd, name) for name in names),
+            oldest_unix_ns=min(map(folders.created_unix_ns, names), default=None),
+            set_aside=count_dead_letters(folder_fd),
+            damaged=sum(count_damaged(folder_fd, name) for name in names),
+            sender_pid=_sender_pid(folder),
+            waiting={s: waiting_of(folder_fd, s, state, named.get(s)) for s in SIGNALS},
+        )
+
+
+def waiting_of(folder_fd: int, signal: str, state: State, endpoint: str | None) -> Waiting:
+    """What of *signal* waits: the one figure that every command shows.
+
+    Args:
+        folder_fd: The journal's folder.
+        signal: `TRACES` or `METRICS`.
+        state: How far each signal was delivered.
+        endpoint: Where it goes; None where nobody said.
+    """
+    backlog = Backlog(VerifiedDescriptor(folder_fd), signal, state)
+    records = backlog.waiting_records()
+    size = sum(backlog.own_waiting_bytes().values()) if records else 0
+    return Waiting(endpoint=endpoint, records=records, bytes=size)
+
+
+def describe_waiting(waiting: Waiting) -> str:
+    """How many records wait, with their size: ``1 record (2.2 KiB)``."""
+    return f"{in_words(waiting.records, 'record', 'records')} ({in_bytes(waiting.bytes)})"
+
+
+def describe_sender(pid: int | None) -> str:
+    """Which process delivers the journal now: ``process 4711``, ``not running``."""
+    if pid is None:
+        return "not running"
+    return f"process {pid}" if pid else "a process of another pid namespace"
+
+
+def _sender_pid(folder: str) -> int | None:
+    try:
+        return leader.holder_pid(folder)
+    except OSError:  # what has the name of the lock file is not one: `doctor` says so
+        return None
+
+
+def count_dead_letters(folder_fd: int) -> int:
+    """How many records are kept that no receiver takes."""
+    return sum(
+        count_records(folder_fd, name, signals=(segments.TRACES,))
+        for name in folders.segment_names(folder_fd, folders.DEAD_LETTERS)
+    )
+
+
+def send_journal(
+    *,
+    journal: str | None = None,
+    timeout_seconds: float = SEND_SECONDS,
+    on_progress: Callable[[int], None] = lambda _delivered: None,
+) -> Sent:
+    """Ship what waits, or wait for the process that does.
+
+    Args:
+        journal: Folder of the journal; None for what the environment says.
+        timeout_seconds: How long to go on, seconds.
+        on_progress: Called with how many records were delivered, now and then.
+
+    Raises:
+        NoEndpointError: Nobody said where to.
+    """
+    folder = find_journal(journal)
+    named = endpoints(os.environ)
+    if not named:
+        raise NoEndpointError
+    writer = Writer(folder)
+    sender = Sender(folder, named, writer=writer)
+    other = leader.holder_pid(folder)
+    deadline = time.monotonic() + timeout_seconds
+    try:
+        while not sender.flush(min(_LOOK_SECONDS, max(0.0, deadline - time.monotonic()))):
+            on_progress(sender.counts.delivered)
+            if time.monotonic() >= deadline:
+                break
+    finally:
+        sender.finish(1.0)
+        writer.forget()
+    return Sent(
+        journal=folder,
+        delivered=sender.counts.delivered,
+        rejected=sender.counts.rejected,
+        died=sender.counts.died,
+        waiting_bytes=sender.backlog_bytes(),
+        trouble=sender.trouble,
+        sender_pid=other,
+    )
+
+
+def purge_journal(*, journal: str | None = None) -> Purged:
+    """Throw away everything but what a running process writes.
+
+    Args:
+        journal: Folder of the journal; None for what the environment says.
+    """
+    folder = find_journal(journal)
+    with _opened(folder) as folder_fd:
+        if folder_fd is None:
+            return Purged(journal=folder, segments=0, undelivered=0, kept=0)
+        evicted: Evicted = evict(folder_fd, load_state(folder_fd), caps=Caps(size_bytes=-1))
+        kept = len(folders.segment_names(folder_fd))
+    return Purged(
+        journal=folder, segments=evicted.segments, undelivered=evicted.undelivered, kept=kept
+    )
+
+
+@contextmanager
+def _opened(folder: str) -> Iterator[int | None]:
+    """A descriptor of *folder*; None where there is none: to look does not make one."""
+    folder_fd = folders.find_folder(folder)
+    try:
+        yield folder_fd
+    finally:
+        if folder_fd is not None:
+            os.close(folder_fd)

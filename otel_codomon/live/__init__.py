@@ -1,0 +1,1 @@
+"""What happens now: running executions and the host, sample after sample."""

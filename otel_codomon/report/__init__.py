@@ -1,0 +1,1 @@
+"""What happened: lists, one execution, reports, and what is wrong."""

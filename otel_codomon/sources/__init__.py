@@ -1,1 +1,0 @@
-"""Look at the world and return values: processes, cgroups, threads, host, caches."""

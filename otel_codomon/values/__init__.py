@@ -1,1 +1,0 @@
-"""Pure values: no input or output, no clock, no OpenTelemetry."""
