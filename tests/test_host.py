@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -159,24 +160,31 @@ def test_after_a_fork_the_child_sees_itself_and_the_parent_itself() -> None:
     assert of_parent == [[parent, 1]] * 2
 
 
+AVAILABLE_CORES = (
+    "import sys; from otel_codomon.host.reader import ProcReader\n"
+    "sys.stdin.read(); print(ProcReader().read_own().available_cores)"
+)
+
+
 @linux_only
 def test_a_quota_of_the_cgroup_is_what_a_process_may_use() -> None:
-    cgroup = cgroups.create()
-    if cgroup is None or not cgroup.limit(cores=0.5):
-        pytest.skip("no cgroup with a CPU controller can be made here: run as root, on Linux")
-    program = (
-        "import sys; from otel_codomon.host.reader import ProcReader\n"
-        "sys.stdin.read(); print(ProcReader().read_own().available_cores)"
-    )
+    with ExitStack() as at_the_end:
+        cgroup = cgroups.create()
+        if cgroup is not None:
+            at_the_end.callback(cgroup.remove)
+        if cgroup is None or not cgroup.limit(cores=0.5):
+            pytest.skip("no cgroup with a CPU controller can be made here: run as root, on Linux")
 
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as child:
-        cgroup.join(child.pid)
-        told, _ = child.communicate()
-    cgroup.close()
+        with subprocess.Popen(
+            [sys.executable, "-c", AVAILABLE_CORES],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as child:
+            cgroup.join(child.pid)
+            printed, _ = child.communicate()
 
-    assert float(told) == 0.5
+    assert float(printed) == 0.5
 
 
 def test_where_there_is_no_proc_all_is_missing_and_nothing_raises(tmp_path: Path) -> None:

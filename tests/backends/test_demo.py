@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.backends
 
+EPOCH = datetime.fromtimestamp(0, timezone.utc)
 SERVICE = "otel-codomon-demo"  # whatever the environment says
 OURS = f'{{job="{SERVICE}"}}'
 # What the demonstration does makes each of these. The rest of the table takes a
@@ -55,6 +57,12 @@ def rows(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> list[di
     codomon("demo", environment=told, folder=folder)
     listed = codomon("list", "--all", "--format", "jsonl", environment=told, folder=folder)
     return [json.loads(line) for line in listed.splitlines()]
+
+
+def microseconds(instant: str) -> int:
+    """Since the epoch, of an instant as JSON has it."""
+    since = datetime.fromisoformat(instant.replace("Z", "+00:00")) - EPOCH
+    return since // timedelta(microseconds=1)
 
 
 def codomon(*arguments: str, environment: Mapping[str, str], folder: Path) -> str:
@@ -93,7 +101,7 @@ def test_every_execution_is_in_jaeger_by_its_id_with_its_attributes(
         assert told.get(names.USAGE_CPU_TIME) == row["cpu_seconds"]
         assert told.get(names.USAGE_MEMORY_PEAK) == row["peak_memory_bytes"]
         assert (span["traceID"], span["spanID"]) == (row["trace_id"], row["span_id"])
-        assert span["startTime"] == row["started_unix_ns"] // 1000
+        assert span["startTime"] == microseconds(row["started"])
         assert span["duration"] == pytest.approx(row["duration_seconds"] * 1e6, abs=1)
 
 
