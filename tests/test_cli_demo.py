@@ -89,7 +89,7 @@ def test_the_picture_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyP
 
     assert max(map(len, lines)) <= columns
     assert any("█" in line for line in lines) == (columns >= 78)
-    assert any("└─ its command" in line for line in lines) == (columns >= 78)
+    assert any("└─ its command" in line for line in lines)
     if columns >= 78:
         assert len(lines) == len(SEEN) + 4  # no row is folded
 

@@ -629,8 +629,26 @@ def test_the_summary_is_one_line_with_the_way_to_more(journal: Path) -> None:
     done = otel_run("--", "sh", "-c", "exit 3")
 
     [execution] = recorded(journal)
-    assert done.stderr.startswith("otel-codomon: error (exit code 3), ")
-    assert done.stderr.endswith(f"; otel-codomon show {execution.execution_id[:12]}\n")
+    assert done.stderr.startswith("otel-codomon: failed with exit code 3, ")
+    assert done.stderr.endswith(f"; otel-codomon show {execution.execution_id[:8]}\n")
+
+
+@pytest.mark.usefixtures("journal")
+@pytest.mark.parametrize(
+    ("options", "script", "cause"),
+    [
+        ((), "true", "success, "),
+        ((), "kill -SEGV $$", "crashed: SIGSEGV, "),
+        (("--timeout", "0.2"), "sleep 60", "timed out after 200 ms while waiting "),
+        (("--limit-cpu", "0.1"), "while :; do :; done", "exceeded its CPU time limit of 100 ms "),
+    ],
+)
+def test_the_summary_begins_with_the_cause(
+    options: tuple[str, ...], script: str, cause: str
+) -> None:
+    done = otel_run(*options, "--", "sh", "-c", script)
+
+    assert done.stderr.startswith(f"otel-codomon: {cause}")
 
 
 @pytest.mark.usefixtures("journal")

@@ -100,7 +100,7 @@ def test_source_text_that_does_not_compile_is_an_execution(
 
     assert (done.returncode, done.stdout) == (1, "")
     assert "oops" in done.stderr
-    assert "otel-codomon: error (exit code 1): it does not compile" in done.stderr
+    assert "otel-codomon: failed: it does not compile" in done.stderr
     snippet, _ = workshop.recorded()
     assert snippet.outcome is Outcome.ERROR
     assert snippet.attributes[names.ERROR_REASON] == "it does not compile"

@@ -27,6 +27,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 OPEN = ("--allow-run", "--isolation", "none")
+GREETING = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    },
+}
 isolated = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 
 
@@ -74,33 +84,26 @@ def test_what_the_agent_runs_is_listed_like_any_execution(tmp_path: Path) -> Non
     async def question(client: Any) -> Any:  # noqa: ANN401 - as above
         ran = await run(client, command=["sh", "-c", "exit 3"])
         listed = await client.call_tool("list_executions", {})
-        return ran, listed.structured_content["executions"]
+        [line] = listed.structured_content["executions"]
+        shown = await client.call_tool("show_execution", {"execution_id": line["id"]})
+        return ran, shown.structured_content["line"]
 
-    ran, listed = ask(tmp_path, question, *OPEN)
+    ran, line = ask(tmp_path, question, *OPEN)
 
     assert (ran["outcome"], ran["exit_code"], ran["isolation"]) == ("error", 3, "none")
-    assert [line["execution_id"] for line in listed] == [ran["execution_id"]]
-    assert [line["trace_id"] for line in listed] == [ran["trace_id"]]
+    assert ran["summary"] == line["cause"] == "failed with exit code 3"
+    for identity in ("execution_id", "trace_id"):
+        assert line[identity] == ran[identity]
     shown = typed("list", "--format", "csv", "--journal", os.fspath(tmp_path))
     assert ran["execution_id"] in shown.stdout
 
 
 def test_an_exporter_to_the_console_does_not_disturb_the_protocol(tmp_path: Path) -> None:
-    greeting = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "initialize",
-        "params": {
-            "protocolVersion": "2025-06-18",
-            "capabilities": {},
-            "clientInfo": {"name": "test", "version": "1"},
-        },
-    }
     environment = clean_environment(
         OTEL_TRACES_EXPORTER="console", OTEL_METRICS_EXPORTER="console", HOME=os.fspath(tmp_path)
     )
 
-    done = typed("mcp", *OPEN, env=environment, stdin=json.dumps(greeting) + "\n")
+    done = typed("mcp", *OPEN, env=environment, stdin=json.dumps(GREETING) + "\n")
 
     assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == [1]
     assert '"mcp.method.name": "initialize"' in done.stderr
@@ -109,9 +112,20 @@ def test_an_exporter_to_the_console_does_not_disturb_the_protocol(tmp_path: Path
 def test_a_server_that_only_reads_makes_no_journal(tmp_path: Path) -> None:
     folder = tmp_path / "none"
 
-    done = typed("mcp", "--journal", os.fspath(folder))
+    wrong = {"name": "list_executions", "arguments": {"limit": 0}}
+    messages = [
+        GREETING,
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": wrong},
+    ]
+
+    done = typed(
+        *("mcp", "--journal", os.fspath(folder)),
+        stdin="".join(json.dumps(each) + "\n" for each in messages),
+    )
 
     assert (done.returncode, done.stderr) == (0, "")
+    assert "greater than or equal to 1" in done.stdout
     assert not folder.exists()
 
 
@@ -285,7 +299,7 @@ def test_cancelling_the_request_ends_the_command_with_its_tree(tmp_path: Path) -
         while True:
             told = await client.call_tool("list_executions", {})
             [line] = told.structured_content["executions"]
-            if line["outcome"] is not None:
+            if line["outcome"] != "running":
                 return line["outcome"]
 
     with NamedPipe(tmp_path / "pipe") as pipe:
@@ -325,7 +339,7 @@ def test_other_tools_answer_while_a_command_runs(tmp_path: Path) -> None:
         answers, ran = ask(tmp_path / "journal", question, *OPEN)
 
     assert not any(answer.is_error for answer in answers)
-    assert [line["outcome"] for line in answers[0].structured_content["executions"]] == [None]
+    assert [line["outcome"] for line in answers[0].structured_content["executions"]] == ["running"]
     assert ran["untrusted_output"]["stdout"] == "on\n"
 
 
@@ -424,7 +438,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"command": ["true"], "output_bytes": 0}, "use a number above 0"),
     ({"command": ["true"], "disk_bytes": -1}, "use a number above 0"),
     ({"command": ["true"], "memory_bytes": 512}, "cannot limit memory_bytes to 512"),
-    ({"command": ["true"], "timeout": 5}, "unknown argument 'timeout' of run: it takes command"),
+    ({"command": ["true"], "timeout": 5}, "unknown argument 'timeout' of run: use timeout_seconds"),
     ({"command": ["true"], "directory": "/"}, "unknown argument 'directory'"),
     ({"command": ["true"], "isolation": "none"}, "unknown argument 'isolation'"),
     ({"command": ["true"], "env": {"A": "b"}}, "unknown argument 'env'"),

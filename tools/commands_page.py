@@ -80,6 +80,11 @@ work.""",
 Needs `pip install 'otel-codomon[mcp]'`. Tools: `list_executions`, `show_execution`, `report`,
 `stats`, `cache_info`, `doctor`; `run` with `--allow-run`, `clear_caches` with `--allow-clear`.
 Resources: `codomon://executions/recent` and `codomon://executions/{execution_id}`.
+Prompts: `why_did_it_die` and `what_changed_since_yesterday`.
+
+`report` and `list_executions` answer in at most 6 KB, unless a request sets `limit`; `more` and
+`more_problems` say what was left out, and `show_execution` tells everything about one. What each
+answer holds is in `docs/schemas/mcp-*.json`.
 
 What `run` runs is an execution like any other: it is in the journal, and is exported where an
 endpoint is set. The options set the maximum; a request can ask for less, and is refused if it asks

@@ -19,6 +19,7 @@ from otel_codomon.caches.report import CacheReport, ClearReport
 from otel_codomon.doctor.operation import Diagnosis
 from otel_codomon.journal.operation import JournalStatus
 from otel_codomon.live.operation import Stats
+from otel_codomon.report.brief import BriefList, BriefReport, DescribedExecution
 from otel_codomon.report.executions import ExecutionDetail, ExecutionList
 from otel_codomon.report.history import History
 from otel_codomon.report.values import Report
@@ -26,15 +27,17 @@ from otel_codomon.sandbox.agent_runs import CommandReport
 
 FOLDER: Final = Path(__file__).parent.parent / "docs" / "schemas"
 
-# Name of the schema -> the type of what is printed. The tools of `mcp-` have a form of their own.
+# Name of the schema -> the type of what is printed, or returned by the MCP tool of that name.
 SCHEMAS: Final[dict[str, Any]] = {
     "cache-info": CacheReport,
     "cache-info-cleared": ClearReport,
     "doctor": Diagnosis,
     "journal-status": JournalStatus,
     "list": ExecutionList,
-    "mcp-list": ExecutionList,
+    "mcp-list": BriefList,
+    "mcp-report": BriefReport,
     "mcp-run": CommandReport,
+    "mcp-show": DescribedExecution,
     "monitor-stats": Stats,
     "monitor-stats-history": History,
     "report": Report,
@@ -46,9 +49,8 @@ def render(name: str) -> str:
     """The schema called *name*."""
     schema = TypeAdapter(SCHEMAS[name]).json_schema(mode="serialization")
     _describe(schema, SCHEMAS[name])
-    if not name.startswith("mcp-"):
-        for each in (schema, *schema.get("$defs", {}).values()):
-            _follow_form(each)
+    for each in (schema, *schema.get("$defs", {}).values()):
+        _follow_form(each)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return json.dumps({**head, **schema}, indent=2, sort_keys=True) + "\n"
 

@@ -6,8 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.quantities import in_bytes, in_seconds
 from otel_codomon.cli.output import is_terminal, make_console, print_table, say, speaks_unicode
-from otel_codomon.cli.run_summary import format_bytes
 from otel_codomon.configuration import configure
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.live.demo import TITLES, Seen, demonstrate
@@ -95,7 +95,7 @@ def _ended(each: Seen) -> str:
 
 
 def _seconds(value: float | None) -> tuple[float, str]:
-    return (0.0, "-") if value is None else (value, f"{value:.2f} s")
+    return value or 0.0, in_seconds(value)
 
 
 def _time(each: Seen) -> tuple[float, str]:
@@ -108,7 +108,7 @@ def _cpu(each: Seen) -> tuple[float, str]:
 
 def _memory(each: Seen) -> tuple[float, str]:
     peak = each.usage.peak_memory_bytes
-    return (0.0, "-") if peak is None else (peak, format_bytes(peak))
+    return peak or 0.0, in_bytes(peak)
 
 
 # Each column: the value a bar is drawn of, and how it is written.

@@ -9,7 +9,7 @@ from otel_codomon.cli import output
 from otel_codomon.cli.fitting import Column
 from otel_codomon.cli.wrapping import say_wrapped
 from otel_codomon.report.findings import Severity
-from otel_codomon.report.problems import short_id
+from otel_codomon.report.short_ids import short_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,9 @@ from otel_codomon._platform.relative_times import in_age
 from otel_codomon.cli import output
 from otel_codomon.cli.report_tables import print_all
 from otel_codomon.cli.wrapping import say_wrapped, screen_width
+from otel_codomon.report.brief import rule_words, verdict
 from otel_codomon.report.findings import Severity
-from otel_codomon.report.problems import short_id
+from otel_codomon.report.short_ids import short_id
 from otel_codomon.report.values import Slot
 
 if TYPE_CHECKING:
@@ -35,30 +36,6 @@ _WIDE: Final = 200
 _NARROW: Final = 72
 # Of the height of a bar: the second lowest of eight.
 _LEAST_SEEN: Final = 0.2
-
-
-def verdict(report: Report) -> str:
-    """The answer in one line."""
-    ran = in_words(report.executions, "execution", "executions")
-    failed = _failed(report)
-    problems = len(report.problems) + len(report.caches)
-    if not problems:
-        how = "all succeeded" if not failed else f"{failed:,} failed"
-        return f"no problems found: {ran}" + (f", {how}" if report.executions else " finished")
-    found = f"{in_words(problems, 'problem', 'problems')} in {ran} ({failed:,} failed)"
-    if not report.problems:
-        return found
-    worst = report.problems[0]
-    return f"{found}; worst: {worst.name}, {_rule(worst.rule)}"
-
-
-def _failed(report: Report) -> int:
-    fine = ("success", "unknown", "cancelled")
-    return sum(count for outcome, count in report.outcomes.items() if outcome not in fine)
-
-
-def _rule(name: str) -> str:
-    return name.replace("_", " ")
 
 
 # --- text ---
@@ -202,7 +179,7 @@ def recommended(problem: Problem) -> str:
 
 def _print_rest(problems: Sequence[Problem]) -> None:
     if problems:
-        named = ", ".join(f"{one.name} ({_rule(one.rule)})" for one in problems)
+        named = ", ".join(f"{one.name} ({rule_words(one.rule)})" for one in problems)
         output.say("")
         say_wrapped(f"and {len(problems)} more: {named}; see them with -v")
 

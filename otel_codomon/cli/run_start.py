@@ -277,6 +277,11 @@ def summarise(args: Options, result: ExecutionResult, problem: str | None) -> No
         return
     from otel_codomon.cli import run_summary  # noqa: PLC0415 - the command has ended
 
-    run_summary.write_summary(result, form=args.format, where=args.output)
+    text = (
+        run_summary.as_json(result)
+        if args.format == "json"
+        else run_summary.as_text(result, limits=limits_of(args), timeout_seconds=args.timeout)
+    )
+    run_summary.write_summary(text, args.output)
     if problem is not None and not args.quiet:
         run_summary.write_problem(problem)

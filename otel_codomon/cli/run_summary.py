@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.json_values import plain
 from otel_codomon._platform.printable import printable
+from otel_codomon._platform.quantities import in_bytes, in_seconds
 from otel_codomon.cli.standard_streams import tell
-from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.report.cause import cause_of_result
+from otel_codomon.report.short_ids import short_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_codomon.resources.limits import Limits
     from otel_codomon.resources.usage import Usage
     from otel_codomon.sandbox.result import ExecutionResult
 
-_STDERR = 2
-_BYTES_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_STDERR: Final = 2
 
 
-def write_summary(result: ExecutionResult, *, form: str, where: str | None) -> None:
+def write_summary(text: str, where: str | None) -> None:
     """Write the summary in one piece.
 
     Args:
-        result: How the command went.
-        form: ``text`` or ``json``.
+        text: The summary, one line.
         where: A file, the number of a descriptor, or None for stderr.
     """
-    text = as_json(result) if form == "json" else as_text(result)
     try:
         _write(text + "\n", where)
     except OSError as error:
@@ -79,30 +81,27 @@ def as_json(result: ExecutionResult) -> str:
     return json.dumps(plain({k: v for k, v in told.items() if v is not None}))
 
 
-def as_text(result: ExecutionResult) -> str:
-    """One line for people; what is not known is left out."""
-    ended = result.outcome.value.replace("_", " ")
-    if result.outcome is not Outcome.SUCCESS:
-        ended += f" (exit code {result.exit_code})"
-    if result.reason and (result.pid is None or result.outcome is Outcome.SETUP_ERROR):
-        ended += f": {printable(result.reason)}"  # nothing else of it has been seen
-    parts = [ended, f"{result.duration_seconds:.2f} s", *_used(result.usage)]
-    return f"otel-codomon: {', '.join(parts)}; otel-codomon show {result.execution_id[:12]}"
+def as_text(
+    result: ExecutionResult, *, limits: Limits | None = None, timeout_seconds: float | None = None
+) -> str:
+    """One line for people: how it went, what it used, and the command that shows more.
+
+    Args:
+        result: How the command went; what is not known is left out.
+        limits: What was held around it; None for nothing.
+        timeout_seconds: Its time limit, seconds; None without one.
+    """
+    cause = cause_of_result(result, limits=limits, timeout_seconds=timeout_seconds)
+    how = result.outcome.value if cause is None else cause
+    if result.pid is None and result.reason is not None and result.reason not in how:
+        how += f" ({result.reason})"  # nothing else of it has been seen
+    seconds = in_seconds(result.duration_seconds)
+    parts = [printable(how), *([] if seconds in how else [seconds]), *_used(result.usage)]
+    return f"otel-codomon: {', '.join(parts)}; otel-codomon show {short_id(result.execution_id)}"
 
 
-def _used(usage: Usage) -> list[str]:
-    found = []
+def _used(usage: Usage) -> Iterator[str]:
     if usage.cpu_seconds is not None:
-        found.append(f"CPU {usage.cpu_seconds:.2f} s")
+        yield f"CPU {in_seconds(usage.cpu_seconds)}"
     if usage.peak_memory_bytes is not None:
-        found.append(f"memory {format_bytes(usage.peak_memory_bytes)}")
-    return found
-
-
-def format_bytes(count: float) -> str:
-    """*count* in the largest unit in which it is at least 1."""
-    for unit in _BYTES_UNITS[:-1]:
-        if count < 1024:  # noqa: PLR2004 - from one unit to the next
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} {_BYTES_UNITS[-1]}"
+        yield f"memory {in_bytes(usage.peak_memory_bytes)}"

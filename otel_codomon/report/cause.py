@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
 from otel_codomon._platform.quantities import in_bytes, in_number, in_percent, in_seconds
-from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.journal.execution_record import ExecutionRecord, Outcome
+from otel_codomon.resources.labels import Kind, Labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from otel_codomon.journal.execution_record import ExecutionRecord
+    from otel_codomon.resources.limits import Limits
     from otel_codomon.resources.usage import Curve
+    from otel_codomon.sandbox.result import ExecutionResult
 
 CAUSE_KEYS: Final = frozenset(
     {
@@ -49,7 +51,6 @@ _FEWEST_POINTS: Final = 3
 def cause_of(record: ExecutionRecord) -> str | None:
     """Why *record* ended as it did, without a full stop.
 
-    >>> from otel_codomon.journal.execution_record import ExecutionRecord, Kind, Labels
     >>> cause_of(ExecutionRecord(
     ...     execution_id="1", labels=Labels("job", Kind.COMMAND), trace_id="2", span_id="3",
     ...     started_unix_ns=0, ended_unix_ns=10**9, outcome=Outcome.KILLED,
@@ -61,6 +62,38 @@ def cause_of(record: ExecutionRecord) -> str | None:
         None while it runs, and where it succeeded with nothing to say about it.
     """
     return None if record.outcome is None else _CAUSES[record.outcome](record)
+
+
+def cause_of_result(
+    result: ExecutionResult, *, limits: Limits | None = None, timeout_seconds: float | None = None
+) -> str | None:
+    """Why the command that *result* is of ended as it did: as `cause_of` says of its record.
+
+    Args:
+        result: How it went.
+        limits: What was held around it; None for nothing.
+        timeout_seconds: Its time limit, seconds; None without one.
+    """
+    asked = {} if limits is None else limits.attributes()
+    seen = {
+        names.EXECUTION_TIMEOUT: timeout_seconds,
+        names.EXECUTION_SIGNAL: result.signal,
+        names.ERROR_REASON: result.reason,
+        names.PROCESS_EXIT_CODE: None if result.pid is None else result.exit_code,
+    }
+    return cause_of(
+        ExecutionRecord(
+            execution_id=result.execution_id,
+            labels=Labels(result.execution_id, Kind.COMMAND),
+            trace_id=result.trace_id or "",
+            span_id=result.span_id or "",
+            started_unix_ns=0,
+            ended_unix_ns=round(result.duration_seconds * 1e9),
+            outcome=result.outcome,
+            usage=result.usage,
+            attributes={**asked, **seen, **result.attributes},
+        )
+    )
 
 
 def growth_bytes_per_second(curve: Curve | None) -> float | None:

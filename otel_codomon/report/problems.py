@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon.report.findings import Finding, Severity
 from otel_codomon.report.rules import RULES
+from otel_codomon.report.short_ids import short_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _SEVERITIES: Final = {Severity.HIGH: 8.0, Severity.MEDIUM: 4.0, Severity.LOW: 1.0}
 _WEIGHTS: Final = {rule.name: rule.weight for rule in RULES}
-_ID_DIGITS: Final = 8
 # A command that failed to start and ran so often is a mistake on the command line.
 _TYPED_RUNS: Final = 1
 _TYPED_RULES: Final = frozenset({"setup_error", "killed", "failing"})
@@ -122,9 +122,3 @@ def _next_step(name: str, example: str | None) -> str:
     if example is None:
         return f"otel-codomon list --name {shlex.quote(name)}"
     return f"otel-codomon show {shlex.quote(short_id(example))}"
-
-
-def short_id(execution_id: str) -> str:
-    """The beginning of an id, if it is one of ours; a caller's own id as it is."""
-    is_ours = len(execution_id) in (16, 32) and set(execution_id) <= set("0123456789abcdef")
-    return execution_id[:_ID_DIGITS] if is_ours else execution_id

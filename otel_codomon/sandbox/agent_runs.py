@@ -161,6 +161,7 @@ class CommandReport:
     Attributes:
         execution_id: Identifies it, also in `list_executions` and `show_execution`.
         outcome: How it ended.
+        summary: How it went, in one sentence.
         exit_code: Exit code as a shell reports it; None when it was never started.
         signal: Name of the signal that ended it; None when none did.
         reason: Why it ended so; None on success.
@@ -174,6 +175,7 @@ class CommandReport:
 
     execution_id: str
     outcome: str
+    summary: str
     exit_code: int | None
     signal: str | None
     reason: str | None
@@ -183,6 +185,24 @@ class CommandReport:
     untrusted_output: UntrustedOutput
     isolation: str
     trace_id: str | None
+
+    @classmethod
+    def of(cls, result: ExecutionResult, *, isolation: str, summary: str) -> CommandReport:
+        """What an agent learns of *result*."""
+        return cls(
+            execution_id=result.execution_id,
+            outcome=result.outcome.value,
+            summary=summary,
+            exit_code=result.exit_code,
+            signal=result.signal,
+            reason=result.reason,
+            duration_seconds=result.duration_seconds,
+            cpu_seconds=result.usage.cpu_seconds,
+            peak_memory_bytes=result.usage.peak_memory_bytes,
+            untrusted_output=UntrustedOutput.of(result),
+            isolation=isolation,
+            trace_id=result.trace_id,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,13 +228,13 @@ class Work:
             )
 
 
-async def run_command(work: Work, allowance: Allowance) -> CommandReport:
+async def run_command(work: Work, allowance: Allowance) -> ExecutionResult:
     """Run *work* within *allowance*; cancelling this ends the command and its tree.
 
     Raises:
         InvalidArgumentError: An argument cannot mean anything.
     """
-    result = await arun(
+    return await arun(
         work.source if work.command is None else work.command,  # type: ignore[arg-type] # one of them is there
         language=work.language,
         stdin=work.stdin,
@@ -222,17 +242,4 @@ async def run_command(work: Work, allowance: Allowance) -> CommandReport:
         limits=allowance.limits,
         cwd=allowance.directory,
         isolation=allowance.isolation,
-    )
-    return CommandReport(
-        execution_id=result.execution_id,
-        outcome=result.outcome.value,
-        exit_code=result.exit_code,
-        signal=result.signal,
-        reason=result.reason,
-        duration_seconds=result.duration_seconds,
-        cpu_seconds=result.usage.cpu_seconds,
-        peak_memory_bytes=result.usage.peak_memory_bytes,
-        untrusted_output=UntrustedOutput.of(result),
-        isolation=allowance.isolation,
-        trace_id=result.trace_id,
     )
