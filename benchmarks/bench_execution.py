@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -90,6 +91,44 @@ def _logfire_call() -> Callable[[], None]:
     return call
 
 
+class _Native:
+    """A C library with threads of its own, which `threading` does not list."""
+
+    _BYTES = 128 * 2**20
+    """What each of its threads reads: 4 to 10 ms of CPU time."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None)
+        self._text = ctypes.create_string_buffer(b"x" * self._BYTES)
+        self._start(self._libc.pause, None)  # for as long as the process lives
+
+    def _start(self, function: object, argument: object) -> ctypes.c_ulong:
+        thread = ctypes.c_ulong()
+        code = ctypes.cast(function, ctypes.c_void_p)  # type: ignore[arg-type] # any function of C
+        self._libc.pthread_create(ctypes.byref(thread), None, code, argument)
+        return thread
+
+    def work(self) -> None:
+        """Hand some work to three of them, and wait for it."""
+        for thread in [self._start(self._libc.strlen, self._text) for _ in range(3)]:
+            self._libc.pthread_join(thread, None)
+
+
+def beside_threads_of_c() -> Iterator[Row]:
+    """A decorated call in which threads that Python does not list use CPU time."""
+    native = _Native()
+    with providers.providers(*_providers()):
+        ours, peer = in_turn(execution(native.work), native.work, calls=10)
+    yield Row(
+        "decorated call that starts threads in C",
+        ours * _MICRO,
+        peer * _MICRO,
+        "us",
+        None,
+        "the same, not decorated",
+    )
+
+
 def not_configured() -> Iterator[Row]:
     """A decorated no-op in a program that has configured nothing."""
     tracer = trace.NoOpTracerProvider().get_tracer("peer")
@@ -142,4 +181,5 @@ if __name__ == "__main__":
     # Before the recorded ones: Logfire sets the global providers.
     print_table("An execution that is not configured", not_configured())
     print_table("A recorded execution", recorded())
+    print_table("Beside threads that Python does not list", beside_threads_of_c())
     print_table("Imports", imports())

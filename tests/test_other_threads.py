@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import ctypes
+import resource
 import threading
 import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from otel_codomon.resources.attribution import QUIET_NS
-from otel_codomon.resources.other_threads import OtherThreads
+from otel_codomon.resources.other_threads import HiddenThreads, OtherThreads, unlisted_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def burn() -> None:
@@ -58,3 +65,45 @@ def test_what_a_thread_of_the_sdk_uses_is_not_the_programs() -> None:
     activity = others.activity()
     assert activity.beside_ns < 10_000_000
     assert activity.born_ns < 10_000_000
+
+
+@contextmanager
+def thread_of_c() -> Iterator[None]:
+    """A thread that Python does not list, as C libraries start them."""
+    libc, thread = ctypes.CDLL(None), ctypes.c_ulong()
+    pause = ctypes.cast(libc.pause, ctypes.c_void_p)
+    assert libc.pthread_create(ctypes.byref(thread), None, pause, None) == 0
+    yield
+    assert libc.pthread_cancel(thread) == 0
+    assert libc.pthread_join(thread, None) == 0
+
+
+def times_asleep(hidden: HiddenThreads) -> int:
+    """How often the calling thread sleeps while it asks for hidden threads, which there are."""
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+    assert hidden.exist()
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
+
+
+def test_a_thread_of_c_is_waited_for_once() -> None:
+    hidden = HiddenThreads()
+
+    with thread_of_c():
+        first = times_asleep(hidden)
+        later = min(times_asleep(hidden) for _ in range(20))  # others may take the interpreter
+
+    assert first >= 10
+    assert later == 0
+
+
+def test_a_thread_of_python_is_not_hidden() -> None:
+    resting = threading.Event()
+    thread = threading.Thread(target=resting.wait)
+    thread.start()
+
+    unlisted = unlisted_numbers()
+
+    resting.set()
+    thread.join()
+    assert thread.native_id not in unlisted
+    assert threading.get_native_id() not in unlisted

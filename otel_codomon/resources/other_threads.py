@@ -115,7 +115,7 @@ class OtherThreads:
         born_ns = max(0, beside_ns - sum(ns or 0 for ns in used))
         pool_ns = sum(clock.outside_ns(t) for t, clock in clocks.items() if _is_worker(t))
         are_idle = self._slept(used)
-        has_hidden = born_ns > QUIET_NS and _has_hidden_threads()
+        has_hidden = born_ns > QUIET_NS and _hidden_threads.exist()
         if has_hidden:
             are_idle = are_idle and not _has_unlisted_threads()
         return Activity(beside_ns, born_ns, pool_ns, are_idle, has_hidden=has_hidden)
@@ -224,18 +224,46 @@ def _module_of(thread: threading.Thread) -> str:
     return getattr(getattr(thread, "_target", None), "__module__", None) or ""
 
 
-def _has_hidden_threads() -> bool:
-    """Whether the process has threads that Python does not list, as those of a C library."""
-    for _ in range(_LOOKS):
-        try:
-            # One link for each thread, and two for the directory itself.
-            count = os.stat("/proc/self/task").st_nlink - 2  # noqa: PTH116 - speed
-        except OSError:  # no such system
-            return True
-        if count <= len(threading.enumerate()):
-            return False
-        time.sleep(0.0002)  # Python lets go of a thread a moment before the kernel does
-    return True
+class HiddenThreads:
+    """The threads of the process that Python does not list, as those of a C library.
+
+    Python lets go of a thread a moment before the kernel does, so one that is
+    not listed may just be ending. It is waited for once: one that is still
+    there afterwards was started by C, and the next time there is no wait.
+    """
+
+    def __init__(self) -> None:
+        self._lasting: frozenset[int] = frozenset()
+
+    def exist(self) -> bool:
+        """Whether there are such threads."""
+        hidden: frozenset[int] = frozenset()
+        for _ in range(_LOOKS):
+            try:
+                # One link for each thread, and two for the directory itself.
+                count = os.stat("/proc/self/task").st_nlink - 2  # noqa: PTH116 - speed
+                if count <= len(threading.enumerate()):
+                    return False
+                hidden = unlisted_numbers()
+            except OSError:  # no such system
+                return True
+            if hidden & self._lasting:
+                return True
+            time.sleep(0.0002)
+        self._lasting = hidden
+        return True
+
+
+def unlisted_numbers() -> frozenset[int]:
+    """The kernel's numbers of the threads that Python does not list.
+
+    The first thread has the number of the process, also after a fork.
+    """
+    listed = {os.getpid(), *map(_native_id_of, threading.enumerate())}
+    return frozenset(map(int, os.listdir("/proc/self/task"))) - listed  # noqa: PTH208 - speed
+
+
+_hidden_threads: Final = HiddenThreads()
 
 
 def _has_unlisted_threads() -> bool:
