@@ -21,15 +21,12 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from benchmarks.measure import Row, in_turn, print_table
 from otel_codomon.host.metrics import HostMetrics
-from otel_codomon.host.psutil_reader import PsutilReader
-from otel_codomon.host.reader import host_reader
+from otel_codomon.host.reader import read_host, read_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from opentelemetry.metrics import Meter, MeterProvider as AnyProvider, Observation
-
-    from otel_codomon.host.reader import HostReader
 
     Callback = Callable[[CallbackOptions], Iterable[Observation]]
 
@@ -73,7 +70,7 @@ class _DrainProvider(NoOpMeterProvider):
 def _ours(provider: AnyProvider) -> Iterator[None]:
     metrics = HostMetrics()
     metrics.register(provider.get_meter("ours"))
-    metrics.begin(host_reader(), lambda: True)
+    metrics.begin(lambda: True)
     yield
     metrics.end()
 
@@ -98,7 +95,7 @@ def whole() -> Iterator[Row]:
         our_time * _MICRO,
         their_time * _MICRO,
         "us",
-        0.2,
+        1.0,
         f"contrib system-metrics without connections; {our_points} points, theirs {their_points}",
     )
     yield Row(
@@ -158,23 +155,23 @@ def sdk_part() -> Iterator[Row]:
     )
 
 
-def looks() -> Iterator[Row]:
-    """One look at the host and at this process, against psutil asked for the same facts."""
-    kept, asked = host_reader(), PsutilReader()
+def samples() -> Iterator[Row]:
+    """One sample of the host and of this process, without metrics."""
 
-    def look(reader: HostReader) -> Callable[[], None]:
-        def both() -> None:
-            reader.read_host()
-            reader.read_own()
+    def sample() -> None:
+        read_host(each_core=False)
+        read_own()
 
-        return both
-
-    ours, theirs = in_turn(look(kept), look(asked), calls=_CALLS)
+    ours, with_cores = in_turn(sample, read_host, calls=_CALLS)
     yield Row(
-        "one look at host and process", ours * _MICRO, theirs * _MICRO, "us", None, "psutil, once"
+        "one sample of host and process",
+        ours * _MICRO,
+        with_cores * _MICRO,
+        "us",
+        None,
+        "one of the host with each core",
     )
-    kept.close()
 
 
 if __name__ == "__main__":
-    print_table("Host and own process", (*whole(), *own_part(), *sdk_part(), *looks()))
+    print_table("Host and own process", (*whole(), *own_part(), *sdk_part(), *samples()))

@@ -673,14 +673,14 @@ SYSTEM_PAGING_USAGE: Final = Metric(
     _UP_DOWN,
     "By",
     "Swap by whether it is used.",
-    (SYSTEM_DEVICE, SYSTEM_PAGING_STATE),
+    (SYSTEM_PAGING_STATE,),
 )
 SYSTEM_PAGING_UTILIZATION: Final = Metric(
     "system.paging.utilization",
     _GAUGE,
     "1",
     "Share of the swap by whether it is used.",
-    (SYSTEM_DEVICE, SYSTEM_PAGING_STATE),
+    (SYSTEM_PAGING_STATE,),
 )
 SYSTEM_PAGING_FAULTS: Final = Metric(
     "system.paging.faults",
@@ -727,9 +727,6 @@ SYSTEM_DISK_IO_TIME: Final = Metric(
     "Time during which a disk had anything to do.",
     (SYSTEM_DEVICE,),
 )
-SYSTEM_DISK_LIMIT: Final = Metric(
-    "system.disk.limit", _UP_DOWN, "By", "Size of a disk.", (SYSTEM_DEVICE,)
-)
 SYSTEM_FILESYSTEM_USAGE: Final = Metric(
     "system.filesystem.usage",
     _UP_DOWN,
@@ -774,18 +771,6 @@ SYSTEM_NETWORK_ERRORS: Final = Metric(
     "{error}",
     "Packets that had an error.",
     (NETWORK_INTERFACE_NAME, NETWORK_IO_DIRECTION),
-)
-SYSTEM_PROCESS_CREATED: Final = Metric(
-    "system.process.created",
-    _COUNTER,
-    "{process}",
-    "Processes and threads started since the host started.",
-)
-SYSTEM_PROCESS_LIMIT: Final = Metric(
-    "system.process.limit",
-    _UP_DOWN,
-    "{thread}",
-    "Most processes and threads the kernel allows at a time.",
 )
 PROCESS_UPTIME: Final = Metric("process.uptime", _GAUGE, "s", "Time since this process started.")
 PROCESS_CPU_TIME: Final = Metric(

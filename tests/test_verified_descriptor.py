@@ -13,7 +13,6 @@ from support.user_program import Program
 
 from otel_codomon._platform.procfs import OpenFiles
 from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
-from otel_codomon.host.kernel_file import KernelFile
 from otel_codomon.journal import leader, segments
 from otel_codomon.journal.index import is_locked
 from otel_codomon.journal.writer import Writer
@@ -159,18 +158,6 @@ def test_a_lock_that_was_lost_with_its_descriptor_goes_to_another_process(tmp_pa
     leader.release(folder)
     for number in (read_end, write_end, release, released):
         os.close(number)
-
-
-def test_a_kernel_file_is_opened_again_and_never_read_from_another(tmp_path: Path) -> None:
-    file = KernelFile("/proc/version")
-    text = file.read()
-    number = replace(file._kept, tmp_path / "own")
-
-    assert file.read() == text
-    file.close()
-
-    assert os.fstat(number).st_size == len(b"MINE\n")
-    os.close(number)
 
 
 def test_a_file_of_a_process_is_opened_again_and_counted_once(tmp_path: Path) -> None:

@@ -108,8 +108,8 @@ def _each(of_host: str) -> Callable[[Reading], Iterable[Any]]:
 
 
 def _linux_memory(reading: Reading) -> Iterable[Any]:
-    """Memory where Linux itself tells it: these metrics have its name in theirs."""
-    return _MEMORY(reading) if reading.host and reading.host.source == "proc" else ()
+    """Memory of Linux: these metrics have its name in theirs."""
+    return _MEMORY(reading) if reading.host and reading.host.platform == "linux" else ()
 
 
 def _only(field_name: str) -> Mapping[str, Attributes | None]:
@@ -123,8 +123,8 @@ def _by(key: str, **fields: str) -> Mapping[str, Attributes | None]:
 
 
 def _named(key: str) -> Callable[[Any], Attributes]:
-    """The name of a device; nothing where the system tells the sum of all only."""
-    return lambda device: {key: device.name} if device.name else {}
+    """The name of a device."""
+    return lambda device: {key: device.name}
 
 
 def _file_system(one: Any) -> Attributes:  # noqa: ANN401 - the table's rows are of many kinds
@@ -139,12 +139,12 @@ def _file_system(one: Any) -> Attributes:  # noqa: ANN401 - the table's rows are
 _HOST: Final = _one("host")
 _CPU: Final = _one("host.cpu")
 _MEMORY: Final = _one("host.memory")
-_PAGING: Final = _one("host.paging")
+_VMSTAT: Final = _one("host.vmstat")
+_SWAP: Final = _one("host.swap")
 _OWN: Final = _one("own")
 _DISKS: Final = _each("disks")
 _INTERFACES: Final = _each("interfaces")
 _FILE_SYSTEMS: Final = _each("file_systems")
-_SWAPS: Final = _each("swaps")
 _DEVICE: Final = _named(names.SYSTEM_DEVICE)
 _INTERFACE: Final = _named(names.NETWORK_INTERFACE_NAME)
 
@@ -201,25 +201,24 @@ HOST_ROWS: Final = (
     Row(names.SYSTEM_MEMORY_SHARED, _linux_memory, _only("shared_bytes")),
     Row(
         names.SYSTEM_MEMORY_SLAB_USAGE,
-        _linux_memory,
+        _VMSTAT,
         _by(
             names.SYSTEM_MEMORY_SLAB_STATE,
             reclaimable="slab_reclaimable_bytes",
             unreclaimable="slab_unreclaimable_bytes",
         ),
     ),
-    Row(names.SYSTEM_PAGING_USAGE, _SWAPS, _SWAP_STATES, _DEVICE),
+    Row(names.SYSTEM_PAGING_USAGE, _SWAP, _SWAP_STATES),
     Row(
         names.SYSTEM_PAGING_UTILIZATION,
-        _SWAPS,
+        _SWAP,
         _by(names.SYSTEM_PAGING_STATE, used="used_bytes"),
-        _DEVICE,
         whole="total_bytes",
     ),
-    Row(names.SYSTEM_PAGING_FAULTS, _PAGING, _FAULTS),
+    Row(names.SYSTEM_PAGING_FAULTS, _VMSTAT, _FAULTS),
     Row(
         names.SYSTEM_PAGING_OPERATIONS,
-        _PAGING,
+        _VMSTAT,
         {
             "swapped_in_pages": {names.SYSTEM_PAGING_DIRECTION: "in"},
             "swapped_out_pages": {names.SYSTEM_PAGING_DIRECTION: "out"},
@@ -240,7 +239,6 @@ HOST_ROWS: Final = (
         _DEVICE,
     ),
     Row(names.SYSTEM_DISK_IO_TIME, _DISKS, _only("busy_seconds"), _DEVICE),
-    Row(names.SYSTEM_DISK_LIMIT, _DISKS, _only("total_bytes"), _DEVICE),
     Row(names.SYSTEM_FILESYSTEM_USAGE, _FILE_SYSTEMS, _SPACE, _file_system),
     Row(
         names.SYSTEM_FILESYSTEM_UTILIZATION,
@@ -255,8 +253,6 @@ HOST_ROWS: Final = (
     Row(names.SYSTEM_NETWORK_PACKETS, _INTERFACES, _directions("packets"), _DEVICE),
     Row(names.SYSTEM_NETWORK_DROPPED, _INTERFACES, _directions("dropped"), _INTERFACE),
     Row(names.SYSTEM_NETWORK_ERRORS, _INTERFACES, _directions("errors"), _INTERFACE),
-    Row(names.SYSTEM_PROCESS_CREATED, _HOST, _only("processes_created")),
-    Row(names.SYSTEM_PROCESS_LIMIT, _HOST, _only("process_limit")),
 )
 OWN_ROWS: Final = (
     Row(names.PROCESS_UPTIME, _OWN, _only("uptime_seconds")),

@@ -1,4 +1,4 @@
-"""Metrics of the host and of this process, opt-in: one callback, one look a collection."""
+"""Metrics of the host and of this process, opt-in: one callback, one sample a collection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from otel_codomon._platform.threads_and_forks import on_fork
 from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.host.metric_table import ROWS, Reading, Row
 from otel_codomon.host.rates import cpu_shares, own_rates
-from otel_codomon.host.reader import host_reader
+from otel_codomon.host.reader import read_host, read_own
 from otel_codomon.version import __version__
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from otel_codomon._platform.leader_lock import LeaderLock
     from otel_codomon.host.rates import CpuShares, OwnRates
-    from otel_codomon.host.reader import HostReader
     from otel_codomon.host.sample import CpuTimes, HostSample, OwnSample
     from otel_codomon.settings import Setting
 
@@ -64,41 +63,50 @@ class _Growth(Generic[S, R]):
         return self._found
 
 
+def _read_host_without_cores() -> HostSample:
+    return read_host(each_core=False)
+
+
 class HostMetrics:
     """The instruments of a host and of this process on one meter.
 
-    One look feeds them all, and each is handed its part once: an instrument
+    One sample feeds them all, and each is handed its part once: an instrument
     that comes a second time comes for a new collection.
 
     They report nothing until `begin`.
+
+    Args:
+        host: Takes a sample of the host.
+        own: Takes a sample of this process.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        host: Callable[[], HostSample] = _read_host_without_cores,
+        own: Callable[[], OwnSample] = read_own,
+    ) -> None:
+        self._read_host, self._read_own = host, own
         self._lock = threading.Lock()
-        self._reader: HostReader | None = None
-        self._is_elected: Callable[[], bool] = lambda: False
+        self._is_elected: Callable[[], bool] | None = None  # None while nothing is reported
         self._rows: tuple[Row, ...] = ()
         self._devices: set[str] = set()
         self._forget()
 
-    def begin(self, reader: HostReader, is_elected: Callable[[], bool]) -> None:
+    def begin(self, is_elected: Callable[[], bool]) -> None:
         """Report from now on.
 
         Args:
-            reader: Looks at the host and at this process.
-            is_elected: Whether this process tells the host's part; asked at
-                each look, so that another process takes over from one that died.
+            is_elected: Whether this process reports the host too; asked at each
+                sample, so that another process takes over from one that died.
         """
         with self._lock:
-            self._reader, self._is_elected = reader, is_elected
+            self._is_elected = is_elected
             self._forget()
 
     def end(self) -> None:
-        """Report nothing from now on, and keep no file open."""
+        """Report nothing from now on."""
         with self._lock:
-            reader, self._reader = self._reader, None
-            if reader is not None:
-                reader.close()
+            self._is_elected = None
 
     def after_fork(self) -> None:
         """Begin anew in a child, where a thread that is not there may hold the lock."""
@@ -106,7 +114,7 @@ class HostMetrics:
         self._forget()
 
     def _forget(self) -> None:
-        """Know of no look yet: what came before was another process's, or long ago."""
+        """Know of no sample yet: what came before was another process's, or long ago."""
         self._left: dict[str, list[Observation]] = {}
         self._cpu: CpuTimes | None = None
         self._shares: _Growth[CpuTimes, CpuShares] = _Growth(cpu_shares)
@@ -132,16 +140,16 @@ class HostMetrics:
     def _hand_out(self, name: str, _options: CallbackOptions) -> Iterable[Observation]:
         """The callback of every instrument."""
         with self._lock:
-            if self._reader is None:
+            if self._is_elected is None:
                 return ()
             if name not in self._left:
-                self._left = self._collect(self._reader)
+                self._left = self._collect(self._is_elected)
             return self._left.pop(name, ())
 
-    def _collect(self, reader: HostReader) -> dict[str, list[Observation]]:
+    def _collect(self, is_elected: Callable[[], bool]) -> dict[str, list[Observation]]:
         """What each instrument is to be handed; nothing, for ever, once that has failed."""
         try:
-            reading = self._look(reader)
+            reading = self._sample(is_elected)
             return {
                 row.metric.name: [
                     Observation(min(value, _MAX_INT), attributes)
@@ -151,13 +159,12 @@ class HostMetrics:
             }
         except Exception:  # noqa: BLE001 - any failure of ours at all
             log_once("reporting the host and this process, which is now off,")
-            self._reader = None
-            reader.close()
+            self._is_elected = None
             return {}
 
-    def _look(self, reader: HostReader) -> Reading:
-        own = reader.read_own()
-        host = self._plausible(reader.read_host(each_core=False)) if self._is_elected() else None
+    def _sample(self, is_elected: Callable[[], bool]) -> Reading:
+        own = self._read_own()
+        host = self._plausible(self._read_host()) if is_elected() else None
         return Reading(
             host=host,
             shares=self._shares.until(
@@ -177,7 +184,6 @@ class HostMetrics:
             disks=self._known(host.disks, "name"),
             interfaces=self._known(host.interfaces, "name"),
             file_systems=self._known(host.file_systems, "mountpoint"),
-            swaps=self._known(host.swaps, "name"),
         )
 
     def _known(self, devices: tuple[D, ...], key: str) -> tuple[D, ...]:
@@ -208,7 +214,7 @@ class _Switch:
             if made is None:
                 made = self._made[provider] = HostMetrics()
                 made.register(provider.get_meter(names.SCOPE, __version__, names.SCHEMA_URL))
-            made.begin(host_reader(), lambda: _stand(folder))
+            made.begin(lambda: _stand(folder))
             self._running = made
 
     def off(self) -> None:

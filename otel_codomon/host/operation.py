@@ -28,9 +28,9 @@ class CpuStats:
         cores: Cores that this process may use.
         used_share: Share of all of the host's cores that was busy since the
             look before; None at the first look.
-        per_core_share: The same for each core, by its number: position n is core n.
-            None for a core that is off, or for which the kernel counted no tick since
-            the look before. Empty at the first look.
+        per_core_share: The same for each core that is switched on, in their order.
+            None for a core for which the kernel counted no tick since the sample
+            before. Empty at the first sample, and when a core was switched on or off.
         load_1m: Processes that ran or waited to, on average over a minute;
             None where the system does not count them.
     """
@@ -159,30 +159,22 @@ def _cpu(seen: _Seen) -> CpuStats:
     return CpuStats(
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores,
         used_share=None if whole is None else whole.busy,
-        per_core_share=() if rates is None else _by_core(rates, seen.host),
+        per_core_share=() if rates is None else tuple(core.busy for core in rates.cores),
         load_1m=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     )
-
-
-def _by_core(rates: HostRates, host: HostSample) -> tuple[float | None, ...]:
-    """The busy share of each core at the position of its number."""
-    numbers = [core.core for core in host.cores if core.core is not None]
-    busy = {core.core: core.busy for core in rates.cores}
-    return tuple(busy.get(number) for number in range(max(numbers, default=-1) + 1))
 
 
 def _memory(seen: _Seen) -> MemoryStats | None:
     memory = seen.host.memory
     if memory is None or memory.available_bytes is None:
         return None
-    swap_bytes = sum(swap.total_bytes for swap in seen.host.swaps)
-    swap_used_bytes = sum(swap.used_bytes for swap in seen.host.swaps)
+    swap = seen.host.swap
     return MemoryStats(
         total_bytes=memory.total_bytes,
         available_bytes=memory.available_bytes,
         used_share=1 - memory.available_bytes / memory.total_bytes,
-        swap_total_bytes=swap_bytes,
-        swap_used_share=swap_used_bytes / swap_bytes if swap_bytes else None,
+        swap_total_bytes=0 if swap is None else swap.total_bytes,
+        swap_used_share=None if swap is None else swap.used_bytes / swap.total_bytes,
     )
 
 

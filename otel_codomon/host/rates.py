@@ -52,9 +52,14 @@ class CpuShares:
     steal: float | None = None
 
     @property
-    def busy(self) -> float:
-        """Share of the time in which something ran here, or wanted to (steal), from 0 to 1."""
-        return sum(getattr(self, mode) or 0.0 for mode in CPU_MODES if mode not in _IDLE)
+    def busy(self) -> float | None:
+        """Share of the time in which something ran here, or wanted to (steal), from 0 to 1.
+
+        None when no mode is known.
+        """
+        shares = [getattr(self, mode) for mode in CPU_MODES if mode not in _IDLE]
+        known = [share for share in shares if share is not None]
+        return sum(known) if known else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +109,8 @@ class HostRates:
     Attributes:
         interval_seconds: Time between them, seconds.
         cpu: All cores together; None when no tick of the clock was between.
-        cores: Each core of both samples.
+        cores: Each core; its shares are None when no tick of the clock was between.
+            Empty when a core was switched on or off, since the others' numbers move.
         disks: Each disk of both samples.
         interfaces: Each interface of both samples.
     """
@@ -152,11 +158,7 @@ def host_rates(earlier: HostSample, later: HostSample) -> HostRates | None:
         cpu=None
         if earlier.cpu is None or later.cpu is None
         else cpu_shares(earlier.cpu, later.cpu),
-        cores=tuple(
-            shares
-            for before, after in _both(earlier.cores, later.cores, lambda cpu: cpu.core)
-            if (shares := cpu_shares(before, after)) is not None
-        ),
+        cores=_core_shares(earlier.cores, later.cores),
         disks=tuple(
             _disk(before, after, rate)
             for before, after in _both(earlier.disks, later.disks, lambda disk: disk.name)
@@ -188,6 +190,17 @@ def own_rates(earlier: OwnSample, later: OwnSample) -> OwnRates | None:
         interval_seconds=interval_seconds,
         user=share(earlier.cpu_user_seconds, later.cpu_user_seconds),
         system=share(earlier.cpu_system_seconds, later.cpu_system_seconds),
+    )
+
+
+def _core_shares(
+    earlier: tuple[CpuTimes, ...], later: tuple[CpuTimes, ...]
+) -> tuple[CpuShares, ...]:
+    if len(earlier) != len(later):
+        return ()
+    return tuple(
+        cpu_shares(before, after) or CpuShares(core=after.core)
+        for before, after in zip(earlier, later, strict=True)
     )
 
 

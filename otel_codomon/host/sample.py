@@ -1,12 +1,17 @@
-"""What a host and a process have used so far, and what they use now, from two looks at them.
+"""What a host and a process have used so far, and what they use now, from two samples.
 
-In every class None means that it could not be told, never zero.
+In every class None means not known, never zero.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+
+    from otel_codomon.host.vmstat import Vmstat
 
 CPU_MODES: Final = ("user", "nice", "system", "idle", "iowait", "interrupt", "steal")
 CPU_FIELDS: Final = tuple(f"{mode}_seconds" for mode in CPU_MODES)
@@ -62,7 +67,7 @@ class CpuTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """The memory of a host, bytes, from ``/proc/meminfo`` or psutil.
+    """The memory of a host, bytes.
 
     Attributes:
         total_bytes: Memory the kernel manages.
@@ -73,8 +78,6 @@ class Memory:
         cached_bytes: Cache of files and of what the kernel can rebuild; shared
             memory is in it.
         shared_bytes: Shared memory and files in memory (``tmpfs``).
-        slab_reclaimable_bytes: The kernel's own structures that it can drop.
-        slab_unreclaimable_bytes: Those that it cannot.
     """
 
     total_bytes: int
@@ -83,8 +86,6 @@ class Memory:
     buffers_bytes: int | None = None
     cached_bytes: int | None = None
     shared_bytes: int | None = None
-    slab_reclaimable_bytes: int | None = None
-    slab_unreclaimable_bytes: int | None = None
 
     @property
     def used_bytes(self) -> int | None:
@@ -96,33 +97,14 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paging:
-    """Page faults and swapping of a host since its start.
-
-    Attributes:
-        major_faults: Page faults that had to wait for storage.
-        minor_faults: Page faults that had not.
-        swapped_in_pages: Pages fetched back from swap.
-        swapped_out_pages: Pages put there.
-    """
-
-    major_faults: int | None = None
-    minor_faults: int | None = None
-    swapped_in_pages: int | None = None
-    swapped_out_pages: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Swap:
-    """One swap device or file.
+    """The swap space of a host, all of its devices and files together.
 
     Attributes:
-        name: Its path; empty where the system tells only the sum.
         total_bytes: How much it holds, bytes.
         used_bytes: How much of that is used, bytes.
     """
 
-    name: str
     total_bytes: int
     used_bytes: int
 
@@ -148,7 +130,6 @@ class DiskTotals:
             wall time where several are under way.
         write_seconds: The same of writes.
         busy_seconds: Time during which anything was under way.
-        total_bytes: Size of the disk, bytes.
     """
 
     name: str
@@ -161,7 +142,20 @@ class DiskTotals:
     read_seconds: float | None = None
     write_seconds: float | None = None
     busy_seconds: float | None = None
-    total_bytes: int | None = None
+
+
+def is_partition(name: str, names: Container[str]) -> bool:
+    """Whether *name* is a part of another one of *names*, as Linux names parts of a disk.
+
+    The number is set off by a ``p`` where the disk's own name ends in a digit:
+    ``sda1`` of ``sda`` and ``nvme0n1p1`` of ``nvme0n1``, but not ``dm-10`` of ``dm-1``.
+    """
+    disk = name.rstrip("0123456789")
+    if disk == name:
+        return False
+    if disk.endswith("p") and disk[-2:-1].isdigit():
+        return disk[:-1] in names
+    return disk in names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,40 +224,37 @@ class HostSample:
     """A host at one instant.
 
     Attributes:
-        source: Who told: ``proc`` or ``psutil``.
         taken_ns: When, monotonic clock, nanoseconds.
+        platform: Its operating system, as ``sys.platform`` names it.
         uptime_seconds: Time since the host started, seconds.
         cpu: All cores together, those that are switched off by now included.
-        cores: Each core that is switched on; empty where they were not asked for.
+        cores: Each core that is switched on, numbered from 0 without gaps, as
+            psutil does; empty where they were not asked for.
         logical_cores: How many are switched on, threads of one core counted apart.
         physical_cores: How many there are without counting threads apart.
         memory: Its memory.
-        paging: Its page faults.
-        swaps: Swap devices; empty where there is none.
+        vmstat: Its page faults and swapping; None where there is no ``/proc/vmstat``.
+        swap: Its swap space; None where there is none.
         disks: Whole disks that were used at least once.
         interfaces: Network interfaces that were used at least once, of this
             process's network namespace; without ends of virtual pairs
             (``veth``), one of which comes with each container.
         file_systems: File systems on storage of this host, each device once.
-        processes_created: Processes and threads started since the start of the host.
-        process_limit: Most tasks the kernel allows at a time.
     """
 
-    source: str
     taken_ns: int
+    platform: str
     uptime_seconds: float | None = None
     cpu: CpuTimes | None = None
     cores: tuple[CpuTimes, ...] = ()
     logical_cores: int | None = None
     physical_cores: int | None = None
     memory: Memory | None = None
-    paging: Paging | None = None
-    swaps: tuple[Swap, ...] = ()
+    vmstat: Vmstat | None = None
+    swap: Swap | None = None
     disks: tuple[DiskTotals, ...] = ()
     interfaces: tuple[InterfaceTotals, ...] = ()
     file_systems: tuple[FileSystem, ...] = ()
-    processes_created: int | None = None
-    process_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,9 +262,8 @@ class OwnSample:
     """This process at one instant.
 
     Attributes:
-        source: Who told: ``proc`` or ``psutil``.
         taken_ns: When, monotonic clock, nanoseconds.
-        pid: Process that was looked at, as it sees itself.
+        pid: Its number, as it sees it itself.
         uptime_seconds: Time since it started, seconds.
         cpu_user_seconds: CPU time of all its threads in user mode, seconds.
         cpu_system_seconds: The same in the kernel, seconds.
@@ -293,7 +283,6 @@ class OwnSample:
         write_bytes: Bytes it caused to be sent there.
     """
 
-    source: str
     taken_ns: int
     pid: int
     uptime_seconds: float | None = None
