@@ -12,6 +12,7 @@ from otel_codomon import environment_variables as env
 from otel_codomon._platform.private_folder import state_folder
 from otel_codomon._platform.refused_values import shown
 from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.words import CAPTURES, CONTROLS, DURABILITIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off", ""})
-DURABILITIES: Final = ("process", "power", "strict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +123,11 @@ OPTIONS: Final = (
     Option("sample_interval", env.OTEL_PYTHON_CODOMON_SAMPLE_INTERVAL, read_interval, default=0.25),
     Option("slots", env.OTEL_PYTHON_CODOMON_SLOTS, read_bool, default=False),
     Option("host_metrics", env.OTEL_PYTHON_CODOMON_HOST_METRICS, read_bool, default=False),
-    Option("control", env.OTEL_PYTHON_CODOMON_CONTROL, _words("clear"), default=frozenset()),
+    Option("control", env.OTEL_PYTHON_CODOMON_CONTROL, _words(*CONTROLS), default=frozenset()),
     Option(
         "capture",
         env.OTEL_PYTHON_CODOMON_CAPTURE,
-        _words("arguments", "code", "exception", "output"),
+        _words(*CAPTURES),
         default=frozenset(),
     ),
 )

@@ -722,8 +722,8 @@ MISUSES: dict[str, Callable[[], object]] = {
     "not callable, with brackets": lambda: execution()(3),  # type: ignore[type-var]
     "a class": lambda: execution(Result),
     "empty name": lambda: execution(" "),
-    "unknown kind": lambda: execution("x", kind="no such"),
-    "unknown sandbox": lambda: execution("x", sandbox_type="no such"),
+    "unknown kind": lambda: execution("x", kind="no such"),  # type: ignore[call-overload]
+    "unknown sandbox": lambda: execution("x", sandbox_type="no such"),  # type: ignore[call-overload]
     "language": lambda: execution("x", language=3),  # type: ignore[call-overload]
     "timeout of 0": lambda: execution("x", timeout=0),
     "timeout of NaN": lambda: execution("x", timeout=float("nan")),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.journal.execution_record import ExecutionRecord
     from otel_codomon.testing import Recorder
+    from otel_codomon.words import OutcomeWord, ResultForm
 
 
 class Reported(Enum):
@@ -390,7 +391,7 @@ def test_what_nobody_could_see_is_no_success_and_no_failure(
 
 
 def test_the_unknown_are_in_no_ratio(recorder: Recorder) -> None:
-    def run(outcome: str) -> ExecutionRecord:
+    def run(outcome: OutcomeWord) -> ExecutionRecord:
         with execution("job") as current:
             current.record(outcome=outcome)
         return recorder.executions()[-1]
@@ -494,7 +495,11 @@ def test_an_exit_of_the_observed_code_itself_has_its_exit_code(recorder: Recorde
     ],
 )
 def test_a_result_is_read_by_the_reader_of_a_name(
-    reader: str, returned: object, outcome: Outcome, exit_code: int | None, recorder: Recorder
+    reader: ResultForm,
+    returned: object,
+    outcome: Outcome,
+    exit_code: int | None,
+    recorder: Recorder,
 ) -> None:
     execution("reads", result=reader)(lambda: returned)()
 

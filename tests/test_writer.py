@@ -22,6 +22,8 @@ from otel_codomon.journal.writer import MAX_SEGMENT_AGE_NS, Writer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from otel_codomon.words import Durability
+
 KEY = b"12345678"
 
 
@@ -359,7 +361,7 @@ def test_a_system_call_that_fails_costs_that_record_only(
 
 
 @pytest.mark.parametrize("durability", ["power", "strict"])
-def test_every_durability_writes_the_same(folder: Path, durability: str) -> None:
+def test_every_durability_writes_the_same(folder: Path, durability: Durability) -> None:
     writer = Writer(str(folder), durability=durability)
 
     writer.append(segments.TRACES, b"one")

@@ -8,11 +8,14 @@ them. So what is plain is read by the table alone, and argparse reads the rest.
 from __future__ import annotations
 
 from otel_codomon.cli.sizes import memory_bytes, positive_number, positive_whole, size_bytes
+from otel_codomon.words import ISOLATIONS, PROPAGATIONS
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
+
+    from otel_codomon.words import Isolation, Propagation
 
 TREE = "limits of the whole process tree"
 PROCESS = "limits of each process"
@@ -114,13 +117,13 @@ OPTIONS = (
     ),
     Option(
         "--propagate",
-        choices=("full", "linked", "none"),
+        choices=PROPAGATIONS,
         help="the trace context that the command gets: full, this trace in TRACEPARENT; linked, a "
         "new trace that is linked to this one; none (default: full; none in isolation)",
     ),
     Option(
         "--isolation",
-        choices=("none", "bubblewrap"),
+        choices=ISOLATIONS,
         default="none",
         group=ISOLATION,
         help="bubblewrap: no network, a private /tmp and home, the system and the working "
@@ -218,8 +221,8 @@ class Options:
     session_id: str | None
     timeout: float | None
     grace: float
-    propagate: str | None
-    isolation: str
+    propagate: Propagation | None
+    isolation: Isolation
     writable: list[str] | None
     allow_env: list[str] | None
     cpu_seconds: float | None

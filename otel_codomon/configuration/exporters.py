@@ -20,8 +20,7 @@ from opentelemetry.util._importlib_metadata import entry_points
 
 from otel_codomon._platform.refused_values import shown
 from otel_codomon.errors import InvalidArgumentError
-
-PROTOCOLS: Final = ("http/protobuf", "grpc")
+from otel_codomon.words import OTLP_PROTOCOLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +84,11 @@ def check_target(
         ("protocol", protocol),
         *((name, os.environ.get(name)) for name in _PROTOCOL_VARIABLES),
     ):
-        if value and value not in PROTOCOLS:
+        if value and value not in OTLP_PROTOCOLS:
             raise InvalidArgumentError(
                 name,
                 f"cannot send with {name} {shown(value)}: it is none of the known ones; "
-                f"use one of {', '.join(PROTOCOLS)}",
+                f"use one of {', '.join(OTLP_PROTOCOLS)}",
             )
     check_texts("headers", headers)
     return Target(endpoint, protocol, headers)
@@ -160,7 +159,7 @@ def _protocol(signal: Signal, target: Target) -> str:
         target.protocol
         or os.environ.get(signal.protocol)
         or os.environ.get(OTEL_EXPORTER_OTLP_PROTOCOL)
-        or PROTOCOLS[0]
+        or OTLP_PROTOCOLS[0]
     )
 
 

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from otel_codomon.words import Capture, Durability, OtlpProtocol
+
 _lock = threading.RLock()
 _configured: Configuration | None = None
 _given: Mapping[str, Any] = {}
@@ -53,16 +55,16 @@ def configure(
     service_name: str | None = None,
     resource_attributes: Mapping[str, str] | None = None,
     endpoint: str | None = None,
-    protocol: str | None = None,
+    protocol: OtlpProtocol | None = None,
     headers: Mapping[str, str] | None = None,
     journal: str | Path | bool | None = None,
     deliver: bool | None = None,
-    durability: str | None = None,
+    durability: Durability | None = None,
     exit_timeout: float | None = None,
     sample_interval: float | None = None,
     slots: bool | None = None,
     host_metrics: bool | None = None,
-    capture: Iterable[str] | None = None,
+    capture: Iterable[Capture] | None = None,
 ) -> Configuration:
     """Set up what sends executions, once for the process; a second call changes nothing.
 

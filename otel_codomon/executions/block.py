@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from otel_codomon.executions.spec import ExecutionSpec
     from otel_codomon.resources.limits import Limits
     from otel_codomon.resources.thresholds import Thresholds
+    from otel_codomon.words import KindWord, ResultForm, SandboxTypeWord
 
 F = TypeVar("F", bound="Callable[..., Any]")
 _DEFAULT_NAME: Final = "execution"
@@ -35,16 +36,16 @@ def execution(name: F, /) -> F: ...
 def execution(
     name: str | None = None,
     *,
-    kind: Kind | str = Kind.FUNCTION,
+    kind: Kind | KindWord = Kind.FUNCTION,
     language: str | None = None,
-    sandbox_type: SandboxType | str = SandboxType.NONE,
+    sandbox_type: SandboxType | SandboxTypeWord = SandboxType.NONE,
     timeout: float | None = None,
     session_id: str | None = None,
     code: str | bytes | None = None,
     limits: Limits | None = None,
     thresholds: Thresholds | None = None,
     attributes: Mapping[str, object] | None = None,
-    result: Callable[[Any], object] | str | None = None,
+    result: Callable[[Any], object] | ResultForm | None = None,
     arguments: Mapping[str, str | None] | None = None,
 ) -> Block: ...
 
@@ -52,16 +53,16 @@ def execution(
 def execution(
     name: Any = None,
     *,
-    kind: Kind | str = Kind.FUNCTION,
+    kind: Kind | KindWord = Kind.FUNCTION,
     language: str | None = None,
-    sandbox_type: SandboxType | str = SandboxType.NONE,
+    sandbox_type: SandboxType | SandboxTypeWord = SandboxType.NONE,
     timeout: float | None = None,
     session_id: str | None = None,
     code: str | bytes | None = None,
     limits: Limits | None = None,
     thresholds: Thresholds | None = None,
     attributes: Mapping[str, object] | None = None,
-    result: Callable[[Any], object] | str | None = None,
+    result: Callable[[Any], object] | ResultForm | None = None,
     arguments: Mapping[str, str | None] | None = None,
 ) -> Any:
     """Observe a callable, or a block, as executions.

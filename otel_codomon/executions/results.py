@@ -23,6 +23,8 @@ from otel_codomon.journal.outcome_details import (
 if TYPE_CHECKING:
     from typing import TypeGuard
 
+    from otel_codomon.words import ResultForm
+
 # What is written as the status of a result, in lower case -> outcome.
 _STATUS: Final[Mapping[str, Outcome]] = {
     **{outcome.value: outcome for outcome in Outcome if outcome is not Outcome.HOST_DIED},
@@ -234,7 +236,7 @@ def _read_success(result: object) -> OutcomeDetails:
     return _failed(Outcome.SUCCESS if result else Outcome.ERROR)
 
 
-READERS: Final[Mapping[str, Callable[[object], OutcomeDetails]]] = {
+READERS: Final[Mapping[ResultForm, Callable[[object], OutcomeDetails]]] = {
     "exit_code": _read_code,
     "returncode": _read_returncode,
     "status": _read_status,

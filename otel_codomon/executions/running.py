@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from otel_codomon.resources.limits import Limits
     from otel_codomon.resources.thresholds import Crossing, Thresholds
     from otel_codomon.resources.usage import Usage
+    from otel_codomon.words import OutcomeWord
 
 registry: Final[Registry[Execution]] = Registry()
 """The executions of this process."""
@@ -230,7 +231,7 @@ class Execution:
     def record(
         self,
         *,
-        outcome: Outcome | str | None = None,
+        outcome: Outcome | OutcomeWord | None = None,
         exit_code: int | None = None,
         signal: str | None = None,
         reason: str | None = None,

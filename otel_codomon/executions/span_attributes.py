@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.util.types import AttributeValue
 
+    from otel_codomon.words import OutcomeWord
+
 
 _UNREADABLE: Final = OutcomeDetails(outcome=Outcome.UNKNOWN)
 
@@ -60,7 +62,7 @@ def merge_details(recorded: OutcomeDetails, seen: OutcomeDetails) -> OutcomeDeta
     )
 
 
-def as_outcome(value: Outcome | str | None) -> Outcome | None:
+def as_outcome(value: Outcome | OutcomeWord | None) -> Outcome | None:
     """An outcome or its name as an outcome; None stays None."""
     return None if value is None else Outcome(value)
 

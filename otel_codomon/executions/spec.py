@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from otel_codomon._platform.cleaning import AttributeValue
     from otel_codomon.executions.telemetry import Telemetry
+    from otel_codomon.words import KindWord, ResultForm, SandboxTypeWord
 
 E = TypeVar("E", bound="Enum")
 
@@ -101,16 +102,16 @@ class ExecutionSpec:
 def make_spec(
     name: str,
     *,
-    kind: Kind | str,
+    kind: Kind | KindWord,
     language: str | None,
-    sandbox_type: SandboxType | str,
+    sandbox_type: SandboxType | SandboxTypeWord,
     timeout: float | None,
     session_id: str | None,
     code: str | bytes | None,
     limits: Limits | None,
     thresholds: Thresholds | None,
     attributes: Mapping[str, object] | None,
-    result: Callable[[object], object] | str | None,
+    result: Callable[[object], object] | ResultForm | None,
     arguments: Mapping[str, str | None] | None = None,
 ) -> ExecutionSpec:
     """Check what the developer said; see `otel_codomon.execution`.
@@ -144,7 +145,7 @@ def make_spec(
 def _result_reader(result: object) -> Callable[[object], object] | None:
     if result is None or callable(result):
         return result
-    found = READERS.get(result) if isinstance(result, str) else None
+    found = next((read for word, read in READERS.items() if word == result), None)
     if found is None:
         raise InvalidArgumentError(
             "result",

@@ -13,7 +13,6 @@ from otel_codomon._platform.threads_and_forks import (
     pause_at_forks,
     wait_until_gone,
 )
-from otel_codomon.journal.writer import PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,10 +146,10 @@ class Flusher:
             self._thread = None  # paused too late: what is written next starts another
 
     def _needs_sync(self) -> bool:
-        return self._writer.durability != PROCESS and self._writer.must_sync
+        return self._writer.durability != "process" and self._writer.must_sync
 
     def _period_seconds(self) -> float:
-        return SIGN_OF_LIFE_SECONDS if self._writer.durability == PROCESS else FLUSH_SECONDS
+        return SIGN_OF_LIFE_SECONDS if self._writer.durability == "process" else FLUSH_SECONDS
 
 
 _flushers: weakref.WeakSet[Flusher] = weakref.WeakSet()

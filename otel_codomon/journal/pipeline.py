@@ -23,7 +23,7 @@ from otel_codomon.journal.metric_reader import JournalMetricReader
 from otel_codomon.journal.metrics import JournalMetricExporter
 from otel_codomon.journal.processor import JournalSpanProcessor
 from otel_codomon.journal.trouble import TroubleReport
-from otel_codomon.journal.writer import PROCESS, Writer
+from otel_codomon.journal.writer import Writer
 from otel_codomon.version import __version__
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.journal.delivery.endpoints import Endpoint
     from otel_codomon.journal.heartbeats import Source
+    from otel_codomon.words import Durability
 
 _NOT_SAFE: Final = (
     "until it can be used executions are exported directly, and lost where the receiver does not "
@@ -67,7 +68,7 @@ class JournalPipeline:
         folder: str,
         *,
         endpoints: Mapping[str, Endpoint],
-        durability: str = PROCESS,
+        durability: Durability = "process",
         exit_timeout_seconds: float = 2.0,
         heartbeats: Source | None = None,
         exporters: Mapping[str, Callable[[], Any]] = MappingProxyType({}),
@@ -260,7 +261,7 @@ def open_pipeline(
     folder: str,
     *,
     endpoints: Mapping[str, Endpoint],
-    durability: str = PROCESS,
+    durability: Durability = "process",
     exit_timeout_seconds: float = 2.0,
     heartbeats: Source | None = None,
     exporters: Mapping[str, Callable[[], Any]] = MappingProxyType({}),

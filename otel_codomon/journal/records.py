@@ -16,7 +16,8 @@ from zlib import adler32, crc32
 from otel_codomon._platform.interpreter import interpreter
 from otel_codomon.environment_variables import OTEL_PYTHON_CODOMON_DURABILITY
 from otel_codomon.journal import folder as folders, leader, segments
-from otel_codomon.journal.writer import DURABILITIES, PROCESS, Writer
+from otel_codomon.journal.writer import Writer
+from otel_codomon.words import DURABILITIES
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
@@ -55,11 +56,12 @@ def open_writer(
             the same, and its caller says why it is not recorded.
     """
     environ = os.environ if environ is None else environ
-    durability = environ.get(OTEL_PYTHON_CODOMON_DURABILITY, PROCESS).strip().lower()
+    durability = environ.get(OTEL_PYTHON_CODOMON_DURABILITY, "").strip().lower()
     folder = folder or folders.journal_folder(environ)
     if folder is None:
         return None
-    return Writer(folder, durability=durability if durability in DURABILITIES else PROCESS)
+    known = (word for word in DURABILITIES if word == durability)
+    return Writer(folder, durability=next(known, DURABILITIES[0]))
 
 
 def write_started(

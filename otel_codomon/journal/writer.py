@@ -32,11 +32,7 @@ TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
     from otel_codomon._platform.verified_descriptor import Identity
     from otel_codomon.journal.trouble import TroubleReport
-
-PROCESS = "process"
-POWER = "power"
-STRICT = "strict"
-DURABILITIES = (PROCESS, POWER, STRICT)
+    from otel_codomon.words import Durability
 
 # A segment is the unit of eviction: 32 of these make the cap of 256 MiB.
 MAX_SEGMENT_BYTES = 8 * 1024 * 1024
@@ -78,7 +74,7 @@ class Writer:
         folder: str,
         *,
         stream: str = folders.TRACES,
-        durability: str = PROCESS,
+        durability: Durability = "process",
         max_segment_bytes: int = MAX_SEGMENT_BYTES,
         max_journal_bytes: int = folders.MAX_JOURNAL_BYTES,
         takes_over: bool = True,
@@ -248,9 +244,9 @@ class Writer:
         self._write_whole(encoded, size)
         if preface:
             self._declared.update(self._resources, (self.session,))
-        if self.durability != PROCESS:
+        if self.durability != "process":
             self.must_sync = True
-            if self.durability == STRICT:
+            if self.durability == "strict":
                 self.sync()
 
     def _write_whole(self, encoded: bytes, size: int) -> None:
@@ -382,7 +378,7 @@ class Writer:
                 folder_fd, name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
             )
             if descriptor is not None:
-                if self.durability != PROCESS:
+                if self.durability != "process":
                     os.fsync(folder_fd)
                 return descriptor, name
         raise OSError(errno.EAGAIN, "three new segments were taken away at once")

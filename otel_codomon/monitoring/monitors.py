@@ -39,6 +39,7 @@ from otel_codomon.monitoring.values import (
     ResourceUsage,
 )
 from otel_codomon.resources.labels import Kind
+from otel_codomon.words import SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from otel_codomon.journal.execution_record import ExecutionRecord, Outcome
     from otel_codomon.resources.sample import Sample
     from otel_codomon.resources.usage import Usage
+    from otel_codomon.words import KindWord, Scope
 
 __all__ = [
     "ExecutionMetrics",
@@ -62,7 +64,6 @@ __all__ = [
 ]
 SUMMARY_LIMIT: Final = 100_000
 """Finished executions a summary looks at, the newest first."""
-_SCOPES: Final = ("machine", "process")
 
 
 class _Monitor:
@@ -95,7 +96,7 @@ class _Monitor:
             return "a journal, which is switched off"
         return f"the journal {self._journal}"
 
-    def _finished(self, scope: str) -> Iterable[ExecutionRecord]:
+    def _finished(self, scope: Scope) -> Iterable[ExecutionRecord]:
         """Finished executions, each once: of this process, or of the journal too."""
         kept = registry.finished()
         if _checked(scope) == "process" or self._journal is None:
@@ -113,7 +114,7 @@ class _Monitor:
             ),
         )
 
-    def _running_elsewhere(self, scope: str) -> int:
+    def _running_elsewhere(self, scope: Scope) -> int:
         """How many run in other processes of this machine, where *scope* includes those."""
         if _checked(scope) == "process" or self._journal is None:
             return 0
@@ -123,10 +124,10 @@ class _Monitor:
 
 
 def _checked(scope: object) -> object:
-    if scope in _SCOPES:
+    if scope in SCOPES:
         return scope
     raise InvalidArgumentError(
-        "scope", f"invalid scope {shown(scope)}: use one of {', '.join(_SCOPES)}"
+        "scope", f"invalid scope {shown(scope)}: use one of {', '.join(SCOPES)}"
     )
 
 
@@ -174,7 +175,8 @@ class ExecutionMonitor(_Monitor):
 
         Args:
             execution_id: Which one.
-            outcome: How it ended; by default read from the others.
+            outcome: How it ended, as an `Outcome` or a usual word for a status in any
+                case; by default read from the others.
             exit_code: Its exit code.
             error: What it raised.
             result: What it returned, of any shape that `otel_codomon.execution` reads.
@@ -207,7 +209,7 @@ class ExecutionMonitor(_Monitor):
         result: object = None,
         reason: str | None = None,
         usage: Usage | None = None,
-        kind: Kind | str = Kind.TASK,
+        kind: Kind | KindWord = Kind.TASK,
         **said: object,
     ) -> ExecutionMetrics:
         """Record an execution that has already ended: a row of a queue, a remote result.
@@ -272,7 +274,7 @@ class MetricsCollector(_Monitor):
         """
         return Metrics.of(self._find(execution_id), now_unix_ns=time.time_ns())
 
-    def get_metrics_summary(self, *, scope: str = "machine") -> MetricsSummary:
+    def get_metrics_summary(self, *, scope: Scope = "machine") -> MetricsSummary:
         """All executions together: counts, success rates, durations.
 
         Args:
@@ -302,7 +304,7 @@ class ResourceMonitor(_Monitor):
         sample = None if running is None else _look(running)
         return ResourceUsage.of(self._find(execution_id), sample)
 
-    def get_resource_stats(self, *, scope: str = "machine") -> ResourceStats:
+    def get_resource_stats(self, *, scope: Scope = "machine") -> ResourceStats:
         """What the running executions use together, and what the finished ones used.
 
         What is used now is of the executions of this process, whatever the

@@ -21,6 +21,7 @@ from otel_codomon.sandbox.runner import arun, run
 
 if TYPE_CHECKING:
     from otel_codomon.sandbox.result import ExecutionResult
+    from otel_codomon.words import Isolation
 
 # Of each output stream, so that an answer can be read.
 SHOWN_BYTES: Final = 20_000
@@ -46,7 +47,7 @@ class Allowance:
             directory in isolation, and the server's own without it.
     """
 
-    isolation: str = "bubblewrap"
+    isolation: Isolation = "bubblewrap"
     limits: Limits = DEFAULT_LIMITS
     timeout_seconds: float = DEFAULT_SECONDS
     directory: str | None = None
@@ -187,7 +188,7 @@ class CommandReport:
     trace_id: str | None
 
     @classmethod
-    def of(cls, result: ExecutionResult, *, isolation: str, summary: str) -> CommandReport:
+    def of(cls, result: ExecutionResult, *, isolation: Isolation, summary: str) -> CommandReport:
         """What an agent learns of *result*."""
         return cls(
             execution_id=result.execution_id,

@@ -21,7 +21,6 @@ TOOLCHAINS = (
     *("CARGO_HOME", "RUSTUP_HOME", "GOROOT", "GOPATH", "GOCACHE", "JAVA_HOME", "PYENV_ROOT"),
     "LD_LIBRARY_PATH",
 )
-PROPAGATION = ("none", "linked", "full")
 # What a trace goes on by, and what tells an OpenTelemetry SDK what to do.
 CONTEXT = ("TRACEPARENT", "TRACESTATE", "BAGGAGE")
 _SETTINGS = "OTEL_"

@@ -18,14 +18,18 @@ from otel_codomon.sandbox.toolchains import UnavailableError
 from otel_codomon.sandbox.wrapping import FILTER_FD, TOLD_FD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from otel_codomon.resources.limits import Limits
     from otel_codomon.sandbox.command import Command
     from otel_codomon.sandbox.process_exit import ProcessExit
+    from otel_codomon.words import Isolation
 
 # What `isolation=` may be, and what it makes of the sandbox type.
-ISOLATION: Final = {"none": SandboxType.PROCESS, "bubblewrap": SandboxType.BUBBLEWRAP}
+SANDBOX_TYPES: Final[Mapping[Isolation, SandboxType]] = {
+    "none": SandboxType.PROCESS,
+    "bubblewrap": SandboxType.BUBBLEWRAP,
+}
 
 # The system, and of /etc only what programs need to start: the rest may hold
 # secrets that are readable to whoever runs this.

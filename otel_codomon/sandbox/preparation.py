@@ -16,7 +16,7 @@ from otel_codomon.sandbox.command import Command
 from otel_codomon.sandbox.command_runner import run_to_end
 from otel_codomon.sandbox.compilation import CompilationError, limits_of_compiler, version_command
 from otel_codomon.sandbox.confined import run_confined
-from otel_codomon.sandbox.isolation import ISOLATION, isolate
+from otel_codomon.sandbox.isolation import SANDBOX_TYPES, isolate
 from otel_codomon.sandbox.outcome_report import tell, tell_limit, told_if_interrupted
 from otel_codomon.sandbox.own_cgroup import own_cgroup
 from otel_codomon.sandbox.private_directory import PrivateDirectory
@@ -121,7 +121,7 @@ def _compile(request: Request, compiler: Command, private: str, deadline: float 
             name,
             kind=Kind.COMMAND,
             language=request.language,
-            sandbox_type=ISOLATION[request.isolation],
+            sandbox_type=SANDBOX_TYPES[request.isolation],
             limits=command.limits,
         ) as current,
         told_if_interrupted(current),

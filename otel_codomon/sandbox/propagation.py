@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from otel_codomon.executions.running import Execution
+    from otel_codomon.words import Propagation
 
 
 def trace_environment(
-    current: Execution, propagate: str, ours: Mapping[str, str]
+    current: Execution, propagate: Propagation, ours: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the variables by which a command can report, as *propagate* says.
 

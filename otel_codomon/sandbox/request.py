@@ -12,15 +12,16 @@ from otel_codomon.executions.languages import known_language
 from otel_codomon.resources.limits import Limits
 from otel_codomon.sandbox import arguments
 from otel_codomon.sandbox.arguments import choice_of, optional, read, refusal, text_of
-from otel_codomon.sandbox.environment import PROPAGATION, build_environment
-from otel_codomon.sandbox.isolation import ISOLATION
+from otel_codomon.sandbox.environment import build_environment
 from otel_codomon.sandbox.shown import resolve_shown
 from otel_codomon.sandbox.toolchains import BY_LANGUAGE
+from otel_codomon.words import ISOLATIONS, PROPAGATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otel_codomon.sandbox.toolchains import Toolchain
+    from otel_codomon.words import Isolation, Propagation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +40,8 @@ class Request:
         stdin: What it reads.
         cwd: Working folder; None for a private one.
         env: Its environment, but for what lets it report.
-        propagate: One of `PROPAGATION`.
-        isolation: One of `ISOLATION`.
+        propagate: One of `PROPAGATIONS`.
+        isolation: One of `ISOLATIONS`.
         session_id: The caller's session that asked for it.
         attributes: More attributes of its span.
     """
@@ -56,8 +57,8 @@ class Request:
     stdin: bytes = b""
     cwd: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
-    propagate: str = "none"
-    isolation: str = "none"
+    propagate: Propagation = "none"
+    isolation: Isolation = "none"
     session_id: str | None = None
     attributes: Mapping[str, object] = field(default_factory=dict)
 
@@ -72,8 +73,8 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "cwd": optional(arguments.directory, None),
     "env": optional(arguments.variables, {}),
     "allow_env": arguments.allowed_names,
-    "propagate": choice_of("propagate", PROPAGATION),
-    "isolation": choice_of("isolation", ISOLATION),
+    "propagate": choice_of("propagate", PROPAGATIONS),
+    "isolation": choice_of("isolation", ISOLATIONS),
     "session_id": optional(text_of("session_id"), None),
     "attributes": optional(arguments.span_attributes, {}),
 }

@@ -19,7 +19,7 @@ from otel_codomon.resources.labels import Kind
 from otel_codomon.sandbox.async_wait import in_thread
 from otel_codomon.sandbox.compilation import CompilationError
 from otel_codomon.sandbox.confined import run_confined
-from otel_codomon.sandbox.isolation import ISOLATION
+from otel_codomon.sandbox.isolation import SANDBOX_TYPES
 from otel_codomon.sandbox.outcome_report import cancelled_by, tell, tell_limit
 from otel_codomon.sandbox.own_cgroup import own_cgroup
 from otel_codomon.sandbox.preparation import check_usable, prepare, private_directory
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from otel_codomon.sandbox.own_cgroup import OwnCgroup
     from otel_codomon.sandbox.process_exit import LimitSeen
     from otel_codomon.sandbox.request import Request
+    from otel_codomon.words import Isolation, Propagation
 
 
 # By these a stand-in says that the tool it stands for is not installed.
@@ -60,8 +61,8 @@ def run(
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
     allow_env: Sequence[str] = (),
-    propagate: str = "none",
-    isolation: str = "none",
+    propagate: Propagation = "none",
+    isolation: Isolation = "none",
     session_id: str | None = None,
     attributes: Mapping[str, object] | None = None,
 ) -> ExecutionResult:
@@ -127,7 +128,7 @@ def run(
             request.name,
             kind=Kind.COMMAND if request.source is None else Kind.SNIPPET,
             language=request.language,
-            sandbox_type=ISOLATION[request.isolation],
+            sandbox_type=SANDBOX_TYPES[request.isolation],
             timeout=request.timeout,
             session_id=request.session_id,
             code=request.source,

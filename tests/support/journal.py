@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from otel_codomon.journal.execution_record import ExecutionRecord
+    from otel_codomon.words import Durability
 
 PATIENCE_SECONDS = 120.0  # only a hang takes so long
 
@@ -38,7 +39,7 @@ class Journal:
         folder: Path | str,
         *,
         deliver: bool = True,
-        durability: str = "process",
+        durability: Durability = "process",
         max_segment_bytes: int = MAX_SEGMENT_BYTES,
         sampler: Sampler | None = None,
     ) -> None:
