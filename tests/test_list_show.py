@@ -17,10 +17,13 @@ from hypothesis import given, strategies as st
 from support.history import Past, write_history
 from support.journal import Journal
 from support.two_days import two_days
-from support.typed import PATIENCE_SECONDS, typed_on_terminal
+from support.typed import PATIENCE_SECONDS, clean_environment, typed, typed_on_terminal
 
-from otel_codomon import execution
+from otel_codomon import execution, run
 from otel_codomon.cli.drawing import draw_curve
+from otel_codomon.environment_variables import OTEL_PYTHON_CODOMON_JOURNAL
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.journal.reader import JournalReader
 from otel_codomon.resources.usage import Curve, Usage
 
 if TYPE_CHECKING:
@@ -197,8 +200,85 @@ def test_one_execution_is_shown_with_its_curve(tmp_path: Path) -> None:
     assert "8 MiB │" in done.stdout
     assert "█" in done.stdout
     assert "process_tree" in done.stdout
+    assert "cores in use" in done.stdout
     assert r"red\x1b[31m" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def run_recorded(folder: Path, *words: str) -> str:
+    """Run a command as `otel-codomon run` does; the id of its execution."""
+    typed(
+        "run",
+        "-q",
+        "--",
+        *words,
+        env=clean_environment(**{OTEL_PYTHON_CODOMON_JOURNAL: os.fspath(folder)}),
+    )
+    return next(JournalReader(os.fspath(folder)).executions()).execution_id
+
+
+def test_a_command_is_shown_as_it_was_typed_without_its_secrets(tmp_path: Path) -> None:
+    script = tmp_path / "nightly job.sh"
+    script.write_text("exit 3\n")
+    token = "ghp_" + "a1B2" * 9
+    shown_id = run_recorded(tmp_path / "journal", "sh", str(script), "--token", token)
+
+    done = command(tmp_path / "journal", "show", shown_id)
+
+    # A script in the directory of temporary files gives no name: each may be new.
+    assert done.stdout.startswith("sh (command): failed with exit code 3\n")
+    assert f"sh '{script}' --token '[redacted]'" in done.stdout
+    assert token not in done.stdout
+
+
+def test_the_words_of_a_command_of_the_api_are_shown_and_in_no_span(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal") as journal:
+        result = run(["sh", "-c", "true", "the words"])
+        done = command(journal.folder, "show", result.execution_id)
+        (found,) = JournalReader(os.fspath(journal.folder)).executions()
+
+    assert "sh -c true 'the words'" in done.stdout
+    assert "the words" not in str(found.attributes)
+
+
+def test_the_executions_within_one_are_shown_with_it(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal") as journal:
+        with execution("outer") as outer:
+            with execution("first"):
+                pass
+            with execution("second"):
+                pass
+        done = command(journal.folder, "show", outer.execution_id)
+
+    _, _, after = done.stdout.partition("2 executions within it\n")
+    first, second, *_ = after.splitlines()
+    assert re.fullmatch(r"  [0-9a-f]{8}  first +success, .*s", first)
+    assert re.fullmatch(r"  [0-9a-f]{8}  second +success, .*s", second)
+
+
+def test_others_that_ended_in_the_same_way_are_counted(tmp_path: Path) -> None:
+    died = Outcome.OOM_KILLED
+    past = [
+        Past(name="job", outcome=died, ago_seconds=40 * 3600),
+        Past(name="job", outcome=died, ago_seconds=7200, execution_id="a" * 32),
+        Past(name="job", ago_seconds=5400),
+        Past(name="job", outcome=died, ago_seconds=3600, execution_id="b" * 32),
+        Past(name="job", outcome=died, ago_seconds=60, execution_id="c" * 32),
+    ]
+    write_history(tmp_path, past).forget()
+
+    done = command(tmp_path, "show", "cccc")
+
+    first, *_ = done.stdout.splitlines()
+    assert first.startswith("job (command): out of memory: killed by the kernel after 1 s; ")
+    assert re.search(r"; 2 more like it since \d\d:\d\d \(bbbbbbbb, aaaaaaaa\)$", first)
+
+
+def test_the_faults_of_pages_are_shown_when_asked_for(tmp_path: Path) -> None:
+    shown_id = run_recorded(tmp_path, "true")
+
+    assert "page faults" not in command(tmp_path, "show", shown_id).stdout
+    assert "minor page faults" in command(tmp_path, "show", shown_id, "-v").stdout
 
 
 def test_one_execution_is_data_too(folder: Path) -> None:
@@ -227,6 +307,16 @@ def test_a_running_execution_is_listed_and_shown(tmp_path: Path) -> None:
 
     assert "running" in listed.stdout
     assert shown.stdout.startswith("long (function): running\n")
+
+
+def test_a_limit_is_a_line_across_where_the_values_came_near() -> None:
+    near, far = (
+        draw_curve((1, 2), (4.0, 8.0), write=str, width=4, height=2, limit=limit)
+        for limit in (16.0, 160.0)
+    )
+
+    assert near == [" limit 16.0 │┄┄┄┄", "          0 │▄▄▄█", "            └0 s2 s"]
+    assert "limit" not in "".join(far)
 
 
 def test_a_curve_is_as_high_as_its_largest_value() -> None:

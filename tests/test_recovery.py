@@ -16,7 +16,7 @@ from support.journal import Journal
 from support.sending import PATIENCE_SECONDS, sending
 
 from otel_codomon import execution
-from otel_codomon.journal import folder as folders, index, segments
+from otel_codomon.journal import folder as folders, index, records, segments
 from otel_codomon.journal.delivery.state import State, load_state, save_state
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.reader import JournalReader
@@ -84,6 +84,27 @@ def test_the_execution_of_a_process_that_was_killed_arrives_once(
     assert (died.status_code, died.status_message) == (2, "the process that observed it died")
     assert died.resource["service.name"]
     assert 0 <= died.ended_unix_ns - died.started_unix_ns < 60e9
+
+
+def test_the_words_of_a_command_stay_on_this_machine(tmp_path: Path, collector: Collector) -> None:
+    folder = str(tmp_path / "journal")
+    whole = {"trace_id": "ab" * 16, "name": "job", "started_unix_ns": time.time_ns()}
+    for span_id, ends in (("01" * 8, True), ("02" * 8, False)):
+        span = {**whole, "span_id": span_id, "attributes": {"codomon.execution.id": span_id}}
+        writer = Writer(folder)
+        start = records.write_started(writer, **span, resource={}, command=("job", "kept here"))  # type: ignore[arg-type] # a mapping of them
+        assert start
+        if ends:
+            records.write_ended(writer, **span, resource={}, ended_unix_ns=time.time_ns())  # type: ignore[arg-type] # as above
+        writer.forget()
+
+    with sending(folder, collector.environment()) as sender:
+        sender.finish(PATIENCE_SECONDS)
+
+    assert len(collector.spans()) == 2
+    assert not any(b"kept here" in body for body in collector.bodies())
+    reader = JournalReader(folder)
+    assert {reader.command_of(found) for found in reader.executions()} == {("job", "kept here")}
 
 
 def test_a_process_that_became_another_program_is_dead_too(

@@ -99,7 +99,7 @@ class Option:
 
 
 OPTIONS = (
-    Option("--name", help="name of the execution (default: the program's name)"),
+    Option("--name", help="name of the execution (default: program and script)"),
     Option("--language", help="COMMAND is a source file in this language"),
     Option("--session-id", metavar="ID", help="id of the session that the execution belongs to"),
     Option(

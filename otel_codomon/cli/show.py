@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -12,12 +13,17 @@ from otel_codomon._platform.quantities import (
     in_number,
     in_percent,
     in_seconds,
+    in_words,
     write_quantity,
 )
+from otel_codomon._platform.relative_times import in_age
 from otel_codomon.cli import options, output
 from otel_codomon.cli.drawing import draw_curve
 from otel_codomon.cli.list_executions import local_time, outcome_words
+from otel_codomon.cli.wrapping import screen_width
+from otel_codomon.report.cause import alike_words
 from otel_codomon.report.executions import show_execution
+from otel_codomon.report.short_ids import short_id
 
 if TYPE_CHECKING:
     import argparse
@@ -33,18 +39,23 @@ otel-codomon show 3f2a
 otel-codomon show 3f2a --format json
 """
 
+_DAY_SECONDS: Final = 86400
+_CHILDREN: Final = 20
+# Columns of a picture, and of the scale beside it.
+_WIDTH: Final = 60
+_LEAST_WIDTH: Final = 10
+_MARGIN: Final = 20
 # What the picture and the lines above it show already.
-_SHOWN_ABOVE = frozenset(
+_SHOWN_ABOVE: Final = frozenset(
     {
         names.EXECUTION_ID,
         names.EXECUTION_NAME,
         names.EXECUTION_KIND,
         names.EXECUTION_OUTCOME,
-        names.USAGE_CURVE_TIME,
-        names.USAGE_CURVE_CPU,
-        names.USAGE_CURVE_MEMORY,
+        names.EXECUTION_TIMEOUT,
     }
 )
+_SHOWN_ABOVE_AS: Final = ("codomon.usage.", "codomon.execution.limit.")
 
 
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:
@@ -78,30 +89,68 @@ def page(execution_id: str, *, journal: str | None = None) -> list[str]:
 
 def _lines(found: ExecutionDetail, *, verbose: bool) -> Iterator[str]:
     line = found.line
-    yield f"{line.name} ({line.kind}): {line.cause or outcome_words(line.outcome)}"
+    cause = line.cause or outcome_words(line.outcome)
+    if found.alike is not None:
+        cause += f"; {alike_words(found.alike, _clock)}"
+    yield f"{line.name} ({line.kind}): {cause}"
     rows = [
         ("execution", line.execution_id),
-        ("trace", f"{line.trace_id} span {line.span_id}"),
-        ("parent", line.parent_span_id or "none: it is a root"),
+        ("command", "" if found.command is None else shlex.join(found.command)),
         ("outcome", outcome_words(line.outcome)),
-        ("started", local_time(line.started_unix_ns)),
+        ("started", f"{local_time(line.started_unix_ns)}, {_age(line.started_unix_ns)}"),
         ("duration", _duration(line)),
         *_limits(found),
-        ("observed by", f"process {found.host_pid}" if found.host_pid else "-"),
-        *_used(found.usage),
+        *_used(found.usage, verbose=verbose),
+        ("trace", f"{line.trace_id} span {line.span_id}"),
     ]
-    yield from _aligned(rows)
+    if verbose:
+        rows += [
+            ("parent", line.parent_span_id or "none: it is a root"),
+            ("observed by", f"process {found.host_pid}" if found.host_pid else ""),
+        ]
+    yield from _aligned([(key, value) for key, value in rows if value])
+    yield from _children(found)
     if line.curve is not None:
-        yield from _pictures(line.curve, line.duration_seconds)
+        yield from _pictures(line.curve, line.duration_seconds, found.attributes)
     shown = {
         key: value
         for key, value in found.attributes.items()
-        if key not in _SHOWN_ABOVE and (verbose or not key.startswith("codomon.usage."))
+        if verbose or not (key in _SHOWN_ABOVE or key.startswith(_SHOWN_ABOVE_AS))
     }
     if shown:
         yield ""
         yield "attributes"
         yield from _aligned([(key, str(value)) for key, value in shown.items()])
+
+
+def _children(found: ExecutionDetail) -> Iterator[str]:
+    """The executions within it, a line each."""
+    if not found.children:
+        return
+    yield ""
+    yield f"{in_words(len(found.children), 'execution', 'executions')} within it"
+    rows = [
+        (f"{short_id(one.execution_id)}  {one.name}", _how(one))
+        for one in found.children[:_CHILDREN]
+    ]
+    yield from _aligned(rows)
+    if len(found.children) > _CHILDREN:
+        yield f"  and {len(found.children) - _CHILDREN:,} more"
+
+
+def _how(one: ExecutionLine) -> str:
+    return f"{one.cause or outcome_words(one.outcome)}, {in_seconds(one.duration_seconds)}"
+
+
+def _age(unix_ns: int) -> str:
+    return in_age(max(0.0, time.time() - unix_ns / 1e9))
+
+
+def _clock(unix_ns: int) -> str:
+    """A time of the last 24 hours without its date."""
+    text = local_time(unix_ns)
+    is_recent = time.time() - unix_ns / 1e9 < _DAY_SECONDS
+    return text.partition(" ")[2].rpartition(":")[0] if is_recent else text
 
 
 def _duration(line: ExecutionLine) -> str:
@@ -146,11 +195,27 @@ _IN_WORDS: Final[Mapping[str, tuple[str, Mapping[str | None, str]]]] = {
     "is_final": ("final", {None: "{}: the last sample stands"}),
 }
 _UNITS = ("_bytes", "_seconds")
+# The figures that a first look needs; the rest are shown with -v.
+_FIGURES: Final = frozenset(
+    {
+        "cpu_seconds",
+        "peak_memory_bytes",
+        "peak_memory_upper_bytes",
+        "disk_read_bytes",
+        "disk_write_bytes",
+        "processes",
+        "is_final",
+        "absent_reason",
+        "source",
+    }
+)
 
 
-def _used(usage: Mapping[str, float | str]) -> Iterator[tuple[str, str]]:
+def _used(usage: Mapping[str, float | str], *, verbose: bool) -> Iterator[tuple[str, str]]:
     """Label and value of each figure; the value has the unit, so the label needs none."""
     for name, value in usage.items():
+        if not verbose and name not in _FIGURES:
+            continue
         plain = next((name.removesuffix(unit) for unit in _UNITS if name.endswith(unit)), name)
         label, words = _IN_WORDS.get(name, (plain.replace("_", " "), {None: "{}"}))
         text = words.get(str(usage.get("source")), words[None])
@@ -164,14 +229,25 @@ def _aligned(rows: list[tuple[str, str]]) -> Iterator[str]:
         yield f"  {key.ljust(width)}  {value}"
 
 
-def _pictures(curve: Curve, end_seconds: float | None) -> Iterator[str]:
-    is_unicode = output.speaks_unicode()
-    for title, values, write in (
-        ("cores in use", curve.cores, in_number),
-        ("memory in use", curve.memory_bytes, in_bytes),
+def _pictures(
+    curve: Curve, end_seconds: float | None, attributes: Mapping[str, object]
+) -> Iterator[str]:
+    is_unicode, columns = output.speaks_unicode(), screen_width()
+    limit = attributes.get(names.LIMIT_MEMORY)
+    for title, values, write, most in (
+        ("memory in use", curve.memory_bytes, in_bytes, limit),
+        ("cores in use", curve.cores, in_number, None),
     ):
+        if not any(values):
+            continue
         yield ""
         yield title
         yield from draw_curve(
-            curve.seconds, values, write=write, end_seconds=end_seconds, is_unicode=is_unicode
+            curve.seconds,
+            values,
+            write=write,
+            end_seconds=end_seconds,
+            width=_WIDTH if columns is None else max(_LEAST_WIDTH, min(_WIDTH, columns - _MARGIN)),
+            is_unicode=is_unicode,
+            limit=most if isinstance(most, (int, float)) else None,
         )

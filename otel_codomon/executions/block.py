@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from otel_codomon._platform.cleaning import clean_text
@@ -15,7 +16,7 @@ from otel_codomon.executions.wrapping import wrap
 from otel_codomon.resources.labels import Kind, SandboxType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from otel_codomon.executions.running import Execution
@@ -150,6 +151,10 @@ class Block:
     def spec(self) -> ExecutionSpec:
         """What was said of its executions, checked."""
         return self._spec
+
+    def of_command(self, words: Sequence[str]) -> Block:
+        """The same around a command, whose *words* the journal keeps scrubbed, and no span has."""
+        return Block(replace(self._spec, command=words), is_named=self._is_named)
 
     def __call__(self, function: F) -> F:
         """Decorate *function*.

@@ -45,7 +45,7 @@ from otel_codomon.resources.tracker import ResourceTracker
 from otel_codomon.resources.usage import NOTHING_KNOWN, complete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from contextvars import Token
 
     from opentelemetry.trace import Span
@@ -116,6 +116,7 @@ class Execution:
         result: Callable[[object], object] | None = None,
         more_attributes: Mapping[str, AttributeValue] | None = None,
         execution_id: str | None = None,
+        command: Sequence[str] = (),
     ) -> None:
         self.labels: Final = labels
         self.execution_id: Final = execution_id or hexlify(urandom(16)).decode()
@@ -130,7 +131,7 @@ class Execution:
         self._exceeded: str | None = None
         self._token: Token[Context] | None = None
         self._outer: Token[Execution | None] | None = None
-        self._own = OwnFacts({names.EXECUTION_ID: self.execution_id, **attributes})
+        self._own = OwnFacts({names.EXECUTION_ID: self.execution_id, **attributes}, command=command)
         self._span, self._context = telemetry.start_span(
             labels,
             self._own,

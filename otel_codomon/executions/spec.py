@@ -23,7 +23,7 @@ from otel_codomon.resources.limits import Limits
 from otel_codomon.resources.thresholds import Thresholds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from enum import Enum
 
     from otel_codomon._platform.cleaning import AttributeValue
@@ -45,6 +45,7 @@ class ExecutionSpec:
         result: The caller's own reading of what the code returned.
         more_attributes: What the developer adds to the attributes.
         arguments: What the function calls each argument that is understood.
+        command: Program and arguments, for the journal alone; empty where it is no command.
     """
 
     labels: Labels
@@ -54,6 +55,7 @@ class ExecutionSpec:
     result: Callable[[object], object] | None = None
     more_attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     arguments: Mapping[str, str] = field(default_factory=lambda: BY_NAME)
+    command: Sequence[str] = ()
 
     def for_function(self, function: Callable[..., object], *, rename: bool) -> ExecutionSpec:
         """The plan for the calls of *function*: where it is, and by default its name."""
@@ -96,6 +98,7 @@ class ExecutionSpec:
             result=self.result,
             more_attributes=self.more_attributes,
             execution_id=execution_id,
+            command=self.command,
         )
 
 

@@ -243,6 +243,30 @@ class _Builder:
         places[key] = Place(started, written_unix_ns, signal, segment, start, end, by)
 
 
+def find_start(folder_fd: int, key: bytes, started_unix_ns: int) -> Record | None:
+    """The start of an execution, whose end may be known too; None where it is gone.
+
+    Args:
+        folder_fd: The journal's folder.
+        key: Its span id.
+        started_unix_ns: When it started, nanoseconds since the epoch.
+    """
+    for name in folders.segment_names(folder_fd, folders.TRACES):
+        try:
+            descriptor = folders.open_file(folder_fd, name, os.O_RDONLY)
+        except OSError:  # evicted since it was listed, or not ours
+            continue
+        try:
+            is_older = os.fstat(descriptor).st_mtime_ns < started_unix_ns
+            segment = b"" if is_older else read_from(descriptor, 0, MAX_READ_BYTES)
+        finally:
+            os.close(descriptor)
+        for signal, found, _, start, end in heads(segment, check_payloads=False):
+            if signal == STARTED and found == key:
+                return next((i for i in decode(segment[start:end]) if isinstance(i, Record)), None)
+    return None
+
+
 def is_locked(folder_fd: int, name: str) -> bool:
     """Whether the process that writes a segment lives."""
     try:

@@ -15,7 +15,7 @@ from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.scrubbed_values import scrubbed_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
@@ -49,11 +49,16 @@ class OwnFacts:
     Attributes:
         attributes: Its attributes so far, the most important first.
         events: Its events so far.
+        command: Program and arguments, for the journal of this machine and for no span;
+            empty where it is no command.
     """
 
-    __slots__ = ("__weakref__", "attributes", "events")
+    __slots__ = ("__weakref__", "attributes", "command", "events")
 
-    def __init__(self, attributes: Mapping[str, AttributeValue]) -> None:
+    def __init__(
+        self, attributes: Mapping[str, AttributeValue], *, command: Sequence[str] = ()
+    ) -> None:
+        self.command: Final = command
         self.attributes: Final[dict[str, AttributeValue]] = dict(attributes)
         self.events: Final[list[OwnEvent]] = []
 

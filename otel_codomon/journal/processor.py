@@ -17,6 +17,7 @@ from opentelemetry.trace import (
 
 from otel_codomon import names
 from otel_codomon._platform.never_raises import never_raises
+from otel_codomon._platform.scrubbed_values import scrubbed_words
 from otel_codomon.journal import records, segments
 from otel_codomon.journal.encoding import SpanEncoder, cleaned, restored
 from otel_codomon.journal.flusher import Flusher
@@ -124,6 +125,8 @@ class JournalSpanProcessor(SpanProcessor):
             "attributes": dict(attributes) if own is None else own.restored(attributes),
             "resource": self._resource_key(span.resource),
         }
+        if own is not None and own.command:
+            payload[records.COMMAND] = scrubbed_words(own.command)
         return context.span_id.to_bytes(8, "big"), records.to_json(payload)
 
     def _resource_key(self, resource: Resource) -> str:

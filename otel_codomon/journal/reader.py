@@ -16,9 +16,9 @@ from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
 from otel_codomon.errors import AmbiguousExecutionError
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.heartbeats import usage_so_far
-from otel_codomon.journal.index import build_index
+from otel_codomon.journal.index import build_index, find_start
 from otel_codomon.journal.segments import Record, decode
-from otel_codomon.journal.span_data import IDENTITY, facts_of
+from otel_codomon.journal.span_data import IDENTITY, command_in, facts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,6 +120,15 @@ class JournalReader:
         if self._payloads is None:
             return None
         return self._payloads.execution(bytes.fromhex(span_id))
+
+    def command_of(self, record: ExecutionRecord) -> tuple[str, ...]:
+        """Program and arguments of a command, scrubbed; empty where they are not known."""
+        with _opened(self.folder) as kept:
+            if kept is None:
+                return ()
+            key = bytes.fromhex(record.span_id)
+            found = find_start(kept.checked(), key, record.started_unix_ns)
+        return () if found is None else command_in(found)
 
     def of_id(self, execution_id: str) -> ExecutionRecord | None:
         """The newest execution of exactly this id; None where there is none."""

@@ -30,6 +30,9 @@ STATUS_UNSET = 0
 STATUS_OK = 1
 STATUS_ERROR = 2
 
+# Field of a start that no span gets: program and arguments, scrubbed, for this user alone.
+COMMAND = "command"
+
 CONFIG_FILE = "OTEL_CONFIG_FILE"
 
 _ENDPOINTS = (
@@ -77,6 +80,7 @@ def write_started(
     span_kind: int = KIND_INTERNAL,
     links: Sequence[tuple[str, str]] = (),
     is_sampled: bool = True,
+    command: Sequence[str] = (),
 ) -> bool:
     """Append the start of an execution.
 
@@ -93,6 +97,8 @@ def write_started(
         span_kind: `KIND_INTERNAL` or `KIND_CLIENT`.
         links: Trace id and span id of each span it is linked to.
         is_sampled: Whether its span is to be delivered.
+        command: Program and arguments, scrubbed, which are never delivered; empty where it is
+            no command.
 
     Returns:
         Whether it is on disk.
@@ -106,6 +112,8 @@ def write_started(
         "attributes": attributes,
         "links": links,
     }
+    if command:
+        payload[COMMAND] = command
     return _write(writer, segments.STARTED, payload, span_id, resource, is_sampled=is_sampled)
 
 

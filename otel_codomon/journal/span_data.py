@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_codomon import names
 from otel_codomon._platform.cleaning import MAX_NAME, clean_text
-from otel_codomon.journal import segments
+from otel_codomon.journal import records, segments
 from otel_codomon.journal.execution_record import ExecutionRecord, Outcome
 from otel_codomon.journal.json_text import bounded, bounded_mapping, read_object
 from otel_codomon.resources.labels import Kind, Labels, SandboxType
@@ -157,6 +157,15 @@ def facts_of(record: Record, *, keys: frozenset[str] | None = None) -> SpanFacts
         return read(record, keys)
     except Exception:  # noqa: BLE001 - whole bytes with a strange content: json and protobuf raise much
         return None
+
+
+def command_in(record: Record) -> tuple[str, ...]:
+    """Program and arguments that the record of a start tells; empty where it does not."""
+    try:
+        told = read_object(record.payload).get(records.COMMAND, ())
+    except ValueError:
+        return ()
+    return tuple(map(str, bounded(told))) if isinstance(told, list) else ()
 
 
 def _of_json(record: Record, wanted: frozenset[str] | None) -> SpanFacts:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
 from otel_codomon._platform.quantities import in_bytes, in_number, in_percent, in_seconds
 from otel_codomon.journal.execution_record import ExecutionRecord, Outcome
+from otel_codomon.report.short_ids import short_id
 from otel_codomon.resources.labels import Kind, Labels
 
 if TYPE_CHECKING:
@@ -46,6 +48,21 @@ _COMPUTING_CORES: Final = 0.9
 _GROWTH_SHARE: Final = 0.2
 _GROWTH_BYTES_PER_SECOND: Final = 1024 * 1024
 _FEWEST_POINTS: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alike:
+    """Other executions of the same name that ended in the same way.
+
+    Attributes:
+        executions: How many there are, at least.
+        since_unix_ns: Start of the first of them, nanoseconds since the epoch.
+        examples: Ids of the newest.
+    """
+
+    executions: int
+    since_unix_ns: int
+    examples: tuple[str, ...]
 
 
 def cause_of(record: ExecutionRecord) -> str | None:
@@ -94,6 +111,17 @@ def cause_of_result(
             attributes={**asked, **seen, **result.attributes},
         )
     )
+
+
+def alike_words(alike: Alike, write_time: Callable[[int], str]) -> str:
+    """That others ended in the same way: ``2 more like it since 03:10 (a4f95d2b, 8f83f4aa)``.
+
+    Args:
+        alike: The others.
+        write_time: Writes an instant, nanoseconds since the epoch.
+    """
+    ids = ", ".join(map(short_id, alike.examples))
+    return f"{alike.executions:,} more like it since {write_time(alike.since_unix_ns)} ({ids})"
 
 
 def growth_bytes_per_second(curve: Curve | None) -> float | None:

@@ -13,16 +13,21 @@ from otel_codomon.errors import UnknownExecutionError
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.location import find_journal
 from otel_codomon.journal.reader import JournalReader
+from otel_codomon.report.cause import Alike
 from otel_codomon.report.execution_lines import LINE_KEYS, ExecutionLine
 from otel_codomon.report.name_patterns import fits
+from otel_codomon.resources.labels import Kind
 from otel_codomon.resources.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from otel_codomon.journal.execution_record import ExecutionRecord
 
 
+_ALIKE_NS: Final = 24 * 3600 * 10**9
+_ALIKE_LOOKED_AT: Final = 10_000
+_ALIKE_EXAMPLES: Final = 2
 _WITH_CURVE: Final = frozenset({Outcome.OOM_KILLED, Outcome.HOST_DIED})
 
 
@@ -50,15 +55,30 @@ class ExecutionDetail:
         usage: What it used; what is not known is absent.
         attributes: All attributes of its span.
         host_pid: The process that observed it; None where it is not known.
+        command: Program and arguments, scrubbed; None where it is no command. Only this
+            machine's journal has them.
+        children: The executions that ran within it, oldest first, without their curves.
+        alike: Others of its name that ended in the same way; None where there are none, or
+            it did not fail.
     """
 
     line: ExecutionLine
     usage: Mapping[str, float | str]
     attributes: Mapping[str, object]
     host_pid: int | None
+    command: tuple[str, ...] | None = None
+    children: tuple[ExecutionLine, ...] = ()
+    alike: Alike | None = None
 
     @classmethod
-    def of(cls, record: ExecutionRecord) -> ExecutionDetail:
+    def of(
+        cls,
+        record: ExecutionRecord,
+        *,
+        command: tuple[str, ...] = (),
+        children: Iterable[ExecutionRecord] = (),
+        alike: Alike | None = None,
+    ) -> ExecutionDetail:
         """Everything about *record*."""
         known = {field.name: getattr(record.usage, field.name) for field in fields(Usage)}
         return cls(
@@ -70,6 +90,9 @@ class ExecutionDetail:
             },
             attributes=record.attributes,
             host_pid=record.host_pid,
+            command=command or None,
+            children=tuple(map(ExecutionLine.of, children)),
+            alike=alike,
         )
 
 
@@ -180,8 +203,42 @@ def show_execution(execution_id: str, *, journal: str | None = None) -> Executio
         AmbiguousExecutionError: The beginning fits several.
         UnknownExecutionError: There is none.
     """
-    folder = find_journal(journal)
-    record = JournalReader(folder).find(execution_id)
+    reader = JournalReader(find_journal(journal))
+    record = reader.find(execution_id)
     if record is None:
-        raise UnknownExecutionError(execution_id, folder)
-    return ExecutionDetail.of(record)
+        raise UnknownExecutionError(execution_id, reader.folder)
+    is_command = record.labels.kind is Kind.COMMAND
+    return ExecutionDetail.of(
+        record,
+        command=reader.command_of(record) if is_command else (),
+        children=_children_of(record, reader),
+        alike=_alike(record, reader),
+    )
+
+
+def _children_of(record: ExecutionRecord, reader: JournalReader) -> list[ExecutionRecord]:
+    """The executions that began within *record*, oldest first."""
+    during = reader.executions(
+        since_unix_ns=record.started_unix_ns, until_unix_ns=record.ended_unix_ns, keys=LINE_KEYS
+    )
+    return [found for found in during if found.parent_span_id == record.span_id][::-1]
+
+
+def _alike(record: ExecutionRecord, reader: JournalReader) -> Alike | None:
+    if record.outcome is None or not record.outcome.is_failure:
+        return None
+    day_before = record.started_unix_ns - _ALIKE_NS
+    around = reader.executions(since_unix_ns=day_before, limit=_ALIKE_LOOKED_AT, keys=frozenset())
+    found = [
+        other
+        for other in around
+        if (other.labels.name, other.outcome) == (record.labels.name, record.outcome)
+        and other.span_id != record.span_id
+    ]
+    if not found:
+        return None
+    return Alike(
+        executions=len(found),
+        since_unix_ns=found[-1].started_unix_ns,
+        examples=tuple(other.execution_id for other in found[:_ALIKE_EXAMPLES]),
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_codomon import names
-from otel_codomon._platform.scrubbed_values import scrubbed_name, scrubbed_text
+from otel_codomon._platform.scrubbed_values import scrubbed_name, scrubbed_text, scrubbed_words
 from otel_codomon.environment_variables import OTEL_PYTHON_CODOMON_CAPTURE
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.outcome_details import OutcomeDetails
@@ -22,6 +22,7 @@ from otel_codomon.resources.labels import Kind, Labels, SandboxType
 from otel_codomon.resources.limits import Limits
 from otel_codomon.resources.memory_peak import without_cache
 from otel_codomon.resources.usage import NOTHING_KNOWN, Usage, without_work
+from otel_codomon.sandbox.command_name import default_name
 from otel_codomon.sandbox.process_exit import LimitSeen, ProcessExit, classify, since, usage_of
 from otel_codomon.sandbox.result import ExecutionResult, Output
 from otel_codomon.sandbox.sdk_free_execution import LightExecution
@@ -46,7 +47,7 @@ class Said:
 
     Attributes:
         executable: Name of its program.
-        name: What the execution is called; None for the program's name.
+        name: What the execution is called; None for the names of program and script.
         language: Language of its source text; None for a command.
         kind: What is executed; None for what the language says.
         session_id: The session that asked for it.
@@ -71,11 +72,20 @@ class Said:
     def labels(self) -> Labels:
         """What its metrics are summed by."""
         return Labels(
-            scrubbed_name(self.name or self.executable, default="command"),
+            scrubbed_name(self.name or self._default_name(), default="command"),
             self.kind or (Kind.COMMAND if self.language is None else Kind.SNIPPET),
             self.language,
             self.sandbox_type,
         )
+
+    def _default_name(self) -> str:
+        if self.source is not None or not self.arguments:
+            return self.executable
+        return default_name(self.arguments, temporary=os.environ.get("TMPDIR"))
+
+    def command(self) -> tuple[str, ...]:
+        """Its words, scrubbed, for this user alone; none of a source text."""
+        return () if self.source is not None else scrubbed_words(self.arguments)
 
     def attributes(self, pid: int | None) -> dict[str, object]:
         """What its span starts with, besides the labels."""
@@ -119,7 +129,7 @@ class ForegroundExecution:
     def __init__(self, identity: Identity, said: Said, pid: int | None) -> None:
         self._said = said
         self._pid = pid
-        self._told = LightExecution(identity, said.labels(), said.attributes(pid))
+        self._told = LightExecution(identity, said.labels(), said.attributes(pid), said.command())
         self._live: LiveLook | None = None
         self.doubt: str | None = None
 

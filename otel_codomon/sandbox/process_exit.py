@@ -299,7 +299,7 @@ def _not_started(ending: ProcessExit) -> OutcomeDetails:
         outcome=Outcome.SETUP_ERROR,
         exit_code=NOT_FOUND if missing else CANNOT_START,
         error_type=Outcome.SETUP_ERROR.value,
-        reason=f"it could not be started: {os.strerror(number)}",
+        reason=os.strerror(number),
     )
 
 

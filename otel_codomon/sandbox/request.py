@@ -12,6 +12,7 @@ from otel_codomon.executions.languages import known_language
 from otel_codomon.resources.limits import Limits
 from otel_codomon.sandbox import arguments
 from otel_codomon.sandbox.arguments import choice_of, optional, read, refusal, text_of
+from otel_codomon.sandbox.command_name import default_name as name_of_command
 from otel_codomon.sandbox.environment import build_environment
 from otel_codomon.sandbox.shown import resolve_shown
 from otel_codomon.sandbox.toolchains import BY_LANGUAGE
@@ -104,7 +105,7 @@ def make_request(command: object, **options: object) -> Request:
         said["path"] = find_program(argv[0], search_path=search_path, folder=said["cwd"])
         if said["cwd"] is None and said["isolation"] == "none":
             said["cwd"] = arguments.our_directory()
-        default_name = os.path.basename(argv[0])
+        default_name = name_of_command(argv, temporary=os.environ.get("TMPDIR"))
     return Request(**{**said, "name": said["name"] or default_name})
 
 

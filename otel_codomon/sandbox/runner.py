@@ -76,8 +76,9 @@ def run(
         language: Language of the source text: ``python``, ``javascript``,
             ``bash``, ``c``, ``cpp``, ``go``, ``rust`` or ``java``. Of a command
             it is only what telemetry calls it.
-        name: What the execution is called: few different ones. The program's
-            name, or the language, by default.
+        name: What the execution is called: few different ones. By default the
+            language of a source text, or the names of the program and its
+            script, as ``python job.py``.
         timeout: Longest time, seconds. Then the tree gets SIGTERM, and SIGKILL
             if that does not end it.
         limits: What it may use; 1 MiB of each output stream is kept by default.
@@ -134,7 +135,7 @@ def run(
             code=request.source,
             limits=request.limits,
             attributes=request.attributes,
-        ) as current,
+        ).of_command(request.argv) as current,
     ):
         result = _carry_out(request, current, own, started)
     # Where nothing is configured nobody watched, and what was told at the end stands.

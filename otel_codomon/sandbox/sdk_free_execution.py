@@ -104,7 +104,11 @@ class LightExecution:
     """
 
     def __init__(
-        self, identity: Identity, labels: Labels, attributes: Mapping[str, object]
+        self,
+        identity: Identity,
+        labels: Labels,
+        attributes: Mapping[str, object],
+        command: Sequence[str] = (),
     ) -> None:
         """Write the start."""
         # Imported after the command was started, as is this module's caller.
@@ -123,7 +127,7 @@ class LightExecution:
         self._is_passing = False
         self._writer = self._open()
         if self._writer is not None:
-            records.write_started(self._writer, **self._span())
+            records.write_started(self._writer, **self._span(), command=command)
 
     def _open(self) -> Writer | None:
         if os.environ.get(self._light.CONFIG_FILE):
