@@ -293,6 +293,7 @@ pswpin 3
 pswpout 4
 pgfault 1000
 pgmajfault 10
+oom_kill 6
 """
 
 
@@ -304,6 +305,7 @@ def test_minor_faults_are_those_that_are_not_major_and_slabs_are_bytes() -> None
         swapped_out_pages=4,
         slab_reclaimable_bytes=8192,
         slab_unreclaimable_bytes=12288,
+        oom_kills=6,
     )
     assert parse_vmstat(b"", page_bytes=4096) is None
 

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.history import MIB, Past, write_history
+from support.journal import Journal
+from support.needs import needs_cgroup
 from support.two_days import two_days
 
-from otel_codomon import names
+from otel_codomon import Limits, names, run
+from otel_codomon.host.vmstat import read_oom_kills
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.journal.span_data import IDENTITY
@@ -368,6 +371,25 @@ def test_the_timeline_counts_executions_and_failures_by_time(tmp_path: Path) -> 
     slots = [(slot.executions, slot.failures) for slot in report_on(tmp_path, past).timeline]
 
     assert slots == [(2, 1), *[(0, 0)] * 46, (1, 0)]
+
+
+@needs_cgroup
+def test_what_the_kernel_killed_for_memory_is_counted_with_ours_and_others(tmp_path: Path) -> None:
+    before = read_oom_kills()
+    if before is None:
+        pytest.skip("this kernel does not count its kills for want of memory")
+    with Journal(tmp_path) as journal:
+        result = run(
+            "block = b'x' * 200_000_000", language="python", limits=Limits(memory_bytes=64 * MIB)
+        )
+        report = make_report(journal=os.fspath(journal.folder))
+
+    if result.outcome is not Outcome.OOM_KILLED:
+        pytest.skip("no memory controller here")
+    assert report.memory_kills is not None
+    assert report.memory_kills.processes > before.processes
+    assert report.memory_kills.executions == 1
+    assert report.memory_kills.since_unix_ns < time.time_ns()
 
 
 def test_a_limit_is_tried_on_the_last_executions(tmp_path: Path) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon._platform.quantities import in_bytes, in_percent, in_seconds, write_quantity
+from otel_codomon._platform.quantities import (
+    in_bytes,
+    in_percent,
+    in_seconds,
+    in_words,
+    write_quantity,
+)
+from otel_codomon._platform.relative_times import in_age
 from otel_codomon.cli import output
 from otel_codomon.cli.fitting import Column
 from otel_codomon.cli.wrapping import say_wrapped
@@ -51,6 +58,7 @@ def print_all(report: Report) -> None:
         output.say("hints")
     for hint in hints:
         say_wrapped(f"{hint.name}: {hint.message}; {hint.advice}", first="  ", indent="    ")
+    _print_memory_kills(report)
     _print_table("what ran", _RAN, [_group_row(group) for group in report.groups])
     _print_table(
         "what if, tried on the last 100 of each",
@@ -108,3 +116,21 @@ def _succeeded(group: Group) -> float | None:
 
 def _part(distribution: Distribution | None, part: str) -> float | None:
     return None if distribution is None else getattr(distribution, part)
+
+
+def _print_memory_kills(report: Report) -> None:
+    """What the kernel's out-of-memory killer did on this machine, to ours and to others."""
+    kills = report.memory_kills
+    if kills is None or not kills.processes:
+        return
+    processes = in_words(kills.processes, "process", "processes")
+    executions = in_words(kills.executions, "execution", "executions")
+    age = in_age(max(0, report.until_unix_ns - kills.since_unix_ns) / 1e9)
+    output.say("")
+    output.say("out of memory")
+    say_wrapped(
+        f"the kernel has killed {processes} since this machine started {age}; "
+        f"{executions} of this period ended so",
+        first="  ",
+        indent="  ",
+    )

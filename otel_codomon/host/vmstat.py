@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, NamedTuple
 
 # pswpin and pswpout, not pgpgin and pgpgout, which are ordinary reads and writes.
 _WANTED: Final = (
     *("pgfault", "pgmajfault", "pswpin", "pswpout"),
-    *("nr_slab_reclaimable", "nr_slab_unreclaimable"),
+    *("nr_slab_reclaimable", "nr_slab_unreclaimable", "oom_kill"),
 )
 _LINES: Final = re.compile(
     rf"^({'|'.join(_WANTED)}) (\d{{1,20}})$".encode(),  # 2**64 has 20 digits
@@ -28,6 +30,8 @@ class Vmstat:
         swapped_out_pages: Pages put there.
         slab_reclaimable_bytes: The kernel's own structures that it can drop.
         slab_unreclaimable_bytes: Those that it cannot.
+        oom_kills: Processes that the kernel killed for want of memory since the host
+            started, at the limit of a cgroup too.
     """
 
     major_faults: int | None = None
@@ -36,6 +40,31 @@ class Vmstat:
     swapped_out_pages: int | None = None
     slab_reclaimable_bytes: int | None = None
     slab_unreclaimable_bytes: int | None = None
+    oom_kills: int | None = None
+
+
+class OomKills(NamedTuple):
+    """What the kernel killed for want of memory.
+
+    Attributes:
+        processes: How many, since the host started.
+        uptime_seconds: How long ago that was, seconds.
+    """
+
+    processes: int
+    uptime_seconds: float
+
+
+def read_oom_kills(path: str = "/proc/vmstat") -> OomKills | None:
+    """Read the kernel's count; None where there is no such file or count."""
+    try:
+        found = parse_vmstat(Path(path).read_bytes(), page_bytes=0)
+    except OSError:
+        return None
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    if clock is None or found is None or found.oom_kills is None:
+        return None
+    return OomKills(found.oom_kills, time.clock_gettime(clock))
 
 
 def parse_vmstat(text: bytes, *, page_bytes: int) -> Vmstat | None:
@@ -58,4 +87,5 @@ def parse_vmstat(text: bytes, *, page_bytes: int) -> Vmstat | None:
         swapped_out_pages=found.get("pswpout"),
         slab_reclaimable_bytes=slab("nr_slab_reclaimable"),
         slab_unreclaimable_bytes=slab("nr_slab_unreclaimable"),
+        oom_kills=found.get("oom_kill"),
     )

@@ -7,6 +7,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon.host.vmstat import read_oom_kills
+from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.location import find_journal
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.report.evidence import LEAK_BYTES, LEAK_SECONDS
@@ -15,7 +17,7 @@ from otel_codomon.report.name_patterns import fits
 from otel_codomon.report.problems import Problem, problems_in
 from otel_codomon.report.rules import find_in
 from otel_codomon.report.tally import TALLIED, Tally
-from otel_codomon.report.values import CacheProblem, Group, Report, Slot
+from otel_codomon.report.values import CacheProblem, Group, MemoryKills, Report, Slot
 from otel_codomon.report.what_if import what_if
 from otel_codomon.resources.usage import Curve
 
@@ -122,6 +124,7 @@ class _Gathered:
         self._memory = _Largest(LARGEST, complete)
         self._recent = _Largest(RECENT, complete)
         self._running = 0
+        self._memory_killed: list[int] = []
         self.read = 0
 
     def add(self, record: ExecutionRecord) -> None:
@@ -139,6 +142,8 @@ class _Gathered:
         slot = self._slots[self._slot_of(record.started_unix_ns)]
         slot[0] += 1
         slot[1] += record.outcome is not None and record.outcome.is_failure
+        if record.outcome is Outcome.OOM_KILLED:
+            self._memory_killed.append(record.started_unix_ns)
         self._slowest.add(record.duration_seconds, record)
         self._cpu.add(record.usage.cpu_seconds, record)
         self._memory.add(record.usage.peak_memory_bytes, record)
@@ -182,6 +187,18 @@ class _Gathered:
             examples=tuple(self._examples(tallies, problems)),
             timeline=tuple(self._timeline()),
             what_if=tuple(what_if(tallies)),
+            memory_kills=self._memory_kills(),
+        )
+
+    def _memory_kills(self) -> MemoryKills | None:
+        found = read_oom_kills()
+        if found is None:
+            return None
+        started_unix_ns = time.time_ns() - int(found.uptime_seconds * 1e9)
+        return MemoryKills(
+            since_unix_ns=started_unix_ns,
+            processes=found.processes,
+            executions=sum(one >= started_unix_ns for one in self._memory_killed),
         )
 
     def _timeline(self) -> Iterator[Slot]:

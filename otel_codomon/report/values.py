@@ -122,6 +122,22 @@ class CacheProblem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryKills:
+    """Processes that the kernel killed for want of memory, of this host or of a cgroup.
+
+    Attributes:
+        since_unix_ns: When this machine started, nanoseconds since the epoch.
+        processes: How many it killed since, ours and others.
+        executions: The executions of the period, started since then, that ended so. Each may be
+            several processes.
+    """
+
+    since_unix_ns: int
+    processes: int
+    executions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What ran in a period, how it ended, and what is wrong with it.
 
@@ -145,6 +161,7 @@ class Report:
         examples: The executions that the problems name, with their curves.
         timeline: The period in slots, oldest first.
         what_if: How many of the last executions a limit would have stopped.
+        memory_kills: What the kernel killed for want of memory; None where it does not say.
     """
 
     journal: str
@@ -166,3 +183,4 @@ class Report:
     examples: tuple[ExampleLine, ...] = ()
     timeline: tuple[Slot, ...] = ()
     what_if: tuple[WhatIf, ...] = ()
+    memory_kills: MemoryKills | None = None
