@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 from support.collector import PATIENT, Collector
+from support.typed import clean_environment, typed_on_terminal
 
 from otel_codomon import Outcome, Usage, names
 from otel_codomon.cli import demo
@@ -111,3 +112,14 @@ def test_what_was_not_shown_is_a_dash_and_never_zero(monkeypatch: pytest.MonkeyP
 
     assert "not shown" in shown
     assert "0.0" not in shown
+
+
+def test_on_a_terminal_the_programs_are_shown_while_they_run(tmp_path: Path) -> None:
+    env = clean_environment(OTEL_PYTHON_CODOMON_JOURNAL=str(tmp_path), LC_ALL="C.UTF-8")
+
+    code, text = typed_on_terminal("demo", columns=100, env=env)
+
+    assert code == 0
+    assert "1 execution runs, by age" in text
+    assert "crashed: SIGSEGV" in text  # just ended, with its cause
+    assert "a CPU burner" in text

@@ -281,6 +281,21 @@ def test_the_faults_of_pages_are_shown_when_asked_for(tmp_path: Path) -> None:
     assert "minor page faults" in command(tmp_path, "show", shown_id, "-v").stdout
 
 
+@pytest.mark.parametrize("columns", [40, 80, 120, 200])
+def test_what_is_shown_fits_the_terminal(columns: int, tmp_path: Path) -> None:
+    write_history(tmp_path, two_days()).forget()
+    env = clean_environment(OTEL_PYTHON_CODOMON_JOURNAL=str(tmp_path), LC_ALL="C.UTF-8")
+    found = JournalReader(os.fspath(tmp_path)).executions()
+    worst = next(one for one in found if one.outcome is Outcome.OOM_KILLED)
+
+    for words in (("show", worst.execution_id), ("list", "--name", "thumb"), ("cache-info",)):
+        code, text = typed_on_terminal(*words, columns=columns, env=env)
+
+        screen = [COLOUR.sub("", line.rstrip()) for line in text.splitlines()]
+        assert code == 0
+        assert max(map(len, screen)) <= columns, words
+
+
 def test_one_execution_is_data_too(folder: Path) -> None:
     (first, *_) = json.loads(command(folder, "list", "--format", "json").stdout)["executions"]
 

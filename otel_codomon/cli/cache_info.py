@@ -18,6 +18,7 @@ from otel_codomon.caches.report import (
 )
 from otel_codomon.cli import options, output
 from otel_codomon.cli.standard_streams import tell
+from otel_codomon.cli.wrapping import say_wrapped
 from otel_codomon.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -85,9 +86,9 @@ def run(args: argparse.Namespace, /) -> int:
 
 def _print_text(report: CacheReport, *, with_stats: bool) -> None:
     if not report.caches:
-        sys.stdout.write(
+        say_wrapped(
             "no running process reports a cache; `observe_all()` in a program that has called "
-            "`configure()` reports all of them\n"
+            "`configure()` reports all of them"
         )
         return
     columns = _COLUMNS if with_stats else _COLUMNS[:3]

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.quantities import in_bytes, in_seconds
-from otel_codomon.cli.output import is_terminal, make_console, print_table, say, speaks_unicode
+from otel_codomon._platform.threads_and_forks import OwnThread
+from otel_codomon.cli.live_screen import as_text, lines_of
+from otel_codomon.cli.output import (
+    can_move,
+    is_terminal,
+    make_console,
+    print_table,
+    say,
+    speaks_unicode,
+)
+from otel_codomon.cli.top_state import View
+from otel_codomon.cli.wrapping import say_wrapped
 from otel_codomon.configuration import configure
 from otel_codomon.journal.execution_record import Outcome
-from otel_codomon.live.demo import TITLES, Seen, demonstrate
+from otel_codomon.live.demo import Seen, demonstrate
+from otel_codomon.report.short_ids import short_id
 
 if TYPE_CHECKING:
     import argparse
@@ -30,6 +44,8 @@ OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318 otel-codomon demo
 # From so many columns on there is room for bars of so many characters.
 _BARS: Final = ((150, 24), (110, 14), (78, 3))
 _NARROW: Final = 56  # columns below which the outcome goes under the title
+_REFRESH_SECONDS: Final = 0.25
+_LINES: Final = 12
 _FULL, _EMPTY = "█", "·"
 _ASCII_FULL, _ASCII_EMPTY = "#", "."
 _STYLES: Final = {Outcome.SUCCESS: "green", Outcome.TIMEOUT: "yellow", None: "dim"}
@@ -44,29 +60,52 @@ def run(args: argparse.Namespace, /) -> int:
     """Run the programs and draw them; 1 when one of them did not end as it was meant to."""
     del args
     configuration = configure(service_name="otel-codomon-demo")
-    seen = _watch_all()
+    seen = _watch_all(configuration)
     _draw(seen)
-    for line in _where_next(seen, configuration):
-        say(line)
+    for line in _remarks(seen, configuration):
+        say_wrapped(line)
+    say("")
+    say("Where to go next:")
+    for command, what in _where_next(seen):
+        say_wrapped(f"{command:<29} {what}", first="  ", indent="    ")
     sys.stdout.flush()
     configuration.shutdown()
     return 0 if all(each.as_expected for each in seen) else 1
 
 
-def _watch_all() -> list[Seen]:
-    """All programs, one after another; a terminal shows which one runs."""
-    if not sys.stderr.isatty():
+def _watch_all(configuration: Configuration) -> list[Seen]:
+    """All programs, one after another; on a terminal below the screen of `top`."""
+    if not (is_terminal() and can_move()) or configuration.journal is None:
         return list(demonstrate())
-    from rich.console import Console  # noqa: PLC0415 - 33 ms that a pipe does not need
+    with _live(configuration.journal.folder):
+        return list(demonstrate())
 
-    seen: list[Seen] = []
-    spinner = "dots" if speaks_unicode() else "line"
-    with Console(stderr=True).status("", spinner=spinner) as status:
-        programs = demonstrate()
-        for title in TITLES:
-            status.update(title)
-            seen.append(next(programs))
-        return [*seen, *programs]
+
+@contextmanager
+def _live(journal: str) -> Iterator[None]:
+    """Show what runs, as `top` does, until the end of the block."""
+    from rich.live import Live  # noqa: PLC0415 - 33 ms that a pipe does not need
+
+    from otel_codomon.live.operation import Monitor  # noqa: PLC0415 - as above
+
+    monitor, is_over = Monitor(journal=journal), threading.Event()
+    view = View(sort="age")
+
+    def refresh() -> None:
+        while not is_over.wait(_REFRESH_SECONDS):
+            lines = lines_of(monitor, monitor.look(), view, has_keys=False, height=_LINES)
+            live.update(as_text(lines), refresh=True)
+
+    with Live(console=make_console(), auto_refresh=False, transient=True) as live:
+        # Ours: its CPU time is not that of the program whose executions are measured.
+        thread = OwnThread(refresh, name="otel-codomon demo")
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+            monitor.close()
 
 
 # --- drawing ------------------------------------------------------------------
@@ -165,8 +204,7 @@ def _bar(value: float, written: str, *, top: float, width: int) -> str:
 # --- where next ---------------------------------------------------------------
 
 
-def _where_next(seen: Sequence[Seen], configuration: Configuration) -> Iterator[str]:
-    shown = next((each.execution_id for each in seen if each.execution_id), "ID") or "ID"
+def _remarks(seen: Sequence[Seen], configuration: Configuration) -> Iterator[str]:
     for each in seen:
         if each.outcome is None or not each.as_expected:
             yield f"{each.title}: {each.remark}"
@@ -175,10 +213,12 @@ def _where_next(seen: Sequence[Seen], configuration: Configuration) -> Iterator[
         yield f"Sent to {endpoint}, as service otel-codomon-demo."
     elif configuration.journal is not None:
         yield "Kept in the journal of this machine; nothing was sent, as no endpoint is set."
-    yield ""
-    yield "Where to go next:"
-    yield f"  otel-codomon show {shown[:12]}    one of these, with its curve"
-    yield "  otel-codomon list                 all executions of this machine"
-    yield "  otel-codomon run -- CMD           a command of yours"
-    yield "  @otel_codomon.execution           a function of yours, decorated"
-    yield "  export OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318    to any OTLP receiver"
+
+
+def _where_next(seen: Sequence[Seen]) -> Iterator[tuple[str, str]]:
+    shown = next((each.execution_id for each in seen if each.execution_id), None)
+    yield f"otel-codomon show {'ID' if shown is None else short_id(shown)}", "one of these"
+    yield "otel-codomon report", "what is wrong with them"
+    yield "otel-codomon run -- COMMAND", "a command of yours"
+    yield "@otel_codomon.execution", "a function of yours, decorated"
+    yield "OTEL_EXPORTER_OTLP_ENDPOINT", "set it to send to any OTLP receiver"

@@ -18,6 +18,7 @@ from otel_codomon.cli import options, output
 from otel_codomon.cli.fitting import Column
 from otel_codomon.cli.progress import Progress
 from otel_codomon.cli.standard_streams import tell
+from otel_codomon.cli.wrapping import say_wrapped
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.location import existing_journal
 from otel_codomon.journal.reader import JournalReader
@@ -57,7 +58,7 @@ _COLUMNS: Final = (
     Column(title="duration", is_number=True),
     Column(title="CPU", is_number=True),
     Column(title="memory", is_number=True),
-    Column(title="cause", least=20),
+    Column(title="cause", least=12),
 )
 _OUTCOME_COLUMN: Final = 2
 # Colours say again what the word says: nothing is lost without them.
@@ -131,7 +132,7 @@ def run(args: argparse.Namespace, /) -> int:
         elif args.format != "text":
             _PRINTERS[args.format](lines)
         elif not _print_text(list(lines), is_tree=args.tree):
-            output.say(why_nothing(reader, wanted.name))
+            say_wrapped(why_nothing(reader, wanted.name))
     if reader.unreadable:
         count = in_words(reader.unreadable, "record", "records")
         tell(f"{count} of the journal could not be read: see `otel-codomon doctor`\n")

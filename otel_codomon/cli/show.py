@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from typing import TYPE_CHECKING, Final
@@ -20,7 +21,7 @@ from otel_codomon._platform.relative_times import in_age
 from otel_codomon.cli import options, output
 from otel_codomon.cli.drawing import draw_curve
 from otel_codomon.cli.list_executions import local_time, outcome_words
-from otel_codomon.cli.wrapping import screen_width
+from otel_codomon.cli.wrapping import say_wrapped, screen_width
 from otel_codomon.report.cause import alike_words
 from otel_codomon.report.executions import show_execution
 from otel_codomon.report.short_ids import short_id
@@ -41,6 +42,10 @@ otel-codomon show 3f2a --format json
 
 _DAY_SECONDS: Final = 86400
 _CHILDREN: Final = 20
+# A label and the blanks after it: where its value begins.
+_ROW: Final = re.compile(r"  \S.*?  +(?=\S)")
+_FARTHEST: Final = 30
+_STEP: Final = 4
 # Columns of a picture, and of the scale beside it.
 _WIDTH: Final = 60
 _LEAST_WIDTH: Final = 10
@@ -73,8 +78,14 @@ def run(args: argparse.Namespace, /) -> int:
         output.write_json(found)
         return 0
     for line in _lines(found, verbose=args.verbose):
-        output.say(line)
+        say_wrapped(line, indent=_hang(line))
     return 0
+
+
+def _hang(line: str) -> str:
+    """What goes before the rest of a long line: the column of its value, or a step in."""
+    row = _ROW.match(line)
+    return " " * (_STEP if row is None or row.end() > _FARTHEST else row.end())
 
 
 def page(execution_id: str, *, journal: str | None = None) -> list[str]:

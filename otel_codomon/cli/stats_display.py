@@ -9,7 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_codomon._platform.printable import printable
-from otel_codomon._platform.quantities import in_bytes, in_number, in_percent, in_seconds
+from otel_codomon._platform.quantities import (
+    in_bytes,
+    in_number,
+    in_percent,
+    in_seconds,
+    in_words,
+)
 from otel_codomon.cli import output
 from otel_codomon.cli.live_screen import as_text, lines_of
 from otel_codomon.cli.top_state import View
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
     )
     from otel_codomon.live.operation import Alert, Monitor, Stats
     from otel_codomon.report.distribution import Trend
-    from otel_codomon.report.history import History
+    from otel_codomon.report.history import History, PastFigure
 
     Show = Callable[[Stats], None]
     _Row = tuple[str, str, str]
@@ -220,18 +226,40 @@ def _figure(name: str, value: float) -> str:
     return _UNIT_WRITERS[UNITS[name]](value)
 
 
-_PAST_WRITERS: Final = {"running": in_number, "cores": in_number, "memory_bytes": in_bytes}
+# Of the largest value: what a trend changes over the whole time, for it to be told.
+_TOLD_SHARE: Final = 0.2
+
+
+def _in_hundredths(value: float) -> str:
+    return in_number(float(f"{value:.2g}"))
+
+
+_PAST_WRITERS: Final = {
+    "running": _in_hundredths,
+    "cores": _in_hundredths,
+    "memory_bytes": in_bytes,
+}
 
 
 def _history_lines(history: History | None) -> Iterator[str]:
     if history is None:
         return
-    yield f"{history.executions:,} executions"
+    yield in_words(history.executions, "execution", "executions")
     if history.unreadable:
         yield f"{history.unreadable:,} records of the journal could not be read and are left out"
     for name, figure in history.figures.items():
         write = _PAST_WRITERS[name]
         top = max(figure.values, default=0.0)
         curve = output.spark(figure.values, width=30)
-        trend = trend_text(figure.trend, write)
-        yield f"{name.removesuffix('_bytes'):<8} {curve} up to {write(top)} {trend}".rstrip()
+        direction = _direction(figure, history)
+        yield f"{name.removesuffix('_bytes'):<8} {curve} up to {write(top)}{direction}"
+
+
+def _direction(figure: PastFigure, history: History) -> str:
+    """Where it went over the whole time, if it went far: ``, rising``."""
+    if figure.trend is None:
+        return ""
+    seconds = (history.until_unix_ns - history.since_unix_ns) / 1e9
+    change = abs(figure.trend.slope_per_second) * seconds
+    is_far = change >= _TOLD_SHARE * max(figure.values, default=0.0)
+    return f", {figure.trend.direction}" if is_far else ", steady"

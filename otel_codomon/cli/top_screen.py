@@ -295,7 +295,7 @@ def _key_line(view: View) -> Line:
             Part("  Enter keeps, Esc clears", "dim"),
         ]
     orders = "  ".join(f"{key} {name}" for key, name in KEYS.items())
-    return [Part(f"q quit  / filter  Enter open  sort by: {orders}", "dim")]
+    return [Part(f"q quit  / filter  Enter open  sort: {orders}", "dim")]
 
 
 def _cut(line: Line, room: Room) -> Line:

@@ -25,7 +25,7 @@ def say_wrapped(text: str, *, first: str = "", indent: str = "", style: str | No
         style: Colour of *first*; None for none.
     """
     width, clean = screen_width(), printable(text)
-    if width is None:
+    if width is None or not (first + clean):
         output.say(first + clean)
         return
     lines = textwrap.wrap(
