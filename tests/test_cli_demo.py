@@ -119,6 +119,7 @@ def test_on_a_terminal_the_programs_are_shown_while_they_run(tmp_path: Path) -> 
 
     code, text = typed_on_terminal("demo", columns=100, env=env)
 
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
     assert code == 0
     assert "1 execution runs, by age" in text
     assert "crashed: SIGSEGV" in text  # just ended, with its cause
