@@ -11,7 +11,7 @@ from support.needs import needs_cgroup
 from support.two_days import two_days
 
 from otel_codomon import Limits, names, run
-from otel_codomon.host.vmstat import read_oom_kills
+from otel_codomon.host.oom_kills import read_oom_kills
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.journal.span_data import IDENTITY

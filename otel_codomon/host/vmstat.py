@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 # pswpin and pswpout, not pgpgin and pgpgout, which are ordinary reads and writes.
 _WANTED: Final = (
@@ -41,30 +39,6 @@ class Vmstat:
     slab_reclaimable_bytes: int | None = None
     slab_unreclaimable_bytes: int | None = None
     oom_kills: int | None = None
-
-
-class OomKills(NamedTuple):
-    """What the kernel killed for want of memory.
-
-    Attributes:
-        processes: How many, since the host started.
-        uptime_seconds: How long ago that was, seconds.
-    """
-
-    processes: int
-    uptime_seconds: float
-
-
-def read_oom_kills(path: str = "/proc/vmstat") -> OomKills | None:
-    """Read the kernel's count; None where there is no such file or count."""
-    try:
-        found = parse_vmstat(Path(path).read_bytes(), page_bytes=0)
-    except OSError:
-        return None
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    if clock is None or found is None or found.oom_kills is None:
-        return None
-    return OomKills(found.oom_kills, time.clock_gettime(clock))
 
 
 def parse_vmstat(text: bytes, *, page_bytes: int) -> Vmstat | None:

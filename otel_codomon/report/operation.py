@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.host.vmstat import read_oom_kills
+from otel_codomon.host.oom_kills import read_oom_kills
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.location import find_journal
 from otel_codomon.journal.reader import JournalReader
