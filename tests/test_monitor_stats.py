@@ -12,9 +12,12 @@ import psutil
 import pytest
 from hypothesis import given, strategies as st
 from support.history import MIB, Past, write_history
-from support.typed import typed, typed_on_terminal
+from support.needs import needs_cgroup, needs_memory_limits
+from support.programs import wait_for
+from support.typed import clean_environment, typed, typed_on_terminal
 
 from otel_codomon import names
+from otel_codomon._platform import cgroups
 from otel_codomon.cli.monitor_stats import looks
 from otel_codomon.host.operation import HostLook
 from otel_codomon.live.operation import Monitor, Threshold
@@ -99,6 +102,105 @@ def test_a_running_execution_of_another_process_is_seen_with_what_it_uses(tmp_pa
     assert found.memory_bytes >= 64 * MIB
     assert found.cores is not None
     assert [process.pid for process in found.processes] == [child.pid]
+
+
+SHARED = f"""
+import os, sys
+held = b"x" * (100 * {MIB})
+for _ in range(2):
+    os.fork()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@needs_memory_limits
+def test_before_a_heartbeat_the_figures_are_those_of_the_cgroup(tmp_path: Path) -> None:
+    """The resident sizes of four processes that share their memory are four times as much."""
+    writer = write_history(tmp_path, [Past(seconds=None, execution_id="the caller's")])
+    monitor = Monitor(journal=str(tmp_path), what=())
+    with ExitStack() as stack:
+        cgroup = cgroups.create("the caller's")
+        assert cgroup is not None
+        stack.callback(cgroup.remove)
+        stack.callback(cgroup.kill)
+        (empty,) = monitor.look().executions
+        child = subprocess.Popen(
+            [sys.executable, "-c", SHARED],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            preexec_fn=cgroup.join,  # noqa: PLW1509 - it writes a file, and no thread matters to that
+        )
+        stack.enter_context(child)
+        stack.callback(child.kill)
+        assert child.stdout is not None
+        for _ in range(4):
+            child.stdout.readline()
+        (first,) = monitor.look().executions
+        totals = cgroup.totals(live=True)
+        (second,) = monitor.look().executions
+        monitor.close()
+    writer.forget()
+
+    assert (empty.memory_bytes, empty.process_count, empty.cores) == (None, None, None)
+    assert (first.process_count, first.shared_by, first.cores) == (4, 1, None)
+    assert totals.memory_bytes is not None
+    assert first.memory_bytes == pytest.approx(
+        totals.memory_bytes - (totals.cache_bytes or 0), rel=0.05
+    )
+    assert second.cores is not None
+
+
+OBSERVER = """
+import sys
+from otel_codomon import configure, run
+from otel_codomon.executions import heartbeats
+heartbeats.OLD_ENOUGH_SECONDS = 1e9
+configure(service_name="observer")
+program = "h = b'x' * (100 * 2**20); open(sys.argv[1], 'w').close(); open(sys.argv[2]).close()"
+run([sys.executable, "-c", "import sys; " + program, *sys.argv[1:]])
+"""
+
+
+@needs_memory_limits
+def test_a_command_without_a_heartbeat_is_found_by_its_id(tmp_path: Path) -> None:
+    ready, end, journal = tmp_path / "ready", tmp_path / "end", str(tmp_path / "journal")
+    os.mkfifo(end)
+    monitor = Monitor(journal=journal, what=())
+    with subprocess.Popen(
+        [sys.executable, "-c", OBSERVER, str(ready), str(end)],
+        env=clean_environment(OTEL_PYTHON_CODOMON_JOURNAL=journal),
+    ) as child:
+        wait_for(ready.exists, what="the command to hold its memory")
+        (found,) = monitor.look().executions
+        cgroup = cgroups.made_for(found.execution_id, pid=child.pid)
+        assert cgroup is not None
+        totals = cgroup.totals(live=True)
+        end.write_text("")
+    monitor.close()
+
+    assert child.returncode == 0
+    assert found.process_count == 1
+    assert totals.memory_bytes is not None
+    assert found.memory_bytes == pytest.approx(
+        totals.memory_bytes - (totals.cache_bytes or 0), rel=0.05
+    )
+
+
+@needs_cgroup
+def test_ids_that_are_the_same_in_names_of_cgroups_are_not_confused() -> None:
+    made = [cgroups.create(name) for name in ("a/b", "a_b", "c")]
+    try:
+        found = [cgroups.made_for(name, pid=os.getpid()) for name in ("a/b", "a_b", "c", "d")]
+    finally:
+        for one in made:
+            assert one is not None
+            one.remove()
+
+    assert [one is not None for one in found] == [False, False, True, False]
+    assert made[2] is not None
+    assert found[2] is not None
+    assert found[2].folders == made[2].folders
 
 
 def test_executions_in_one_process_say_that_they_share_it(tmp_path: Path) -> None:

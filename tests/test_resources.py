@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from support.needs import needs_memory_limits
 
 from otel_codomon import Kind, Limits, Outcome, execution, run
 from otel_codomon._platform import cgroups
@@ -115,9 +116,8 @@ def test_200_children_of_5_ms_are_counted_by_their_cgroup(
     assert children * 0.8 <= usage.cpu_seconds <= (truth.ru_utime + truth.ru_stime) * 1.25
 
 
+@needs_memory_limits
 def test_a_spike_and_three_at_once_are_exact_in_a_cgroup(recorder: Recorder) -> None:
-    if not has_memory_controller():
-        pytest.skip("no memory controller here")
     spike = "import time; b = b'x' * (300 << 20); time.sleep(0.05); del b"
     three = (
         "import os, sys\n"
@@ -145,15 +145,6 @@ def test_a_spike_and_three_at_once_are_exact_in_a_cgroup(recorder: Recorder) -> 
         assert (usage.peak_memory_upper_bytes or 0) <= 330 * MIB
 
 
-def has_memory_controller() -> bool:
-    made = cgroups.create()
-    if made is None:
-        return False
-    found = made.totals().peak_memory_bytes is not None
-    made.remove()
-    return found
-
-
 def test_a_daemon_is_counted_in_both_ways(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +160,7 @@ def test_a_daemon_is_counted_in_both_ways(
         assert usage.cpu_seconds >= 0.5
 
 
+@needs_memory_limits
 @pytest.mark.parametrize(
     ("shell", "outcome", "exit_code"),
     [("{}", Outcome.OOM_KILLED, 137), ("{}; exit 0", Outcome.SUCCESS, 0)],
@@ -177,8 +169,6 @@ def test_a_daemon_is_counted_in_both_ways(
 def test_beyond_its_memory_limit_the_kernel_ends_it_and_proves_that(
     recorder: Recorder, shell: str, outcome: Outcome, exit_code: int
 ) -> None:
-    if not has_memory_controller():
-        pytest.skip("no memory controller here")
     hog = shlex.join((*PYTHON, f"b = b'x' * {300 * MIB}"))
 
     result = run(("sh", "-c", shell.format(hog)), limits=Limits(memory_bytes=64 * MIB))

@@ -43,10 +43,10 @@ def mounts() -> list[Mount]:
     return found
 
 
-def own_places() -> Iterator[tuple[Mount, str]]:
-    """Each hierarchy, and the path of our own cgroup below its mount point."""
+def places_of(pid: int) -> Iterator[tuple[Mount, str]]:
+    """Each hierarchy, and the path below its mount point of the cgroup that process *pid* is in."""
     paths = {}
-    for line in _lines("/proc/self/cgroup"):
+    for line in _lines(f"/proc/{pid}/cgroup"):
         _, controllers, path = line.split(":", 2)
         paths[controllers] = path
     for mount in mounts():
@@ -59,13 +59,18 @@ def own_places() -> Iterator[tuple[Mount, str]]:
                 yield mount, relative
 
 
+def bases_of(pid: int) -> Iterator[tuple[Mount, str]]:
+    """Each hierarchy, and the folder in which process *pid* may make cgroups."""
+    for mount, relative in places_of(pid):
+        base = below(mount.point, relative)
+        yield mount, _delegated(base) if mount.is_v2 else base
+
+
 def own_bases() -> dict[str, str]:
     """Controller -> the folder in which we may make cgroups of our own."""
     bases = {}
-    for mount, relative in own_places():
-        base = below(mount.point, relative)
+    for mount, base in bases_of(os.getpid()):
         if mount.is_v2:
-            base = _delegated(base)
             _enable_controllers(base)
         for controller in mount.controllers:
             bases[controller] = base

@@ -27,16 +27,26 @@ def new_name(execution_id: str) -> str:
     """
     pid = os.getpid()
     made = f"{own_prefix()}{pid}-{start_ticks(pid)}-{time.monotonic_ns()}"
-    told = "".join(
+    return f"{made}-{_in_names(execution_id)}" if execution_id else made
+
+
+def _in_names(execution_id: str) -> str:
+    """An execution's id as the names of cgroups have it."""
+    return "".join(
         letter if letter.isascii() and (letter.isalnum() or letter in "-_.") else "_"
         for letter in execution_id[:_MOST_ID_CHARACTERS]
     )
-    return f"{made}-{told}" if told else made
 
 
 def own_prefix() -> str:
     """What the names of all cgroups that this container's processes make begin with."""
     return f"{_PREFIX}-{os.stat('/proc/self/ns/pid').st_ino}-"
+
+
+def is_of(name: str, execution_id: str, *, pid: int) -> bool:
+    """Whether process *pid* made the cgroup called *name* for the execution."""
+    own, _, owner, _, _, told = (*name.split("-", 5), "", "", "", "", "")[:6]
+    return (own, owner) == (_PREFIX, str(pid)) and told == _in_names(execution_id)
 
 
 def is_owner_alive(name: str) -> bool:

@@ -15,6 +15,7 @@ import time
 
 from otel_codomon._platform.cgroup_files import FILES, LIVE_FILES, UNIFIED, CgroupTotals
 from otel_codomon._platform.cgroup_folders import (
+    bases_of,
     below,
     folders_of,
     is_cgroup,
@@ -23,14 +24,14 @@ from otel_codomon._platform.cgroup_folders import (
     mounts,
     names_in,
     own_bases,
-    own_places,
     pids_in,
+    places_of,
     remove_folder,
     try_write,
     write,
 )
 from otel_codomon._platform.cgroup_limits import cores_limit, memory_limit_bytes, set_limit
-from otel_codomon._platform.cgroup_names import is_owner_alive, new_name, own_prefix
+from otel_codomon._platform.cgroup_names import is_of, is_owner_alive, new_name, own_prefix
 from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
 
 TYPE_CHECKING = False  # not from typing: its import takes as long as half a start of Python
@@ -280,11 +281,27 @@ def find(path: str) -> Cgroup | None:
     return None
 
 
+def made_for(execution_id: str, *, pid: int) -> Cgroup | None:
+    """The cgroup that process *pid* made for an execution; None if there is none, or not just one.
+
+    Callers' own ids may differ in nothing but what no name of a cgroup has in it.
+    """
+    folders: dict[str, str] = {}
+    for mount, base in bases_of(pid):
+        found = [name for name in names_in(base) if is_of(name, execution_id, pid=pid)]
+        if len(found) > 1:
+            return None
+        folders.update(
+            (controller, f"{base}/{name}") for controller in mount.controllers for name in found
+        )
+    return Cgroup(folders, is_ours=False) if folders else None
+
+
 def own() -> Cgroup | None:
     """The cgroup this process is in; None where there are no cgroups."""
     folders = {
         controller: below(mount.point, relative)
-        for mount, relative in own_places()
+        for mount, relative in places_of(os.getpid())
         for controller in mount.controllers
     }
     return Cgroup(folders, is_ours=False) if folders else None

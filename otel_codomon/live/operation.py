@@ -12,10 +12,12 @@ from otel_codomon import names
 from otel_codomon.host.operation import WHAT, HostLook, HostStats
 from otel_codomon.journal.location import find_journal
 from otel_codomon.journal.running_executions import LivingExecutions
+from otel_codomon.live.cgroup_stats import CgroupLook
 from otel_codomon.live.recent import Recent
 from otel_codomon.live.tree_stats import ProcessStats, TreeLook, TreeStats
 from otel_codomon.report.cause import cause_of
 from otel_codomon.report.distribution import Trend, find_trend
+from otel_codomon.resources.labels import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,9 +34,10 @@ class RunningExecution:
     """One execution that runs now. None is not known.
 
     Of one that has run for a second its own figures are known, by the heartbeat
-    of the process that observes it. Of a younger one they are those of the tree
-    of processes it is observed from, which executions inside one process
-    share: *shared_by* says how many do.
+    of the process that observes it. Of a younger one they are those of the
+    cgroup that was made for it. Without one they are those of the tree of
+    processes it is observed from, which executions inside one process share:
+    *shared_by* says how many do.
 
     Attributes:
         execution_id: Identifies it.
@@ -47,7 +50,8 @@ class RunningExecution:
             otherwise the one that observes it.
         shared_by: Executions that run in this tree.
         cores: Cores in use since the look before; None at the first look.
-        memory_bytes: Resident memory, pages shared by n processes n times, bytes.
+        memory_bytes: Memory of its cgroup without page cache; without a cgroup,
+            resident memory, pages shared by n processes n times, bytes.
         process_count: Living processes.
         memory_limit_bytes: What its memory is limited to; None without a limit of its own.
         memory_trend: Where its memory is going; None before there are 30 seconds of it.
@@ -242,6 +246,7 @@ class Monitor:
         self._living = LivingExecutions(self.journal)
         self._with_processes = with_processes
         self._trees = TreeLook(with_processes=with_processes)
+        self._cgroups = CgroupLook()
         self._name = name
         self._thresholds = thresholds
         self._history: dict[str, deque[tuple[float, float]]] = {
@@ -270,12 +275,21 @@ class Monitor:
     def close(self) -> None:
         """Close what is kept open."""
         self._trees.close()
+        self._cgroups.close()
 
     def _executions(self, now_unix_ns: int) -> Iterator[RunningExecution]:
         living = self._living.look()
         beats = self._living.heartbeats
         roots = {record.execution_id: _root(record) for record in living}
         without = [record for record in living if record.span_id not in beats]
+        own = self._cgroups.look(
+            {
+                r.execution_id: r.host_pid
+                for r in without
+                if _has_cgroup(r) and r.host_pid is not None
+            }
+        )
+        without = [record for record in without if record.execution_id not in own]
         looked_at = {roots[record.execution_id] for record in without}
         if self._with_processes:
             looked_at = set(roots.values())
@@ -286,6 +300,8 @@ class Monitor:
                 root = roots[record.execution_id]
                 tree = None if root is None else trees.get(root)
                 found = _running(record, root, max(1, sharing[root]), tree, now_unix_ns)
+                if record.execution_id in own:
+                    found = _with_cgroup(found, own[record.execution_id])
                 beat = beats.get(record.span_id)
                 yield found if beat is None else _with_heartbeat(found, beat)
 
@@ -376,6 +392,22 @@ def _running(
         memory_bytes=None if tree is None else tree.memory_bytes,
         process_count=None if tree is None else tree.process_count,
         processes=() if tree is None else tree.processes,
+    )
+
+
+def _has_cgroup(record: ExecutionRecord) -> bool:
+    """Whether a cgroup may have been made for it: it runs in processes of its own."""
+    return record.labels.kind in (Kind.COMMAND, Kind.SNIPPET)
+
+
+def _with_cgroup(running: RunningExecution, seen: TreeStats) -> RunningExecution:
+    """*running* with the figures of the cgroup that was made for it."""
+    return replace(
+        running,
+        shared_by=1,
+        cores=seen.cores,
+        memory_bytes=seen.memory_bytes,
+        process_count=seen.process_count,
     )
 
 

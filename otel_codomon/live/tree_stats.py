@@ -81,14 +81,15 @@ class TreeLook:
         now, before = (reading.taken_ns, reading.cpu_ns or 0), self._before.get(pid)
         self._before[pid] = now
         return TreeStats(
-            cores=None if before is None else _cores(before, now),
+            cores=None if before is None else cores_between(before, now),
             memory_bytes=reading.memory_bytes,
             process_count=reading.processes,
             processes=tuple(_processes(pid)) if self._with_processes else (),
         )
 
 
-def _cores(before: tuple[int, int], now: tuple[int, int]) -> float | None:
+def cores_between(before: tuple[int, int], now: tuple[int, int]) -> float | None:
+    """Cores in use between two looks, each an instant and the CPU time until then, nanoseconds."""
     elapsed_ns = now[0] - before[0]
     return max(0, now[1] - before[1]) / elapsed_ns if elapsed_ns > 0 else None
 

@@ -15,14 +15,25 @@ if TYPE_CHECKING:
     from otel_codomon.sandbox.toolchains import Toolchain
 
 
-def _can_make_a_cgroup() -> bool:
+def _asked_of_a_cgroup() -> tuple[bool, bool]:
+    """Whether a cgroup can be made here, and whether it holds a limit on memory."""
     made = cgroups.create()
-    return made is not None and made.remove()
+    if made is None:
+        return False, False
+    limited = made.limit(memory_bytes=2**30)
+    return made.remove(), bool(limited)
 
+
+HAS_CGROUPS, HAS_MEMORY_LIMITS = _asked_of_a_cgroup()
+"""Whether cgroups can be made here; whether they hold a limit on memory."""
 
 needs_cgroup = pytest.mark.skipif(
-    not _can_make_a_cgroup(),
+    not HAS_CGROUPS,
     reason="no cgroup can be made here: run the tests as root, or with a delegated cgroup",
+)
+needs_memory_limits = pytest.mark.skipif(
+    not HAS_MEMORY_LIMITS,
+    reason="no cgroup limits memory here: run the tests as root, or with a delegated cgroup",
 )
 
 

@@ -1,0 +1,54 @@
+"""What the cgroups of running executions use, seen from another process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otel_codomon._platform import cgroups
+from otel_codomon.live.tree_stats import TreeStats, cores_between
+from otel_codomon.resources.targets import CgroupSource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class CgroupLook:
+    """Looks at the cgroups that were made for executions, and remembers the look before."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, CgroupSource] = {}
+        self._before: dict[str, tuple[int, int]] = {}
+
+    def look(self, observers: Mapping[str, int]) -> dict[str, TreeStats]:
+        """What is in the cgroups of executions; one without such a cgroup is left out.
+
+        Args:
+            observers: Id of each execution, and the process that observes it.
+        """
+        for execution_id in self._sources.keys() - observers.keys():
+            self._sources.pop(execution_id).cgroup.close()
+            self._before.pop(execution_id, None)
+        found = {key: self._look_at(key, pid) for key, pid in observers.items()}
+        return {key: stats for key, stats in found.items() if stats is not None}
+
+    def close(self) -> None:
+        """Close the files that are kept open."""
+        self.look({})
+
+    def _look_at(self, execution_id: str, pid: int) -> TreeStats | None:
+        source = self._sources.get(execution_id)
+        if source is None:
+            cgroup = cgroups.made_for(execution_id, pid=pid)
+            if cgroup is None:
+                return None
+            source = self._sources[execution_id] = CgroupSource(cgroup)
+        reading, members = source.look(), source.cgroup.pids()
+        if reading is None or not members:  # it has not begun, or has ended
+            return TreeStats(cores=None, memory_bytes=None, process_count=None)
+        now, before = (reading.taken_ns, reading.cpu_ns or 0), self._before.get(execution_id)
+        self._before[execution_id] = now
+        return TreeStats(
+            cores=None if before is None else cores_between(before, now),
+            memory_bytes=reading.memory_bytes,
+            process_count=len(members),
+        )
