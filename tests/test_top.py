@@ -67,6 +67,7 @@ def ended(name: str, cause: str | None) -> EndedExecution:
     )
 
 
+DOWN_KEY = b"\x1b[B"
 ROWS = (
     running("small", memory_bytes=MIB, cores=2.0, running_seconds=5.0, process_count=9),
     running("large", memory_bytes=512 * MIB, memory_limit_bytes=520 * MIB, cores=None),
@@ -344,7 +345,7 @@ def top(folder: Path, *more: str) -> Terminal:
 def test_keys_filter_open_and_leave(writer: Writer, tmp_path: Path) -> None:
     with top(tmp_path, "--sort", "name") as terminal:
         terminal.wait_for(b"crawler")
-        terminal.type(b"\x1b[B\r")
+        terminal.type(DOWN_KEY + b"\r")
         terminal.wait_for(b"thumbnail (command): running")
         terminal.type(b"x/craw")
         terminal.wait_for(b"1 of them like 'craw'")
@@ -404,14 +405,16 @@ def test_stopped_it_leaves_the_terminal_and_goes_on_when_continued(
 ) -> None:
     del writer
     with top(tmp_path) as terminal:
-        terminal.wait_for(b"q quit")
-        terminal.type(b"\x1a")
-        terminal.wait_for(b"\x1b[?1049l")
-        assert terminal.shell_says() == f"stopped {signal.SIGTSTP:d}"
-        terminal.continue_job()
-        assert terminal.shell_says() == "continued"
+        for _ in range(20):
+            terminal.wait_for(b"q quit")  # it may still be in the middle of writing this
+            terminal.type(b"\x1a")
+            terminal.wait_for(b"\x1b[?1049l")
+            assert terminal.shell_says() == f"stopped {signal.SIGTSTP:d}"
+            terminal.continue_job()
+            assert terminal.shell_says() == "continued"
         terminal.wait_for(b"q quit")
         terminal.type(b"q")
+        terminal.wait_for(b"\x1b[?1049l")
         assert terminal.shell_says() == "ended 0"
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.printable import printable
 from otel_codomon.cli import options, output, show
@@ -33,6 +33,7 @@ otel-codomon top --name 'thumb*' --interval 0.5
 """
 
 _TERMINATED: Final = 128 + signal.SIGTERM
+_STOP: Final = {signal.SIGTSTP}
 
 
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:
@@ -75,6 +76,10 @@ class _Terminated(BaseException):
     """SIGTERM: the terminal is put back, and the exit code tells."""
 
 
+class _Stopped(BaseException):
+    """Ctrl-Z: only raised while a key is waited for, never while the screen is drawn."""
+
+
 class _Top:
     """The loop: a look at every interval, a new picture after each key."""
 
@@ -91,7 +96,7 @@ class _Top:
     def run(self) -> int:
         """Until ``q``, Ctrl-C, or the end of the terminal."""
         try:
-            with _signals(self._suspend), self._on_screen():
+            with _signals(), self._on_screen():
                 self._loop()
         except KeyboardInterrupt:
             return 0
@@ -128,7 +133,7 @@ class _Top:
         due = time.monotonic() + self._args.interval
         while not self._view.is_over:
             self._draw()
-            key = self._keyboard.key(due)
+            key = self._key(due)
             if key is None:
                 return
             if key:
@@ -162,35 +167,53 @@ class _Top:
             lines = [[Part(line)] for line in page[top : top + height]]
             lines.append([Part("up and down scroll, any other key goes back", "dim")])
             self._live.update(as_text(lines), refresh=True)
-            found = self._keyboard.key(time.monotonic() + self._args.interval)
+            found = self._key(time.monotonic() + self._args.interval)
             if found is None:
                 return  # the loop finds that the terminal is gone, too
             key = found
 
+    def _key(self, until: float) -> str | None:
+        """As `Keyboard.key`; Ctrl-Z is answered here, and nowhere else."""
+        try:
+            try:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
+                return self._keyboard.key(until)
+            finally:
+                signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+        except _Stopped:
+            self._suspend()
+            return ""
+
     def _suspend(self) -> None:
-        """Ctrl-Z: leave the terminal as it was until the shell continues us."""
+        """Leave the terminal as it was until the shell continues us."""
         self._leave()
-        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)  # we stop here
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
         # Continued: `fg` has given the terminal back.
-        signal.signal(signal.SIGTSTP, lambda *_: self._suspend())
+        signal.signal(signal.SIGTSTP, handler)
         self._enter()
-        self._draw()
 
 
 @contextmanager
-def _signals(suspend: Any) -> Iterator[None]:  # noqa: ANN401 - called without arguments
-    """Have SIGTERM and Ctrl-Z leave the terminal as it was."""
+def _signals() -> Iterator[None]:
+    """Have SIGTERM and Ctrl-Z leave the terminal as it was; Ctrl-Z waits until it is let in."""
 
     def terminate(_number: int, _frame: FrameType | None) -> None:
         raise _Terminated
 
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise _Stopped
+
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     before = {
         signal.SIGTERM: signal.signal(signal.SIGTERM, terminate),
-        signal.SIGTSTP: signal.signal(signal.SIGTSTP, lambda *_: suspend()),
+        signal.SIGTSTP: signal.signal(signal.SIGTSTP, stop),
     }
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
