@@ -10,8 +10,9 @@ from hypothesis import given, strategies as st
 from support.descriptors import open_files
 from support.held import HOLD_MEMORY, started
 
-from otel_codomon._platform import procfs
-from otel_codomon._platform.procfs import OpenFiles, Stat, parse_stat
+from otel_codomon._platform import proc_stat, procfs
+from otel_codomon._platform.proc_stat import ProcessStat
+from otel_codomon._platform.procfs import OpenFiles
 from otel_codomon.resources.available import available_cores, available_memory_bytes
 from otel_codomon.resources.process_tree import ProcessTree
 from otel_codomon.resources.psutil_tree import PsutilTree
@@ -38,19 +39,17 @@ def test_whatever_its_name_the_figures_are_found(
 ) -> None:
     threads, start, pages = rest
     words = ["S", 7, 0, 0, 0, -1, 0, faults[0], 0, faults[1], 0, *ticks]
-    words += [20, 0, threads, 0, start, 0, pages, 0, 0]
+    words += [20, 0, threads, 0, start, 0, pages, *[0] * 8, 1 << 16, 0]
     text = b"42 (" + name + b") " + " ".join(map(str, words)).encode() + b"\n"
 
-    assert parse_stat(text) == Stat(
-        b"S",
-        7,
-        sum(faults),
-        sum(ticks[:2]) * procfs.TICK_NS,
-        sum(ticks[2:]) * procfs.TICK_NS,
-        threads,
-        start,
-        pages * procfs.PAGE_BYTES,
-    )
+    stat = ProcessStat(text)
+
+    assert (stat.pid, stat.state, stat.parent, stat.is_living) == (42, b"S", 7, True)
+    assert (stat.faults, stat.threads, stat.start_ticks) == (sum(faults), threads, start)
+    assert stat.cpu_ns == sum(ticks[:2]) * proc_stat.TICK_NS
+    assert stat.reaped_cpu_ns == sum(ticks[2:]) * proc_stat.TICK_NS
+    assert stat.rss_bytes == pages * proc_stat.PAGE_BYTES
+    assert stat.ignores_children  # SIGCHLD is 17
 
 
 def test_a_kept_file_is_bound_to_the_process_and_not_to_its_number() -> None:
@@ -127,7 +126,7 @@ def test_a_number_that_went_to_another_process_is_not_the_member_any_more() -> N
     with subprocess.Popen(("sleep", "60")) as child:
         tree.add(child.pid)
         member: TrackedProcess = tree._members[child.pid]
-        member.stat = member.stat._replace(start_ticks=member.stat.start_ticks - 1)
+        member.stat.start_ticks -= 1
         member._stat_text = None
 
         assert tree.look() is None

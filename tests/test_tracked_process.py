@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from otel_codomon._platform.procfs import TICK_NS
+from otel_codomon._platform.proc_stat import TICK_NS
 from otel_codomon.resources import process_tree, tracked_process
 from otel_codomon.resources.process_tree import ProcessTree
 

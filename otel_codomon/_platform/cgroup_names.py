@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 
-from otel_codomon._platform.cgroup_folders import read_text
+from otel_codomon._platform.proc_stat import read_stat
 
 _PREFIX = "codomon"
 # Of an execution's id: ours has 32 characters; a caller's own may be longer than a name can be.
@@ -63,8 +63,5 @@ def start_ticks(pid: int) -> int | None:
 
     With the pid it identifies a process: pids are used again.
     """
-    try:
-        text = read_text(f"/proc/{pid}/stat")
-    except OSError:
-        return None
-    return int(text[text.rindex(")") + 2 :].split()[19])
+    stat = read_stat(pid)
+    return None if stat is None else stat.start_ticks

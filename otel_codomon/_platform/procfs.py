@@ -9,60 +9,20 @@ since these are the observed program's; beyond, files are opened at each look.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.proc_stat import read_stat
 from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TICK_NS: Final = 1_000_000_000 // os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 1
-PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 1
 _PAGE: Final = 4096
 _MAY_GO_ON: Final = (
     _PAGE - 256
 )  # a page that is so full may have ended before a word that did not fit
 _MAX_OPEN: Final = 8192
 _SHARE_OF_LIMIT: Final = 4  # a quarter of the soft limit is ours at most
-
-
-class Stat(NamedTuple):
-    """``/proc/<pid>/stat``.
-
-    Attributes:
-        state: ``R``, ``S``, ``Z`` and so on.
-        ppid: Its parent now.
-        faults: Page faults so far, minor and major.
-        cpu_ns: CPU time of its own, nanoseconds, in whole clock ticks.
-        reaped_cpu_ns: CPU time of all descendants that were waited for, nanoseconds.
-        threads: Threads.
-        start_ticks: Its start, clock ticks since boot; with the pid its identity.
-        rss_bytes: Resident set, bytes.
-    """
-
-    state: bytes
-    ppid: int
-    faults: int
-    cpu_ns: int
-    reaped_cpu_ns: int
-    threads: int
-    start_ticks: int
-    rss_bytes: int
-
-
-def parse_stat(text: bytes) -> Stat:
-    """Parse what follows the name, which may hold anything, brackets and spaces included."""
-    words = text[text.rindex(b")") + 2 :].split(None, 22)
-    return Stat(
-        words[0],
-        int(words[1]),
-        int(words[7]) + int(words[9]),
-        (int(words[11]) + int(words[12])) * TICK_NS,
-        (int(words[13]) + int(words[14])) * TICK_NS,
-        int(words[17]),
-        int(words[19]),
-        int(words[21]) * PAGE_BYTES,
-    )
 
 
 class OpenFiles:
@@ -229,18 +189,9 @@ def threads_of(pid: int) -> list[str]:
         return []
 
 
-def read_stat(pid: int) -> Stat | None:
-    """`Stat` of *pid* now; None if it is gone or hidden."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - as above
-            return parse_stat(file.read())
-    except (OSError, ValueError):  # ValueError: cut off, as it goes
-        return None
-
-
 def ancestors(pid: int) -> Iterator[int]:
     """*pid*, its parent, and so on up."""
     while pid > 0:
         yield pid
         stat = read_stat(pid)
-        pid = 0 if stat is None else stat.ppid
+        pid = 0 if stat is None else stat.parent

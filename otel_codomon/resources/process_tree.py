@@ -12,7 +12,8 @@ import signal
 import time
 from typing import Final
 
-from otel_codomon._platform.procfs import OpenFiles, ancestors, read_arguments, read_stat
+from otel_codomon._platform.proc_stat import read_stat
+from otel_codomon._platform.procfs import OpenFiles, ancestors, read_arguments
 from otel_codomon.resources.engine_clients import client_in, is_client_name
 from otel_codomon.resources.sample import Reading
 from otel_codomon.resources.tracked_process import TrackedProcess
@@ -25,7 +26,6 @@ _FULL_LOOKS: Final = 8
 takes from it meanwhile is told two seconds late, at the default interval."""
 
 _KILL_ROUNDS: Final = 20
-_DEAD: Final = frozenset({b"Z", b"X"})
 
 
 def is_available() -> bool:
@@ -95,11 +95,11 @@ class ProcessTree:
         self, pid: int, *, parent: TrackedProcess | None = None, since_ticks: int = 0
     ) -> TrackedProcess | None:
         stat = read_stat(pid)
-        if stat is None or (parent is not None and stat.ppid != parent.pid):
+        if stat is None or (parent is not None and stat.parent != parent.pid):
             return None  # gone, or its number in use again, since its parent listed it
         is_older = stat.start_ticks < since_ticks
         base_ns = stat.cpu_ns + stat.reaped_cpu_ns if is_older else 0
-        in_tree = stat.ppid in self._members
+        in_tree = stat.parent in self._members
         member = TrackedProcess(pid, stat, self._files, base_ns=base_ns, in_tree=in_tree)
         if not self._members:
             self._looks = pid  # so that of many trees each has another turn
@@ -128,7 +128,7 @@ class ProcessTree:
                 continue
             if member.has_rested and not in_full:
                 continue
-            member.in_tree = member.stat.ppid in members
+            member.in_tree = member.stat.parent in members
             if not member.is_idle:
                 has_changed = True
                 in_full = self._note_change(member) or in_full
@@ -152,7 +152,7 @@ class ProcessTree:
         if member.stat.faults != member.peak_at_faults:
             member.note_peak()
             self._has_new_peaks = True
-        if member.stat.state in _DEAD:
+        if not member.stat.is_living:
             self._is_stirred = True
         self._note_client(member)
         return self._is_stirred
@@ -167,13 +167,13 @@ class ProcessTree:
         self._is_stirred = self._has_new_peaks = True
         del self._members[member.pid]
         member.close()
-        parent = self._members.get(member.stat.ppid)
+        parent = self._members.get(member.stat.parent)
         if parent is not None:
             parent.children_text = None  # the number may be in use again, by another child
         if not member.in_tree:
             before_ns = self._outside_ns.get(member.pid, 0)  # of another with that number
             self._outside_ns[member.pid] = before_ns + member.cpu_ns
-            if member.stat.ppid == os.getpid():
+            if member.stat.parent == os.getpid():
                 before_ns = self._reaped_ns.get(member.pid, 0)
                 self._reaped_ns[member.pid] = before_ns + member.cpu_ns
         self._lost_peaks_bytes += member.peak_bytes or 0
@@ -204,7 +204,7 @@ class ProcessTree:
             cpu_ns += member.cpu_ns
             stat = member.stat
             reaped_ns += stat.reaped_cpu_ns
-            if stat.state not in _DEAD:
+            if stat.is_living:
                 memory += stat.rss_bytes
                 processes += 1
                 threads += stat.threads
@@ -292,7 +292,7 @@ class ProcessTree:
         for before in range(_KILL_ROUNDS):
             self._is_stirred = True  # read all in full
             self._walk()
-            living = [m for m in self._members.values() if m.stat.state not in _DEAD]
+            living = [m for m in self._members.values() if m.stat.is_living]
             if not living:
                 return before > 0
             for member in living:

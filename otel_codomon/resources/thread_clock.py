@@ -7,7 +7,7 @@ from threading import get_ident, get_native_id
 from time import thread_time_ns
 from typing import Final, NamedTuple
 
-from otel_codomon._platform.procfs import TICK_NS, read_stat
+from otel_codomon._platform.proc_stat import TICK_NS, read_stat
 from otel_codomon._platform.threads_and_forks import thread_clock_ns
 from otel_codomon.resources.attribution import Work
 from otel_codomon.resources.event_loop import (

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from otel_codomon._platform.proc_stat import ProcessStat
 from otel_codomon._platform.procfs import (
-    Stat,
     descriptors_of,
-    parse_stat,
     peak_of,
     read_once,
     threads_of,
@@ -82,7 +81,7 @@ class TrackedProcess:
     )
 
     def __init__(
-        self, pid: int, stat: Stat, files: OpenFiles, *, base_ns: int, in_tree: bool
+        self, pid: int, stat: ProcessStat, files: OpenFiles, *, base_ns: int, in_tree: bool
     ) -> None:
         self.pid = pid
         self.stat = stat
@@ -126,7 +125,7 @@ class TrackedProcess:
         self.is_idle = False
         self._stat_text = text
         self.name = text[text.index(b"(") + 1 : text.rindex(b")")]
-        stat = parse_stat(text)
+        stat = ProcessStat(text)
         if stat.start_ticks != self.stat.start_ticks:  # the number went to another
             return False
         self.stat = stat

@@ -16,7 +16,7 @@ TYPE_CHECKING = False  # typing alone would double the time to start
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from otel_codomon.sandbox.tree import ProcessStat
+    from otel_codomon._platform.proc_stat import ProcessStat
 
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 # The kernel reports the CPU time of reaped children in whole clock ticks, user and system apart.

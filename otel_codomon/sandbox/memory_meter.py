@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import os
 
+from otel_codomon._platform.proc_stat import PAGE_BYTES, read_stat
 from otel_codomon.sandbox.counting import UnreadError
 from otel_codomon.sandbox.held_files import HeldFiles
 from otel_codomon.sandbox.private_tmpfs import PrivateTmpfs
-from otel_codomon.sandbox.tree import descendants, read_file, read_stat
+from otel_codomon.sandbox.tree import descendants, read_file
 
 TYPE_CHECKING = False  # typing alone would double the time to start
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _IN_NO_FILE = (b"RssAnon", b"RssShmem")  # of ``/proc/<pid>/status``, proc(5)
 
 
@@ -44,7 +44,7 @@ class MemoryMeter:
         self._memfds = set(held)
         hidden = sum(held.values()) + self._tmpfs.used_bytes()
         pages = sum(stat.rss_pages for pid in pids if (stat := read_stat(pid)) is not None)
-        roughly = pages * _PAGE_BYTES + hidden
+        roughly = pages * PAGE_BYTES + hidden
         return roughly if roughly <= self._limit_bytes else hidden + self._mapped_bytes(pids)
 
     def _mapped_bytes(self, pids: Iterable[int]) -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.interpreter import interpreter
 from otel_codomon._platform.logs import get_logger
+from otel_codomon._platform.proc_stat import read_stat
 from otel_codomon.resources.reaping import note_helper
 from otel_codomon.sandbox.capture import Capture
 from otel_codomon.sandbox.command import GRACE_SECONDS, encode_command
@@ -24,7 +25,7 @@ from otel_codomon.sandbox.process_exit import ProcessExit, Rescue, since
 from otel_codomon.sandbox.reports import Reports
 from otel_codomon.sandbox.survivors import end_marked, new_mark
 from otel_codomon.sandbox.toolchains import UnavailableError
-from otel_codomon.sandbox.tree import GIVE_UP_SECONDS, kill_below, read_stat
+from otel_codomon.sandbox.tree import GIVE_UP_SECONDS, kill_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable

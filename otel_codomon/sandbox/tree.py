@@ -8,63 +8,21 @@ from __future__ import annotations
 import os
 import time
 
+from otel_codomon._platform.proc_stat import read_stat
+
 TYPE_CHECKING = False  # typing alone would double the time to start
 if TYPE_CHECKING:
     import resource
     import signal as signal  # noqa: PLC0414 - offered to the modules beside this one
     from collections.abc import Iterable, Iterator
+
+    from otel_codomon._platform.proc_stat import ProcessStat
 else:
     import _signal as signal  # what `signal` wraps in enums, at the price of a third of the start
 
 # After so long, what was sent SIGKILL and is still there cannot be killed:
 # it belongs to another user now or hangs in the kernel.
 GIVE_UP_SECONDS = 5.0
-_DEAD = b"ZX"
-_SIGCHLD_BIT = 1 << (signal.SIGCHLD - 1)
-_LAST_FIELD = 30  # of those that are read below
-
-
-class ProcessStat:
-    """One process at one instant, from ``/proc/<pid>/stat`` (proc(5)).
-
-    Attributes:
-        pid: The process.
-        parent: Its parent.
-        state: One letter: ``R`` runs or could, ``Z`` and ``X`` are dead.
-        start_ticks: When it started: with the pid it identifies the process.
-        own_ticks: CPU time of its own, clock ticks.
-        reaped_ticks: CPU time of the children it waited for, clock ticks.
-        rss_pages: Resident set, pages; shared ones included.
-        ignores_children: Whether it ignores SIGCHLD, so that its children
-            vanish without being waited for and are in nobody's account.
-    """
-
-    __slots__ = (
-        *("ignores_children", "own_ticks", "parent", "pid", "reaped_ticks", "rss_pages"),
-        *("start_ticks", "state"),
-    )
-
-    def __init__(self, pid: int, fields: list[bytes]) -> None:
-        # Counted from the state, which is field 3 of proc(5).
-        self.pid = pid
-        self.state = fields[0]
-        self.parent = int(fields[1])
-        self.own_ticks = int(fields[11]) + int(fields[12])
-        self.reaped_ticks = int(fields[13]) + int(fields[14])
-        self.start_ticks = int(fields[19])
-        self.rss_pages = int(fields[21])
-        self.ignores_children = bool(int(fields[_LAST_FIELD]) & _SIGCHLD_BIT)
-
-    @property
-    def is_living(self) -> bool:
-        """Whether it has not ended."""
-        return self.state not in _DEAD
-
-
-def read_stat(pid: int) -> ProcessStat | None:
-    """Process *pid* now; None when it is gone."""
-    fields = read_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-    return ProcessStat(pid, fields) if len(fields) > _LAST_FIELD else None
 
 
 def read_file(path: str) -> bytes:

@@ -20,7 +20,7 @@ TYPE_CHECKING = False  # typing alone would double the time to start
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from otel_codomon.sandbox.tree import ProcessStat
+    from otel_codomon._platform.proc_stat import ProcessStat
 
     Passed = tuple[str, float | None]
 
