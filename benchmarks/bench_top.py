@@ -2,8 +2,9 @@
 
 Each command runs by `otel-codomon run` in a cgroup of its own and holds memory,
 each another amount. `top` runs in a terminal, once for a short and once for a
-longer time: the difference is what looking costs. Then its memory figures are
-held against the files of the cgroups, which are found by the ids in their names.
+longer time: the difference is what looking costs. Its memory figures are held
+against the files of the cgroups, which are found by the ids in their names, at
+once and when each command has had a heartbeat.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from otel_codomon.journal.running_executions import LivingExecutions
 from otel_codomon.live.operation import Monitor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 RUNNING = 50
 SHORT_SECONDS = 3
@@ -48,7 +49,7 @@ sys.stdin.read()
 
 @contextlib.contextmanager
 def running(journal: str) -> Iterator[None]:
-    """Have the commands run, each with all that it holds, and end when the block does."""
+    """Have the commands run, each with all that it holds from now on, until the block ends."""
     env = {**os.environ, "OTEL_PYTHON_CODOMON_JOURNAL": journal}
     run = [sys.executable, "-m", "otel_codomon", "run", "--quiet", "--name", "hold", "--"]
     waiting, ending = os.pipe()
@@ -63,7 +64,6 @@ def running(journal: str) -> Iterator[None]:
             for _ in range(RUNNING):
                 lines.readline()
             try:
-                wait_for_figures(journal)
                 yield
             finally:
                 os.close(ending)  # none of them has it
@@ -76,12 +76,21 @@ def wait_for_figures(journal: str) -> None:
         TimeoutError: They are not after minutes.
     """
     living = LivingExecutions(journal)
+    wait(lambda: len(living.look()) == RUNNING and len(living.heartbeats) == RUNNING)
+    time.sleep(SETTLED_SECONDS)
+
+
+def wait(is_so: Callable[[], bool]) -> None:
+    """Until *is_so*.
+
+    Raises:
+        TimeoutError: It is not after minutes.
+    """
     until = time.monotonic() + READY_SECONDS
-    while len(living.look()) < RUNNING or len(living.heartbeats) < RUNNING:
+    while not is_so():
         if time.monotonic() > until:
             raise TimeoutError
-        time.sleep(0.5)
-    time.sleep(SETTLED_SECONDS)
+        time.sleep(0.1)
 
 
 def cpu_of_top(journal: str, seconds: float) -> float:
@@ -129,21 +138,37 @@ def in_cgroups() -> Mapping[str, int]:
     return found
 
 
-def deviations(monitor: Monitor) -> list[float]:
-    """By how much of the kernel's figure each of ours is off."""
+def deviations(monitor: Monitor) -> dict[str, float]:
+    """By how much of the kernel's figure each of ours is off, by the span's id."""
     kernel = in_cgroups()
-    ours = {one.execution_id: one.memory_bytes for one in monitor.look().executions}
-    both = [(ours[each], kernel[each]) for each in ours.keys() & kernel.keys()]
-    if len(both) < RUNNING:
-        raise RuntimeError(f"only {len(both)} of {RUNNING} executions are in cgroups of their own")
-    return [abs((our or 0) - its) / its for our, its in both]
+    found = [one for one in monitor.look().executions if one.execution_id in kernel]
+    if len(found) < RUNNING:
+        raise RuntimeError(f"only {len(found)} of {RUNNING} executions are in cgroups of their own")
+    return {
+        one.span_id: abs((one.memory_bytes or 0) - its) / its
+        for one in found
+        for its in (kernel[one.execution_id],)
+    }
+
+
+def young_deviations(journal: str, monitor: Monitor) -> list[float]:
+    """The same of those that have had no heartbeat."""
+    off = deviations(monitor)
+    living = LivingExecutions(journal)
+    living.look()
+    return [each for span_id, each in off.items() if span_id not in living.heartbeats]
 
 
 def rows() -> Iterator[Row]:
     """Start them, and look."""
     with tempfile.TemporaryDirectory() as journal, running(journal):
-        monitor = Monitor(journal=journal)
-        off = deviations(monitor)
+        monitor, living = Monitor(journal=journal), LivingExecutions(journal)
+        wait(lambda: len(living.look()) == RUNNING)
+        young = young_deviations(journal, monitor)
+        what = f"memory of {len(young)} without heartbeat: largest deviation"
+        yield Row(what, max(young, default=0) * 100, 5, "%", 1, "the bar")
+        wait_for_figures(journal)
+        off = tuple(deviations(monitor).values())
         yield Row("memory of each: largest deviation", max(off) * 100, 5, "%", 1, "the bar")
         median = statistics.median(off) * 100
         yield Row("memory of each: median deviation", median, 5, "%", 1, "the bar")

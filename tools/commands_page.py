@@ -52,7 +52,7 @@ is `running`. The schemas are in [`docs/schemas`](schemas).
 _MORE: Final = {
     "monitor-stats": """\
 Each execution that has run for a second has its own figures, taken from the heartbeats in the
-journal; the figures of a younger one come from its process tree.
+journal; the figures of a younger one come from its cgroup, or else from its process tree.
 
 On a terminal the display is refreshed in place, with curves and trends (Theil-Sen slope, where
 the Mann-Kendall test finds a trend). Elsewhere each sample is one JSON object on a line. With
