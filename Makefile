@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo backends test soak check bench clean
+.PHONY: help demo backends test test-all soak check bench clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
@@ -37,8 +37,11 @@ demo: $(VENV)/.runtime ## run real programs and show what was recorded
 backends: $(VENV)/bin/python ## install the real programs that some tests run
 	@$(BIN)/python -m tools.backends
 
-test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest -m "not soak" $(ARGS)
+test: $(VENV)/.dev ## run the tests, but for the long ones, in two processes
+	$(BIN)/python -m pytest -m "not soak and not backends and not long" -n 2 --dist loadfile $(ARGS)
+
+test-all: $(VENV)/.dev ## run all tests, one after the other, and check the coverage
+	$(BIN)/python -m pytest -m "not soak" --cov=otel_codomon $(ARGS)
 
 soak: $(VENV)/.dev ## run the long form of the reliability suite, and search for examples that fail
 	$(BIN)/python -m pytest -m "soak or hypothesis" --hypothesis-profile=search -s $(ARGS)
@@ -53,4 +56,4 @@ bench: $(VENV)/.bench ## measure against peers and print the tables
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

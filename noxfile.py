@@ -1,4 +1,4 @@
-"""What `make test` does not reach: other Pythons, other OpenTelemetrys, other libraries, none.
+"""What `make test-all` does not reach: other Pythons, other OpenTelemetrys, other libraries, none.
 
 ``nox`` runs them all, ``nox -s caches`` one of them; each makes its own virtual
 environment. A Python that is not on this machine is left out, aloud.

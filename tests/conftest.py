@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import threading
@@ -71,7 +72,26 @@ def pytest_runtest_makereport(
         if not any(word in reason.lower() for word in _MAY_BE_LEFT_OUT):
             report.outcome = "failed"
             report.longrepr = f"left out where none may be: {reason}"
+    # A worker of pytest-xdist ends when it is to send what has no UTF-8.
+    report.sections = [
+        (title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections
+    ]
     return report
+
+
+@pytest.fixture(autouse=True)
+def _beside_others(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """In a run of several workers, wait until a test marked ``alone`` is the only one."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    alone = request.node.get_closest_marker("alone") is not None
+    # The workers' directories are beside each other.
+    with (tmp_path_factory.getbasetemp().parent / "tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -201,6 +201,7 @@ def thread_room() -> int:
     return (min(limits) - len(os.listdir("/proc"))) // 2  # noqa: PTH208 - a rough count
 
 
+@pytest.mark.alone
 def test_ten_thousand_threads_are_read_a_few_a_look_and_the_child_of_the_last_is_found(
     recorder: Recorder, capsys: pytest.CaptureFixture[str]
 ) -> None:

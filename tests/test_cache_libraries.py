@@ -47,7 +47,9 @@ def reading_of(registry: CacheRegistry, name: str) -> CacheReading | None:
 # --- cachetools ---
 
 
-@pytest.mark.parametrize("lock", [None, threading.Lock, threading.RLock], ids=str)
+@pytest.mark.parametrize(
+    "lock", [None, threading.Lock, threading.RLock], ids=["no lock", "Lock", "RLock"]
+)
 @pytest.mark.parametrize("type_name", ["LRUCache", "TTLCache", "dict"])
 def test_a_cached_function_tells_what_cache_info_tells(type_name: str, lock: Any) -> None:  # noqa: ANN401 - a factory
     cachetools = library("cachetools")
@@ -627,7 +629,9 @@ def test_any_object_with_cache_info_is_read(registry: CacheRegistry) -> None:
 
 
 @pytest.mark.parametrize(
-    "thing", [WithInfo, {}, OrderedDict(), "text", None, 3, object()], ids=repr
+    "thing",
+    [WithInfo, {}, OrderedDict(), "text", None, 3, object()],
+    ids=lambda thing: type(thing).__name__,
 )
 def test_what_is_no_cache_is_recognised_by_nobody(thing: object) -> None:
     with pytest.raises(UnknownCacheError):

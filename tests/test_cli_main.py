@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 from support.typed import typed
+from support.unmeasured import UNMEASURED
 
 from otel_codomon import __version__, cli
 
@@ -115,7 +117,11 @@ def test_the_skeleton_imports_nothing_that_is_slow() -> None:
     program = "import sys, otel_codomon.cli; print(*sorted(sys.modules))"
 
     loaded = subprocess.run(
-        [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-I", "-c", program],
+        env={**os.environ, **UNMEASURED},
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split()
 
     assert {"typing", "argparse", "dataclasses", "subprocess", "opentelemetry"}.isdisjoint(loaded)

@@ -137,6 +137,7 @@ def test_while_eight_processes_write_every_command_reads(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_executions_fit_in_200_mib(tmp_path: Path) -> None:
     write_history(tmp_path, (Past(name=f"name {i % 5}") for i in range(100_000))).forget()
     program = (

@@ -265,8 +265,13 @@ FIRST, LAST = (datetime.fromisoformat(day) for day in ("1970-01-02", "2025-01-01
     ("started", "ended", "part"),
     [
         (2, 1, "it is before started"),
-        (NOW * 1000, NOW * 1000 + 5, "it is in the future; use seconds since the epoch"),
-        (NOW, NOW + HOUR, "it is in the future"),
+        pytest.param(
+            NOW * 1000,
+            NOW * 1000 + 5,
+            "it is in the future; use seconds since the epoch",
+            id="milliseconds",
+        ),
+        pytest.param(NOW, NOW + HOUR, "it is in the future", id="an hour ahead"),
         (-1, 1, "invalid started -1: use seconds since the epoch"),
         (float("nan"), 1, "invalid started nan"),
         (0, float("inf"), "invalid ended inf"),

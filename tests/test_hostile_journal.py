@@ -367,8 +367,10 @@ def litter(folder: Path) -> list[Path]:
         elif kind == 3:
             path.symlink_to(path)
         else:
+            descriptor = os.open(folder, os.O_RDONLY)
             with socket.socket(socket.AF_UNIX) as one:
-                one.bind(str(path))
+                one.bind(f"/proc/self/fd/{descriptor}/{path.name}")  # the path may be too long
+            os.close(descriptor)
     return paths
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import escapes, other_user, profile
 from support.bubblewrap import MISSING
-from support.other_user import NOBODY, copy_package, run_as
+from support.other_user import NOBODY, copy_package, open_to_everybody, run_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -102,7 +102,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_package(_open_to_all(tmp_path_factory.mktemp("package")))
+    return copy_package(tmp_path_factory.mktemp("package"))
 
 
 @pytest.fixture(params=USERS)
@@ -112,15 +112,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, package: Path) -> Plac
         directory.mkdir()
         os.chown(directory, request.param, request.param)
     (home / "secret").write_text("of the home")
-    _open_to_all(tmp_path)
+    open_to_everybody(tmp_path)
     return Place(request.param, work.resolve(), home.resolve(), package)
-
-
-def _open_to_all(path: Path) -> Path:
-    """Let every user pass through to *path*."""
-    for each in (path, *path.parents[:2]):
-        each.chmod(0o755)
-    return path
 
 
 @pytest.fixture

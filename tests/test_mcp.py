@@ -234,6 +234,7 @@ def nulls(value: Any) -> Iterator[None]:  # noqa: ANN401 - JSON
         yield from nulls(each)
 
 
+@pytest.mark.long
 def test_answers_over_two_days_and_over_100_000_executions_are_small(tmp_path: Path) -> None:
     many = [
         Past(

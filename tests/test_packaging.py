@@ -35,6 +35,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert "otel_codomon/py.typed" in names
 
 
+@pytest.mark.long
 def test_the_wheel_alone_imports_and_runs(wheel: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
     python = str(tmp_path / "venv" / "bin" / "python")

@@ -114,7 +114,9 @@ def test_a_tree_is_ended_to_its_last_member(kind: type[ProcessTree | PsutilTree]
 
 
 @Trees
-@pytest.mark.parametrize("pid", [os.getpid(), os.getppid(), 1, 2**22 + 1])
+@pytest.mark.parametrize(
+    "pid", [os.getpid(), os.getppid(), 1, 2**22 + 1], ids=["itself", "parent", "init", "nobody"]
+)
 def test_ourselves_those_above_us_and_nobody_are_no_tree(
     kind: type[ProcessTree | PsutilTree], pid: int
 ) -> None:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
+from typing import TYPE_CHECKING
+
+import pytest
 
 from otel_codomon import execution
 from otel_codomon.executions import providers
 from otel_codomon.testing import Recorder
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HANG_SECONDS = 120
 
@@ -66,3 +75,53 @@ def test_recorders_within_one_another_take_what_starts_in_the_inner() -> None:
         job()
 
     assert (len(inner.executions()), len(outer.executions())) == (1, 2)
+
+
+# What a user's test suite has; each worker runs some of it.
+SUITE = """
+import os
+import pytest
+from otel_codomon import Outcome, execution
+from otel_codomon.testing import Recorder
+
+@execution
+def job(number):
+    return sum(range(1_000_000)) / number
+
+@pytest.fixture
+def recorder():
+    with Recorder() as recorder:
+        yield recorder
+
+@pytest.mark.parametrize("number", range(8))
+def test_each_test_sees_its_own_executions_and_no_others(number, recorder):
+    assert os.environ["PYTEST_XDIST_WORKER"] in {"gw0", "gw1"}
+    if number:
+        job(number)
+    else:
+        pytest.raises(ZeroDivisionError, job, number)
+
+    [run] = recorder.executions()
+    assert run.outcome is (Outcome.SUCCESS if number else Outcome.ERROR)
+    assert run.labels.name == "job"
+    assert run.usage.cpu_seconds is not None
+    assert "codomon.execution.duration" in recorder.metrics()
+"""
+
+
+def test_recorders_work_in_the_workers_of_xdist(tmp_path: Path) -> None:
+    pytest.importorskip("xdist", reason="needs pytest-xdist")
+    (tmp_path / "test_suite.py").write_text(SUITE)
+    ours = ("PYTEST_", "COV_")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "2", "-W", "error", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "8 passed" in done.stdout, done.stdout

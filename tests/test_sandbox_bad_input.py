@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
+from support.other_user import open_to_everybody
 
 from otel_codomon import (
     CodomonError,
@@ -316,8 +317,7 @@ def test_any_argument_gives_a_result_or_is_refused(command: Any, options: dict[s
 def test_a_folder_that_may_not_be_entered_is_refused(tmp_path: Path) -> None:
     locked = tmp_path / "locked"
     locked.mkdir(mode=0)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)  # the way there is open to everybody
+    open_to_everybody(tmp_path)
 
     assert "permission denied; grant access, or choose another" in _refusal_of_nobody(locked)
 

@@ -166,4 +166,4 @@ def test_the_option_of_the_command_line_limits_disk(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 137
-    assert "limit exceeded" in done.stderr
+    assert "exceeded its disk limit of 4 MiB" in done.stderr

@@ -407,6 +407,7 @@ def test_a_cancelled_coroutine_leaves_nothing_where_the_supervisor_is_stopped(
 # --- the cgroup -----------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_a_cgroup_is_emptied_of_a_fork_bomb() -> None:
     made = cgroups.create()
     if made is None:

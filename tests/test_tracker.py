@@ -167,7 +167,11 @@ def test_while_it_runs_the_gauges_show_what_psutil_sees(recorder: Recorder) -> N
 
 
 @pytest.mark.parametrize(
-    "target", [2**22 + 1, -1, 0, True, None, "", "/proc", "/nowhere", object(), 1.5, os.getpid(), 1]
+    "target",
+    [
+        *(2**22 + 1, -1, 0, True, None, "", "/proc", "/nowhere", object(), 1.5, 1),
+        pytest.param(os.getpid(), id="itself"),
+    ],
 )
 def test_what_cannot_be_watched_is_left_out(recorder: Recorder, target: object) -> None:
     with execution("bad target", kind=Kind.COMMAND) as current:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.collector import PATIENT, Collector
+from support.other_user import open_to_everybody
+from support.unmeasured import UNMEASURED
 from support.user_program import Program
 
 from otel_codomon.journal.direct_export import PlainExport, WaitBudget
@@ -128,11 +130,10 @@ def test_the_executions_of_a_process_that_changed_its_user_are_exported(
     mode: int,
     arguments: tuple[str, str],
 ) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    open_to_everybody(tmp_path)
     (tmp_path / "journal").mkdir()
     (tmp_path / "journal").chmod(mode)
-    program = Program(tmp_path, endpoint)
+    program = Program(tmp_path, {**endpoint, **UNMEASURED})
 
     done = program.run(CHANGES_USER, *arguments)
 

@@ -20,6 +20,8 @@ from support.workload import Heard
 if TYPE_CHECKING:
     from support.collector import Collector
 
+pytestmark = pytest.mark.long
+
 WORKLOAD = Path(__file__).parents[1] / "support" / "workload.py"
 
 

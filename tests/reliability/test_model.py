@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -18,6 +19,8 @@ from otel_codomon.journal.delivery.batch_sender import BatchSender
 from otel_codomon.journal.delivery.state import State, load_state, save_state
 from otel_codomon.journal.retention import Caps, evict
 from otel_codomon.journal.writer import Writer
+
+pytestmark = pytest.mark.long
 
 POISON = b"poison"
 

@@ -17,6 +17,8 @@ from support.user_program import PATIENCE_SECONDS, Program
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(
     ("seconds", "seed"),

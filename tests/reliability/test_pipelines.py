@@ -15,6 +15,8 @@ from otel_codomon.journal.execution_record import Outcome
 if TYPE_CHECKING:
     from support.collector import Collector
 
+pytestmark = pytest.mark.long
+
 JOBS = """
 from otel_codomon import execution
 from opentelemetry import trace

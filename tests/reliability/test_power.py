@@ -15,7 +15,7 @@ from support import uml
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.uml
+pytestmark = [pytest.mark.long, pytest.mark.uml]
 
 MIB = 1024 * 1024
 # Only a hang takes so long.

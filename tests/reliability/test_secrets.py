@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.long
+
 # Each place gets a secret of its own, so that a leak tells where it is from.
 PROGRAM = """
 import asyncio, logging, os, subprocess, sys, tempfile

@@ -14,6 +14,8 @@ from otel_codomon.journal.reader import JournalReader
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.long
+
 _HANG_SECONDS = 850
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +27,17 @@ MISSING = None if Path(PYTHON).exists() else f"no {PYTHON} here: install the pac
 CANNOT_SWITCH = None if os.getuid() == 0 else "only root can become another user"
 
 
+def open_to_everybody(directory: Path) -> None:
+    """Let every user enter *directory*, and those above it that pytest made."""
+    for each in (directory, *directory.parents):
+        if each == Path(tempfile.gettempdir()):
+            return
+        each.chmod(0o755)
+
+
 def copy_package(target: Path) -> Path:
     """Copy the package and what it needs below *target*, readable by all."""
-    target.chmod(0o755)
+    open_to_everybody(target)
     site = Path(sysconfig.get_path("purelib"))
     for pattern in _NEEDED:
         for found in site.glob(pattern):

@@ -26,6 +26,7 @@ import pytest
 
 from otel_codomon.journal.reader import JournalReader
 from support import setting_host
+from support.unmeasured import UNMEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -122,7 +123,7 @@ class RunSetting:
                 self.setting.name,
                 *map(str, files),
             ],
-            env=_environment(self._folder, environment),
+            env=_environment(self._folder, {**self._measured, **environment}),
             capture_output=True,
             text=True,
             check=False,
@@ -131,6 +132,10 @@ class RunSetting:
         assert ended.returncode == self.setting.returncode, ended.stderr
         told = json.loads(files[1].read_text())
         return Seen(told["value"], self._executions(told["executions"]), ended.stderr)
+
+    @property
+    def _measured(self) -> dict[str, str]:
+        return UNMEASURED if self.setting.needs_root else {}  # of another user then
 
     def _executions(self, recorded: list[dict[str, Any]] | None) -> tuple[SeenExecution, ...]:
         if recorded is not None:
