@@ -10,12 +10,14 @@ from hypothesis import given, strategies as st
 from support.browser import look_like, open_browser
 from support.history import MIB, Past, write_history
 from support.hostile import EVIL, hostile_journal, is_safe, texts_in
+from support.two_days import two_days
 
 from otel_codomon import names
 from otel_codomon._platform.json_values import plain
 from otel_codomon.cli.page import render
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.report.operation import make_report
+from otel_codomon.report.timeline import MOST, OTHERS
 from otel_codomon.report.values import CacheProblem, Report
 
 if TYPE_CHECKING:
@@ -34,6 +36,10 @@ CURVE = {
     names.USAGE_MEMORY_PEAK: 30 * MIB,
     names.USAGE_CPU_TIME: 1.5,
 }
+# Every problem and one execution after the other.
+OPEN_EVERYTHING = """
+    document.querySelectorAll(".more, .link").forEach((button) => button.click());
+"""
 EMPTY = Report(
     journal="/nowhere",
     since_unix_ns=0,
@@ -60,7 +66,8 @@ def test_no_text_ends_the_block_that_holds_it(text: str) -> None:
 
     page = render(report)
 
-    assert data_of(page) == plain(report)
+    told = {"verdict": "no problems found: 0 executions finished", "other_names": OTHERS}
+    assert data_of(page) == {**plain(report), **told}
     assert page.count("</script>") == 2
 
 
@@ -87,8 +94,27 @@ def report_page(tmp_path_factory: pytest.TempPathFactory) -> str:
     ]
     write_history(folder, past).forget()
     page = folder / "report.html"
-    page.write_text(render(make_report(journal=str(folder))), encoding="utf-8")
+    report = make_report(journal=str(folder), with_marks=True)
+    page.write_text(render(report), encoding="utf-8")
     return page.as_uri()
+
+
+@pytest.fixture(scope="module")
+def service_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of two days, the second against the first."""
+    folder: Path = tmp_path_factory.mktemp("service")
+    write_history(folder, two_days()).forget()
+    page = folder / "report.html"
+    page.write_text(render(make_report(journal=str(folder), with_marks=True)), encoding="utf-8")
+    return page.as_uri()
+
+
+@pytest.fixture
+def service(chrome: Chrome, service_page: str) -> Chrome:
+    look_like(chrome, width=1280, scheme="light")
+    chrome.get(service_page)
+    assert chrome.execute_script("return document.documentElement.dataset.ready") == "yes"
+    return chrome
 
 
 @pytest.fixture
@@ -122,7 +148,7 @@ def contrast(chrome: Chrome) -> float:
 
 
 def test_what_a_name_holds_is_text_and_nothing_of_it_runs(page: Chrome) -> None:
-    shown = page.execute_script("return document.getElementById('groups').textContent")
+    shown = page.execute_script("return document.getElementById('names').textContent")
 
     assert HOSTILE in shown
     assert page.title == "Executions - otel-codomon report"
@@ -134,11 +160,10 @@ def test_no_word_of_a_journal_becomes_more_than_text(chrome: Chrome, tmp_path: P
     words = [*EVIL, HOSTILE, "' onmouseover='document.title=1", '" autofocus onfocus="x', "`${x}`"]
     page = tmp_path / "report.html"
     with hostile_journal(words) as folder:
-        page.write_text(render(make_report(journal=folder)), encoding="utf-8")
+        page.write_text(render(make_report(journal=folder, with_marks=True)), encoding="utf-8")
 
     chrome.get(page.as_uri())
-    chrome.execute_script("document.querySelectorAll('details').forEach((d) => d.open = true)")
-    chrome.execute_script("document.querySelectorAll('.row').forEach((row) => row.click())")
+    chrome.execute_script(OPEN_EVERYTHING)
     handlers, tags, scripts = chrome.execute_script("""
         const all = [...document.querySelectorAll('*')];
         return [
@@ -186,62 +211,187 @@ def test_it_fits_every_screen_and_can_be_read_by_day_and_by_night(
     page: Chrome, width: int, scheme: str, sign: int
 ) -> None:
     look_like(page, width=width, scheme=scheme)
-    page.execute_script("document.querySelectorAll('details').forEach((d) => d.open = true)")
-    page.execute_script("document.querySelectorAll('.row').forEach((row) => row.click())")
+    page.execute_script(OPEN_EVERYTHING)
 
     assert page.execute_script("return document.documentElement.scrollWidth") <= width
     assert contrast(page) * sign > 4.5
 
 
-def test_the_waterfall_is_worked_with_the_keyboard_alone(page: Chrome) -> None:
+def opened(chrome: Chrome) -> str:
+    text: str = chrome.execute_script("return document.getElementById('opened').textContent")
+    return text
+
+
+def test_the_verdict_comes_first_and_five_problems_are_open(service: Chrome) -> None:
+    from selenium.webdriver.common.by import By
+
+    first = service.execute_script("return document.querySelector('h1').textContent")
+    shown = "[...document.querySelectorAll('.problem')].filter((card) => !card.hidden)"
+    assert first.startswith("8 problems in 258 executions")
+    assert service.execute_script(f"return {shown}.length") == 5
+    assert "worker: 3 of " in service.execute_script(f"return {shown}[0].textContent")
+
+    service.find_element(By.CLASS_NAME, "more").click()
+
+    assert service.execute_script(f"return {shown}.length") == 8
+    assert service.execute_script("return document.activeElement.className").startswith("card")
+
+
+def test_a_problem_has_its_curve_its_limit_and_before_and_now(service: Chrome) -> None:
+    limits, pairs = service.execute_script("""
+        const named = (name) => [...document.querySelectorAll(".problem")]
+            .find((card) => card.textContent.includes(`${name}: `));
+        return [
+            named("worker").querySelectorAll(".curve .limit").length,
+            [...named("embed").querySelectorAll(".pair span")].map((one) => one.textContent),
+        ];
+    """)
+
+    assert limits == 1
+    assert pairs[::2] == ["before", "now"]
+    assert pairs[1] == "80 MiB"
+
+
+def test_the_timeline_has_a_lane_for_each_name_with_marks_by_outcome(service: Chrome) -> None:
+    lanes, marks, shapes = service.execute_script("""
+        const drawn = [...document.querySelectorAll("#timeline .mark")];
+        const shapes = drawn.map((mark) => `${mark.classList[1]} ${mark.getAttribute("d")}`);
+        return [
+            [...document.querySelectorAll("#timeline text.name")].map((one) => one.textContent),
+            drawn.length, [...new Set(shapes)].length,
+        ];
+    """)
+
+    assert lanes[0] == "worker"
+    assert len(lanes) == 11
+    assert marks == 258
+    assert shapes == 5  # success, timeout, out of memory, killed, setup error
+
+
+def test_the_timeline_is_worked_with_the_keyboard_alone(service: Chrome) -> None:
     from selenium.webdriver.common.keys import Keys
 
-    page.execute_script("document.getElementById('zoom-out').focus()")
-    press(page, Keys.TAB, Keys.ARROW_DOWN, Keys.END, Keys.ENTER)
+    service.execute_script("document.querySelector('#timeline svg').focus()")
+    press(service, Keys.HOME, Keys.ARROW_RIGHT, Keys.ENTER)
 
-    focused = page.execute_script("return document.activeElement.textContent")
-    detail = page.execute_script("return document.querySelector('.detail dl + .curves') !== null")
-    assert focused.startswith("nightly")
-    assert "5 s" in focused
-    assert page.execute_script("return document.activeElement.ariaExpanded") == "true"
-    assert detail
+    assert "worker: success" in opened(service)
+    assert service.execute_script("return document.activeElement.tagName") == "ARTICLE"
 
-    before = page.execute_script(
-        "return document.activeElement.querySelector('rect.success').outerHTML"
+    press(service, Keys.ESCAPE)
+
+    assert opened(service) == ""
+    assert service.execute_script("return document.activeElement.tagName") == "svg"
+    label = "return document.activeElement.getAttribute('aria-label')"
+    assert "worker" in service.execute_script(label)
+    press(service, Keys.ARROW_DOWN)
+    assert "worker" not in service.execute_script(label)
+
+    before = marks_shown(service)
+    press(service, "+", "+")
+    assert 0 < marks_shown(service) < before
+    press(service, "0")
+    assert marks_shown(service) == before
+
+
+def marks_shown(chrome: Chrome) -> int:
+    count: int = chrome.execute_script("return document.querySelectorAll('#timeline .mark').length")
+    return count
+
+
+def test_a_part_of_the_timeline_is_chosen_with_the_mouse(service: Chrome) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.by import By
+
+    before = marks_shown(service)
+    picture = service.find_element(By.CSS_SELECTOR, "#timeline svg")
+    drag = ActionChains(service).move_to_element_with_offset(picture, -300, 0)
+
+    drag.click_and_hold().move_by_offset(200, 0).release().perform()
+
+    assert 0 < marks_shown(service) < before
+    service.find_element(By.ID, "whole").click()
+    assert marks_shown(service) == before
+
+
+def test_the_example_of_a_problem_opens_in_place_and_closes_where_one_was(page: Chrome) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page.execute_script("document.querySelector('.problem .link').focus()")
+    press(page, Keys.ENTER)
+
+    assert "oom killed" in opened(page)
+    assert "second" in opened(page)
+
+    press(page, Keys.ESCAPE)
+
+    assert page.execute_script("return document.activeElement.className") == "link"
+
+
+def test_the_values_themselves_are_drawn(service: Chrome) -> None:
+    dots = service.execute_script("""
+        const strip = [...document.querySelectorAll("#strips .strip")]
+            .find((one) => one.textContent.startsWith("worker"));
+        return strip.querySelectorAll(".dot").length;
+    """)
+
+    assert dots == 24
+
+
+def test_many_executions_are_a_page_of_bounded_size(chrome: Chrome, tmp_path: Path) -> None:
+    past = [
+        Past(
+            name=f"name-{n % 40}",
+            ago_seconds=80_000 - n,
+            outcome=Outcome.ERROR if n % 50 == 0 else Outcome.SUCCESS,
+        )
+        for n in range(3 * MOST)
+    ]
+    write_history(tmp_path / "journal", past).forget()
+    report = make_report(journal=str(tmp_path / "journal"), with_marks=True)
+    page = tmp_path / "report.html"
+    page.write_text(render(report), encoding="utf-8")
+
+    chrome.get(page.as_uri())
+
+    assert page.stat().st_size < 2 * MIB
+    assert len(report.marks) <= MOST
+    assert sum(mark.executions for mark in report.marks) == 3 * MOST
+    assert sum(mark.failures for mark in report.marks) == 3 * MOST / 50
+    lanes = chrome.execute_script(
+        "return [...document.querySelectorAll('#timeline text.name')].map((t) => t.textContent)"
     )
-    press(page, "+")
-    after = page.execute_script(
-        "return document.activeElement.querySelector('rect.success').outerHTML"
-    )
-    assert before != after
-    press(page, "-", Keys.HOME, Keys.ENTER)
-    assert "<img" in page.execute_script("return document.activeElement.textContent")
+    assert (len(lanes), lanes[-1]) == (12, OTHERS)
+    note = chrome.execute_script("return document.getElementById('timeline-note').textContent")
+    assert "A mark stands for all executions of a name that began close together" in note
 
 
-def test_a_finding_leads_to_the_execution_that_shows_it(page: Chrome) -> None:
-    page.execute_script("document.querySelector('details').open = true")
-    page.execute_script("document.querySelector('details .link').click()")
+def test_in_print_every_problem_is_there_and_no_button(service: Chrome) -> None:
+    service.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
 
-    opened = page.execute_script("return document.activeElement.closest('li').textContent")
-    assert "oom_killed" in opened
-    assert "second" in opened
+    cards, buttons = service.execute_script("""
+        const seen = (selector) => [...document.querySelectorAll(selector)]
+            .filter((one) => one.checkVisibility()).length;
+        return [seen(".problem"), seen(".controls button, .step button, .more")];
+    """)
+
+    assert (cards, buttons) == (8, 0)
 
 
 def test_the_table_is_sorted_by_the_column_that_is_pressed(page: Chrome) -> None:
     def first_cells() -> list[str]:
         cells: list[str] = page.execute_script(
-            "return [...document.querySelectorAll('#groups td:first-child')]"
+            "return [...document.querySelectorAll('#names td:first-child')]"
             ".map((td) => td.textContent)"
         )
         return cells
 
-    page.execute_script("document.querySelectorAll('#groups th button')[0].click()")
+    page.execute_script("document.querySelectorAll('#names th button')[0].click()")
     ascending = first_cells()
-    page.execute_script("document.querySelectorAll('#groups th button')[0].click()")
+    page.execute_script("document.querySelectorAll('#names th button')[0].click()")
 
     assert ascending == [HOSTILE, "nightly"]
     assert first_cells() == ["nightly", HOSTILE]
-    state = "return document.querySelector('#groups th').getAttribute('aria-sort')"
+    state = "return document.querySelector('#names th').getAttribute('aria-sort')"
     assert page.execute_script(state) == "descending"
 
 
@@ -250,12 +400,8 @@ def test_the_filter_hides_the_rows_that_do_not_match(page: Chrome) -> None:
 
     page.find_element(By.ID, "filter").send_keys("oom")
 
-    assert (
-        page.execute_script(
-            "return document.querySelectorAll('#waterfall > li:not([hidden])').length"
-        )
-        == 1
-    )
+    rows = "document.querySelectorAll('#executions tbody tr:not([hidden])')"
+    assert page.execute_script(f"return {rows}.length") == 1
 
 
 def test_an_empty_report_is_a_page_too(chrome: Chrome, tmp_path: Path) -> None:

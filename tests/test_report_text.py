@@ -133,3 +133,17 @@ def test_a_crowd_of_processes_is_counted_in_short_numbers(service: Path) -> None
     done = typed("report", "--name", "crawler", env=at(service))
 
     assert "each starts 160 processes or more, 17.8 per second (medians)" in done.stdout
+
+
+def test_the_page_is_written_where_its_directory_is(service: Path, tmp_path: Path) -> None:
+    page, nowhere = tmp_path / "report.html", tmp_path / "not" / "there" / "report.html"
+
+    done, failed = (
+        typed("report", "--html", str(path), env=at(service)) for path in (page, nowhere)
+    )
+
+    assert (done.returncode, done.stderr) == (0, f"Wrote {page}\n")
+    assert page.read_text("utf-8").startswith("<!doctype html>")
+    assert failed.returncode == 1
+    assert "cannot write the page to" in failed.stderr
+    assert not nowhere.parent.exists()

@@ -85,7 +85,7 @@ def test_a_program_that_cannot_be_started_is_a_setup_error(tmp_path: Path) -> No
     result = run([script])
 
     assert (result.outcome, result.exit_code) == (Outcome.SETUP_ERROR, 126)
-    assert (result.pid, result.reason) == (None, "it could not be started: Exec format error")
+    assert (result.pid, result.reason) == (None, "Exec format error")
 
 
 def test_it_reads_what_it_is_given_and_output_beyond_the_limit_is_counted() -> None:

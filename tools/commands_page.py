@@ -68,7 +68,10 @@ A recommended memory limit is 1.5 times what 99 % of executions use, a timeout t
 duration.
 
 The page of `--html` is a single file that loads nothing else and in which only its own script may
-run. Arrow keys move through its waterfall, Enter opens an execution, + and - zoom.""",
+run. It opens with the verdict, a timeline and a card for each problem. On the timeline arrow keys
+move, Enter opens an execution, Esc closes it, + and - zoom and 0 shows the whole period; dragging
+zooms too. Of more than 2,000 executions a mark stands for those of a name that began close
+together. FILE's directory has to exist.""",
     "cache-info": """\
 A process reports its caches once it has called `observe_cache`, `observe_module` or
 `observe_all`. It empties them on request only if it was started with

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,10 +56,15 @@ def run(args: argparse.Namespace, /) -> int:
     seconds = args.since or DAY_SECONDS
     with Progress("executions read") as progress:
         report = make_report(
-            journal=folder, since_seconds=seconds, name=args.name, on_progress=progress
+            journal=folder,
+            since_seconds=seconds,
+            name=args.name,
+            with_marks=bool(args.html) or args.format == "html",
+            on_progress=progress,
         )
     if args.html:
         _write_page(report, Path(args.html))
+        report = replace(report, marks=())  # for the page alone
     if args.format in _FOR_PEOPLE and not (report.executions or report.running or report.caches):
         output.say(
             why_nothing(JournalReader(folder), args.name, remedy="use a longer --since, as 7d")
@@ -83,7 +89,7 @@ def _write_page(report: Report, path: Path) -> None:
         raise CodomonError(
             f"cannot write the page to {path}: {error.strerror}; name a file that can be written"
         ) from error
-    output.complain(f"the page is in {os.fspath(path)}")
+    output.complain(f"Wrote {os.fspath(path)}")
 
 
 def _print_json(report: Report, *, verbose: bool, journal: str | None) -> None:

@@ -17,6 +17,7 @@ from otel_codomon.report.name_patterns import fits
 from otel_codomon.report.problems import Problem, problems_in
 from otel_codomon.report.rules import find_in
 from otel_codomon.report.tally import TALLIED, Tally
+from otel_codomon.report.timeline import Timeline
 from otel_codomon.report.values import CacheProblem, Group, MemoryKills, Report, Slot
 from otel_codomon.report.what_if import what_if
 from otel_codomon.resources.usage import Curve
@@ -44,6 +45,7 @@ def make_report(
     since_seconds: float = DAY_SECONDS,
     name: str | None = None,
     now_unix_ns: int | None = None,
+    with_marks: bool = False,
     on_progress: Callable[[int], object] = lambda _: None,
 ) -> Report:
     """Read the journal and report on a period up to now.
@@ -54,6 +56,7 @@ def make_report(
             length, is what regressions are found against.
         name: Only executions of this name, or of names like ``thumb*``; None for all.
         now_unix_ns: End of the period, nanoseconds since the epoch; None for now.
+        with_marks: Whether each execution is told, for a timeline.
         on_progress: Called with the number of executions read, now and then.
     """
     folder = find_journal(journal)
@@ -62,7 +65,7 @@ def make_report(
     reader = JournalReader(folder)
     opened = reader.opened(since_unix_ns=2 * since - until, until_unix_ns=until, keys=TALLIED)
     with opened as records:
-        gathered = _Gathered(since, until, reader)
+        gathered = _Gathered(since, until, reader, with_marks=with_marks)
         for record in records:
             if name is None or fits(record.labels.name, name):
                 gathered.add(record)
@@ -111,11 +114,14 @@ class _Largest:
 class _Gathered:
     """What one pass over the records leaves in memory."""
 
-    def __init__(self, since_unix_ns: int, until_unix_ns: int, reader: JournalReader) -> None:
+    def __init__(
+        self, since_unix_ns: int, until_unix_ns: int, reader: JournalReader, *, with_marks: bool
+    ) -> None:
         complete = reader.complete
         self._since = since_unix_ns
         self._until = until_unix_ns
         self._reader = reader
+        self._marks = Timeline(since_unix_ns, until_unix_ns) if with_marks else None
         self._slots = [[0, 0] for _ in range(SLOTS)]
         self._now: dict[Labels, Tally] = {}
         self._before: dict[Labels, Tally] = {}
@@ -135,6 +141,8 @@ class _Gathered:
                 _tally_of(self._before, record.labels).add(record)
             return
         self._recent.add(record.started_unix_ns, record)
+        if self._marks is not None:
+            self._marks.add(record)
         if record.ended_unix_ns is None:
             self._running += 1
             return
@@ -187,6 +195,7 @@ class _Gathered:
             examples=tuple(self._examples(tallies, problems)),
             timeline=tuple(self._timeline()),
             what_if=tuple(what_if(tallies)),
+            marks=() if self._marks is None else self._marks.marks(_lanes(problems, tallies)),
             memory_kills=self._memory_kills(),
         )
 
@@ -221,6 +230,12 @@ class _Gathered:
             found = self._reader.of_span(example.span_id)
             if found is not None:
                 yield ExampleLine.of(found)
+
+
+def _lanes(problems: Iterable[Problem], tallies: Iterable[Tally]) -> tuple[str, ...]:
+    """The names by what matters most: those with problems, then those that took the most time."""
+    named = [one.name for one in problems] + [tally.labels.name for tally in tallies]
+    return tuple(dict.fromkeys(named))
 
 
 def _may_leak(tally: Tally) -> bool:

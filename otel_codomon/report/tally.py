@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -227,13 +226,6 @@ class Tally:
     def of_outcome(self, outcome: Outcome) -> Figures:
         """The figures of those alone that ran out of memory, or of time."""
         return self._apart.get(outcome) or Figures()
-
-    def histogram(self, figure: str, boundaries: tuple[float, ...]) -> tuple[int, ...]:
-        """How many values lie in each bucket, as a histogram of these boundaries would count."""
-        counts = [0] * (len(boundaries) + 1)
-        for value in self.numbers(figure):
-            counts[bisect_left(boundaries, value)] += 1
-        return tuple(counts)
 
     def first_seconds(self) -> list[float]:
         """Duration of the first execution in each process, seconds."""

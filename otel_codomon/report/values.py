@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from otel_codomon import names
 from otel_codomon.report.distribution import Distribution
 from otel_codomon.report.execution_lines import ExampleLine, ExecutionLine
 from otel_codomon.report.findings import Finding
 from otel_codomon.report.problems import Problem
+from otel_codomon.report.timeline import Mark
 from otel_codomon.report.what_if import WhatIf
 
 if TYPE_CHECKING:
     from otel_codomon.report.tally import Tally
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Histogram:
-    """How many values lie between boundaries.
-
-    Attributes:
-        boundaries: Upper edges of all buckets but the last, ascending.
-        counts: How many values each bucket has; one more than boundaries.
-    """
-
-    boundaries: tuple[float, ...]
-    counts: tuple[int, ...]
+SPREAD: Final = 100
+"""Values of one figure that a picture shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +35,9 @@ class Group:
         duration_seconds: How long they took, seconds.
         cpu_seconds: CPU time, seconds; None where it is not known.
         peak_memory_bytes: Most memory at one instant, bytes; as above.
-        durations: The same durations as a histogram, seconds.
-        memory_peaks: The same peaks as a histogram, bytes.
+        durations: The durations themselves, seconds, ascending; of many, as many as can be
+            told apart, at equal distances by rank.
+        memory_peaks: The peaks of memory, bytes, as above.
     """
 
     name: str
@@ -59,8 +50,8 @@ class Group:
     duration_seconds: Distribution | None
     cpu_seconds: Distribution | None
     peak_memory_bytes: Distribution | None
-    durations: Histogram
-    memory_peaks: Histogram
+    durations: tuple[float, ...]
+    memory_peaks: tuple[float, ...]
 
     @classmethod
     def of(cls, tally: Tally) -> Group:
@@ -76,13 +67,22 @@ class Group:
             duration_seconds=tally.distribution("duration_seconds"),
             cpu_seconds=tally.distribution("cpu_seconds"),
             peak_memory_bytes=tally.distribution("peak_memory_bytes"),
-            durations=_histogram(tally, "duration_seconds", names.DURATION_BOUNDARIES),
-            memory_peaks=_histogram(tally, "peak_memory_bytes", names.BYTES_BOUNDARIES),
+            durations=spread(tally.numbers("duration_seconds")),
+            memory_peaks=spread(tally.numbers("peak_memory_bytes")),
         )
 
 
-def _histogram(tally: Tally, figure: str, boundaries: tuple[float, ...]) -> Histogram:
-    return Histogram(boundaries=boundaries, counts=tally.histogram(figure, boundaries))
+def spread(numbers: Iterable[float]) -> tuple[float, ...]:
+    """*numbers* in order; of many the smallest, the largest and those at equal steps between.
+
+    >>> spread([3.0, 1.0, 2.0])
+    (1.0, 2.0, 3.0)
+    """
+    found = sorted(numbers)
+    if len(found) <= SPREAD:
+        return tuple(found)
+    step = (len(found) - 1) / (SPREAD - 1)
+    return tuple(found[round(at * step)] for at in range(SPREAD))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +161,7 @@ class Report:
         examples: The executions that the problems name, with their curves.
         timeline: The period in slots, oldest first.
         what_if: How many of the last executions a limit would have stopped.
+        marks: The executions on a timeline, where they were asked for.
         memory_kills: What the kernel killed for want of memory; None where it does not say.
     """
 
@@ -183,4 +184,5 @@ class Report:
     examples: tuple[ExampleLine, ...] = ()
     timeline: tuple[Slot, ...] = ()
     what_if: tuple[WhatIf, ...] = ()
+    marks: tuple[Mark, ...] = ()
     memory_kills: MemoryKills | None = None

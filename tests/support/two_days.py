@@ -155,7 +155,7 @@ def _renderer(chance: random.Random) -> Iterator[Past]:
 
 def _typo() -> Past:
     """Typed by hand this morning."""
-    reason = "it could not be started: No such file or directory"
+    reason = "No such file or directory"
     told = {
         names.PROCESS_EXIT_CODE: 127,
         names.ERROR_TYPE: "setup_error",
