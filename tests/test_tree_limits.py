@@ -192,3 +192,45 @@ def test_a_limit_that_may_not_have_held_is_told_once_and_is_no_outcome(
         [f"WARNING {Path(sys.executable).name}: {doubt}"],
         [f"otel-codomon: {doubt}"],
     )
+
+
+BROKEN = (
+    WITHOUT_CGROUPS
+    + """
+from otel_codomon.cli import main
+from otel_codomon.sandbox.disk_meter import DiskMeter
+from otel_codomon.sandbox.memory_meter import MemoryMeter
+from otel_codomon.sandbox.tree_limits import TreeMeter
+def broken(self): raise RuntimeError("planted")
+MemoryMeter.seen = DiskMeter.seen = TreeMeter._sample = broken
+sys.argv[1:] = [
+    *("run", "--name", "broken", "--limit-memory", "1G", "--limit-disk", "1G"),
+    *("--limit-cpu", "100", "--limit-processes", "1000", "--", "sleep", sys.argv[1]),
+]
+sys.exit(main())
+"""
+)
+
+
+def test_a_measurement_that_raises_every_time_is_reported_once_for_each_limit(
+    tmp_path: Path,
+) -> None:
+    doubts = [
+        f"the limit on {limit} may not have held: it could not be measured (RuntimeError: planted)"
+        for limit in ("memory", "disk", "processes", "cpu")
+    ]
+    for seconds in (1, 10, 100):  # until each has had a turn in this time
+        done = subprocess.run(
+            [sys.executable, "-c", BROKEN, str(seconds)],
+            env={**os.environ, "OTEL_PYTHON_CODOMON_JOURNAL": str(tmp_path / "journal")},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.stderr.count("planted") >= len(doubts):
+            break
+
+    assert done.returncode == 0
+    assert [done.stderr.count(doubt) for doubt in doubts] == [1] * len(doubts)
+    assert done.stderr.count("planted") == len(doubts)
