@@ -283,5 +283,6 @@ def summarise(args: Options, result: ExecutionResult, problem: str | None) -> No
         else run_summary.as_text(result, limits=limits_of(args), timeout_seconds=args.timeout)
     )
     run_summary.write_summary(text, args.output)
-    if problem is not None and not args.quiet:
-        run_summary.write_problem(problem)
+    if problem is None or args.quiet or (args.output is None and problem in text):
+        return
+    run_summary.write_problem(problem)
