@@ -592,7 +592,7 @@ def test_finishing_without_a_thread_sends_all_the_same(
     with sending(journal.path, collector.environment()) as sender:
         assert sender.finish(PATIENCE_SECONDS)
 
-        assert sender._thread is None
+        assert not sender._thread.is_there
     assert len(collector.spans()) == 3
 
 

@@ -19,6 +19,7 @@ from support.user_program import Program
 from otel_codomon._platform import threads_and_forks
 from otel_codomon._platform.threads_and_forks import (
     OwnThread,
+    PausableThread,
     Wake,
     own_threads_ns,
     thread_clock_ns,
@@ -224,3 +225,61 @@ def test_no_thread_of_ours_is_there_at_a_fork_and_all_are_back_after_it(
     assert (done.stdout, done.stderr) == ("[1, 1, 1, 1, 1] True\n", "")
     names = sorted(span.name for span in collector.spans())
     assert names == sorted(f"{where} {n}" for where in ("parent", "child") for n in range(5))
+
+
+class Worker:
+    """Counts how often it was woken, in a thread that pauses for forks."""
+
+    def __init__(self) -> None:
+        self.wake, self.go, self.rounds = Wake(), threading.Event(), 0
+        self.go.set()
+        self.thread = PausableThread(self.run, name="codomon-test", wake=self.wake.set)
+
+    def run(self) -> None:
+        while not self.thread.is_ending:
+            self.wake.wait()
+            self.wake.clear()
+            self.go.wait(HANG_SECONDS)
+            self.rounds += 1
+
+    def wait_for_round(self, number: int) -> None:
+        until = time.monotonic() + HANG_SECONDS
+        while self.rounds < number and time.monotonic() < until:
+            time.sleep(0.001)
+        assert self.rounds >= number
+
+
+def test_a_pausable_thread_ends_before_a_fork_and_starts_again_after_it() -> None:
+    worker = Worker()
+    assert worker.thread.pause_for_fork() is None  # there is none yet
+    assert worker.thread.start()
+
+    resume = worker.thread.pause_for_fork()
+    was_there = worker.thread.is_there
+    assert resume is not None
+    resume()
+    is_there = worker.thread.is_there
+    rounds = worker.rounds
+    worker.wake.set()
+    worker.wait_for_round(rounds + 1)
+    worker.thread.stop()
+    worker.thread.join(HANG_SECONDS)
+
+    assert (was_there, is_there) == (False, True)
+    assert not worker.thread.start()  # stopped for good
+
+
+def test_a_pausable_thread_that_is_busy_at_a_fork_works_on_after_it() -> None:
+    worker = Worker()
+    worker.go.clear()
+    assert worker.thread.start()
+    worker.wake.set()
+
+    resume = worker.thread.pause_for_fork()  # gives up: it waits for us
+    assert resume is not None
+    resume()
+    worker.go.set()
+    worker.wait_for_round(1)
+    worker.thread.stop()
+
+    assert worker.thread.join(HANG_SECONDS)

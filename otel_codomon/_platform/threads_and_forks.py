@@ -184,6 +184,96 @@ def wait_until_gone(thread: threading.Thread) -> bool:
     return True
 
 
+class PausableThread:
+    """A thread of ours that ends before each fork and starts again after it.
+
+    It is started when there is work. *target* returns soon after *wake* was called
+    while `is_ending`.
+
+    Args:
+        target: What it runs.
+        name: For debuggers.
+        wake: Ends whatever the target waits for.
+
+    Attributes:
+        is_stopped: Whether it is not started any more.
+    """
+
+    def __init__(
+        self, target: Callable[[], object], *, name: str, wake: Callable[[], object]
+    ) -> None:
+        self._target, self._name, self._wake = target, name, wake
+        self.forget()
+        pause_at_forks(self)
+
+    def forget(self) -> None:
+        """Have no thread: at the start, and in a forked child, where it is the parent's."""
+        self._thread: threading.Thread | None = None
+        # Its holder may take it again: a signal handler may come in between.
+        self._starting = threading.RLock()
+        self._is_pausing = False
+        self.is_stopped = False
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it was started and has not ended by itself."""
+        return self._thread is not None
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the target is to return."""
+        return self.is_stopped or self._is_pausing
+
+    def start(self) -> bool:
+        """Have the thread; whether there is one.
+
+        There is none once it is stopped, while the interpreter exits, and where
+        there are too many.
+        """
+        with self._starting:
+            if self.is_stopped:
+                return False
+            if self._thread is None:
+                thread = OwnThread(self._run, name=self._name, restarts=True)
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter exits, or there are too many
+                    return False
+                self._thread = thread
+            return True
+
+    def _run(self) -> None:
+        self._target()
+        if self._thread is threading.current_thread() and not self.is_stopped:
+            self._thread = None  # paused too late: what comes next starts another
+
+    def stop(self) -> None:
+        """Have it end, and start it no more."""
+        self.is_stopped = True
+        self._wake()
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait for its end; False where it does not run, or is the caller."""
+        thread = self._thread
+        if thread is None or not thread.is_alive() or thread is threading.current_thread():
+            return False
+        thread.join(timeout_seconds)
+        return True
+
+    def pause_for_fork(self) -> Hook | None:
+        """End it; what starts it again, None where there is none."""
+        thread = self._thread
+        if thread is None or self.is_stopped:
+            return None
+        self._is_pausing = True
+        self._wake()
+        has_ended = wait_until_gone(thread)
+        self._is_pausing = False
+        if has_ended:
+            self._thread = None
+        return self.start
+
+
 def _pause() -> None:
     for thing in tuple(_pausing):
         resume = thing.pause_for_fork()

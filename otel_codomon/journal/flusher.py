@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon._platform.threads_and_forks import (
-    OwnThread,
-    Wake,
-    on_fork,
-    pause_at_forks,
-    wait_until_gone,
-)
+from otel_codomon._platform.threads_and_forks import PausableThread, Wake, on_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,17 +41,23 @@ class Flusher:
         self.beat: Callable[[], None] = lambda: None
         self._after_fork: Callable[[], None] = lambda: None
         self._reset()
+        self._thread = PausableThread(self._run, name="codomon-journal", wake=self._wake_up)
         _flushers.add(self)
-        pause_at_forks(self)
 
     def _reset(self) -> None:
-        self._thread: threading.Thread | None = None
-        self._starting = threading.RLock()
         self._wake = Wake()
         self._hurry = Wake()
         self._parked = True
-        self._stopped = False
-        self._pausing = False
+
+    def _wake_up(self) -> None:
+        self._wake.set()
+        self._hurry.set()
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: the thread is the parent's."""
+        self._reset()
+        self._thread.forget()
+        self._after_fork()
 
     def on_fork_in_child(self, forget: Callable[[], None]) -> None:
         """Call *forget* in every forked child, before anything else there."""
@@ -69,7 +68,7 @@ class Flusher:
         if now:
             self._hurry.set()
         self._wake.set()
-        if self._stopped or (self._thread is None and not self._start()):
+        if self._thread.is_stopped or not (self._thread.is_there or self._thread.start()):
             self._flush()
 
     def watch_life(self) -> None:
@@ -77,8 +76,8 @@ class Flusher:
         if self._parked:
             self._parked = False
             self._wake.set()
-            if self._thread is None:
-                self._start()
+            if not self._thread.is_there:
+                self._thread.start()
 
     def flush_now(self) -> None:
         """Flush in this thread, and sync."""
@@ -87,46 +86,12 @@ class Flusher:
 
     def stop(self) -> None:
         """Flush, and end the thread."""
-        self._stopped = True
-        self._wake.set()
-        self._hurry.set()
+        self._thread.stop()
         self.flush_now()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout=1)  # it only ever waits for the disk
-
-    def _start(self) -> bool:
-        with self._starting:
-            if self._thread is not None:
-                return True
-            thread = OwnThread(self._run, name="codomon-journal", restarts=True)
-            try:
-                thread.start()
-            except RuntimeError:  # the interpreter exits, or there are too many threads
-                return False
-            self._thread = thread
-            return True
-
-    def pause_for_fork(self) -> Callable[[], None] | None:
-        """End the thread; what starts it again, None where there is none."""
-        thread = self._thread
-        if thread is None or self._stopped:
-            return None
-        self._pausing = True
-        self._wake.set()
-        self._hurry.set()
-        has_ended = wait_until_gone(thread)
-        self._pausing = False
-        if has_ended:
-            self._thread = None
-        return self._resume
-
-    def _resume(self) -> None:
-        if self._thread is None:
-            self._start()
+        self._thread.join(1)  # it only ever waits for the disk
 
     def _run(self) -> None:
-        while not (self._stopped or self._pausing):
+        while not self._thread.is_ending:
             # Parked first, then a look: a start that comes in between wakes us.
             self._parked = True
             if self._writer.running or self._needs_sync():
@@ -142,8 +107,6 @@ class Flusher:
             if self._writer.running:
                 self._writer.touch()
                 self.beat()
-        if self._thread is threading.current_thread() and not self._stopped:
-            self._thread = None  # paused too late: what is written next starts another
 
     def _needs_sync(self) -> bool:
         return self._writer.durability != "process" and self._writer.must_sync
@@ -157,8 +120,7 @@ _flushers: weakref.WeakSet[Flusher] = weakref.WeakSet()
 
 def _after_fork_in_child() -> None:
     for flusher in tuple(_flushers):
-        flusher._reset()  # noqa: SLF001 - same module
-        flusher._after_fork()  # noqa: SLF001 - same module
+        flusher.after_fork()
 
 
 on_fork("flusher", in_child=_after_fork_in_child)

@@ -12,18 +12,10 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
 from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.never_raises import never_raises
-from otel_codomon._platform.threads_and_forks import (
-    OwnThread,
-    Wake,
-    on_fork,
-    pause_at_forks,
-    wait_until_gone,
-)
+from otel_codomon._platform.threads_and_forks import PausableThread, Wake, on_fork
 from otel_codomon.journal.metric_lock import take_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from opentelemetry.sdk.metrics.export import MetricExporter
 
 _log: Final = get_logger(__name__)
@@ -40,22 +32,18 @@ class JournalMetricReader(PeriodicExportingMetricReader):
     def __init__(self, exporter: MetricExporter) -> None:
         super().__init__(exporter, export_interval_millis=math.inf)  # no thread of the SDK's
         self._interval_seconds = _interval_milliseconds() / 1000
-        self._start()
-        _readers.add(self)
-        pause_at_forks(self)
-
-    def _start(self) -> None:
         self._wake = Wake()
-        self._thread: OwnThread | None = OwnThread(self._run, name="codomon-metrics", restarts=True)
-        try:
-            self._thread.start()
-        except RuntimeError:  # too many threads: what there is at the end is collected then
-            self._thread = None
+        self._own_thread = PausableThread(self._run, name="codomon-metrics", wake=self._wake.set)
+        self._own_thread.start()
+        _readers.add(self)
 
     def _run(self) -> None:
-        wake = self._wake
-        while not wake.wait(self._interval_seconds):
-            self._collect_at_interval()
+        while True:
+            self._wake.clear()
+            if self._own_thread.is_ending:  # in this order: what wakes us says so first
+                return
+            if not self._wake.wait(self._interval_seconds):
+                self._collect_at_interval()
 
     @never_raises("journal: a collection", default=None)
     def _collect_at_interval(self) -> None:
@@ -69,23 +57,15 @@ class JournalMetricReader(PeriodicExportingMetricReader):
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: object) -> None:
         """Collect for the last time, and end."""
         if not self._shutdown:
-            self._wake.set()
+            self._own_thread.stop()
             self.collect(timeout_millis)
         super().shutdown(timeout_millis, **kwargs)
-
-    def pause_for_fork(self) -> Callable[[], None] | None:
-        """End the thread; what starts it again, None where there is none."""
-        thread, self._thread = self._thread, None
-        if thread is None or self._shutdown:
-            return None
-        self._wake.set()
-        wait_until_gone(thread)
-        return self._start
 
     def after_fork(self) -> None:
         """In a forked child: have a thread again."""
         if not self._shutdown:
-            self._start()
+            self._own_thread.forget()
+            self._own_thread.start()
 
 
 def _interval_milliseconds() -> float:

@@ -19,13 +19,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from otel_codomon._platform.never_raises import never_raises
-from otel_codomon._platform.threads_and_forks import (
-    OwnThread,
-    Wake,
-    on_fork,
-    pause_at_forks,
-    wait_until_gone,
-)
+from otel_codomon._platform.threads_and_forks import PausableThread, Wake, on_fork
 from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.journal import leader, records
 from otel_codomon.journal.delivery.counts import Counts
@@ -38,7 +32,7 @@ from otel_codomon.journal.trouble import TroubleReport, reason_of
 from otel_codomon.resources.reaping import note_owner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from otel_codomon.journal.delivery.endpoints import Endpoint
     from otel_codomon.journal.writer import Writer
@@ -93,21 +87,21 @@ class Sender:
         self._abandoned: list[DeliverySession] = []
         self._chance = random.Random()  # noqa: S311 - jitter, no secret
         self._reset()
+        self._thread = PausableThread(self._run, name="codomon-sender", wake=self._wake_up)
         _senders.add(self)
-        pause_at_forks(self)
 
     def _reset(self) -> None:
-        """Have no thread, no connection and no office."""
-        self._thread: threading.Thread | None = None
-        self._starting = threading.RLock()
+        """Have no connection and no session."""
         self._working = threading.Lock()
         self._wake = Wake()  # something was written
         self._hurry = Wake()  # somebody waits
-        self._stop = threading.Event()
         self._moved = threading.Condition()
         self._session: DeliverySession | None = None
         self._exit_deadline = 0.0
-        self._pausing = False
+
+    def _wake_up(self) -> None:
+        self._wake.set()
+        self._hurry.set()
 
     # --- from the program's threads ---
 
@@ -117,19 +111,11 @@ class Sender:
         Where none can be started, as while the interpreter exits, `finish`
         does the work itself.
         """
-        with self._starting:
-            if self._thread is None and not self._stop.is_set():
-                thread = OwnThread(self._run, name="codomon-sender", restarts=True)
-                try:
-                    thread.start()
-                except RuntimeError:  # the interpreter exits, or there are too many threads
-                    return False
-                self._thread = thread
-            return self._thread is not None
+        return self._thread.start()
 
     def notice(self) -> None:
         """Something was written."""
-        if self._thread is None:
+        if not self._thread.is_there:
             self.start()
         if not self._wake.is_set():
             self._wake.set()
@@ -160,14 +146,9 @@ class Sender:
         process, from the journal.
         """
         self._exit_deadline = time.monotonic() + timeout_seconds
-        self._stop.set()
-        self._wake.set()
-        self._hurry.set()
-        thread = self._thread
-        if thread is None or not thread.is_alive():
+        self._thread.stop()
+        if not self._thread.join(timeout_seconds):
             self._work_here(self._exit_deadline)
-        else:
-            thread.join(timeout_seconds)
         return self._progress.has_reached(self._progress.waiting())
 
     def _work_here(self, deadline: float) -> None:
@@ -179,20 +160,6 @@ class Sender:
             finally:
                 self._working.release()
 
-    def pause_for_fork(self) -> Callable[[], object] | None:
-        """End the thread, unless it is sending; what starts it again, None where there is none."""
-        thread = self._thread
-        if thread is None or self._stop.is_set():
-            return None
-        self._pausing = True
-        self._wake.set()
-        self._hurry.set()
-        has_ended = wait_until_gone(thread)
-        self._pausing = False
-        if has_ended:
-            self._thread = None
-        return self.start
-
     # --- the sender's thread ---
 
     def _run(self) -> None:
@@ -200,17 +167,15 @@ class Sender:
             # Who lives for milliseconds, as a forked child may, is gone before
             # it is elected, and leaves no request behind that nobody awaits.
             self._hurry.wait(self.pace.linger_seconds)
-            while not (self._stop.is_set() or self._pausing):
+            while not self._thread.is_ending:
                 pause_seconds = self._step()
                 if self._wake.wait(pause_seconds):
                     # More may come together before a request is made of it.
                     self._hurry.wait(self.pace.linger_seconds)
                     self._wake.clear()
                     self._nudge()
-            if self._stop.is_set():
+            if self._thread.is_stopped:
                 self._close_up(self._exit_deadline)
-        if self._thread is threading.current_thread() and not self._stop.is_set():
-            self._thread = None  # paused too late: what is written next starts another
 
     def _nudge(self) -> None:
         """Have what was written sent; whatever it is, where somebody waits."""
@@ -328,6 +293,7 @@ class Sender:
         """Begin anew in a forked child: the thread and the office are the parent's."""
         session = self._session
         self._reset()
+        self._thread.forget()
         self.counts = Counts()
         if session is not None:
             self._is_tainted = self._is_tainted or session.uses_grpc
