@@ -4,6 +4,43 @@ A segment is a sequence of records. A record is a head of 36 bytes and a
 payload; both have a checksum of their own, so that damage to one record is
 seen and costs that record only. Imports next to nothing: a command that runs
 for milliseconds writes records too.
+
+Theory of operation
+===================
+
+Each process appends to a segment of its own, under a lock that shows that it is
+alive. One process, elected by another lock, reads all segments and delivers
+them. Nothing else is shared, so a record's state follows from four facts: what
+the segment holds, who holds its lock, what the collector answered, and what
+``sent.json`` says. A move is one append, one rename or one unlink: a crash leaves
+the state before it or the state after it.
+
+=============  ==============================  ========================================
+state          moved on by                     a crash in this state leaves
+=============  ==============================  ========================================
+pending        Flusher.flush_soon              nothing: only spans that are no
+                                               executions wait here, for 0.1 s
+torn           Backlog.next_batch              a tail that is passed over, and counted
+                                               as damaged once its writer is dead
+written        Writer.sync                     the record, unless the machine loses
+                                               power: the kernel has it
+synced         Backlog.next_batch              the record
+orphaned       Recovery.search                 the start of an execution, found again by
+                                               the next elected process
+in flight      BatchSender.deliver             the record, sent again: the same bytes
+                                               and ids
+acknowledged   save_state                      the record, sent again: what is sent in
+                                               vain is at most a twentieth
+rejected       DeliverySession.work            the record, rejected again: a second
+                                               dead letter
+sent           evict                           the record, as history; where the file
+                                               is damaged, all are sent again
+evicted        nothing                         nothing; it was counted and logged if it
+                                               had not been sent
+=============  ==============================  ========================================
+
+``tests/test_record_states.py`` holds this table to the code: each mover exists, and
+each row names the tests that crash there.
 """
 
 from __future__ import annotations
