@@ -25,6 +25,7 @@ from opentelemetry.trace import (
 )
 from support.collector import PATIENT, Collector
 from support.escapees import NamedPipe, is_alive, stubborn_telling
+from support.programs import wait_for
 from support.terminal import Terminal
 
 from otel_codomon import Kind, Outcome, cli, names
@@ -32,6 +33,7 @@ from otel_codomon._platform import cgroups
 from otel_codomon.cli import run_command
 from otel_codomon.cli.run_options import OPTIONS, read_plainly
 from otel_codomon.journal.reader import JournalReader
+from otel_codomon.journal.running_executions import LivingExecutions
 from otel_codomon.sandbox.sampling import is_sampled
 from otel_codomon.sandbox.tree_limits import SAMPLE_SECONDS
 
@@ -702,6 +704,29 @@ def test_a_journal_that_cannot_be_written_leaves_the_command(
     done = otel_run("-q", "--", "echo", "out")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "out\n", "")
+
+
+def test_the_curve_begins_when_the_command_does_and_not_when_it_is_first_sampled(
+    journal: Path,
+) -> None:
+    burn = "read go; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"
+    living = LivingExecutions(str(journal))
+    with subprocess.Popen(
+        [*COMMAND, "-q", "--", "sh", "-c", burn], stdin=subprocess.PIPE, text=True
+    ) as child:
+        wait_for(lambda: bool(living.look()) and bool(living.heartbeats), what="a heartbeat")
+        go_unix_ns = time.time_ns()
+        child.communicate("go\n")
+
+    [execution] = recorded(journal)
+    curve = execution.usage.curve
+    assert curve is not None
+    go_seconds = (go_unix_ns - execution.started_unix_ns) / 1e9
+    points = zip(curve.seconds, curve.seconds[1:], curve.cores[1:], strict=False)
+    before = sum((end - begin) * cores for begin, end, cores in points if end <= go_seconds)
+    assert before < 0.05
+    assert curve.seconds[0] <= go_seconds
+    assert curve.seconds[-1] <= (execution.duration_seconds or 0)
 
 
 needs_cgroup = pytest.mark.skipif(

@@ -117,11 +117,13 @@ class Execution:
         more_attributes: Mapping[str, AttributeValue] | None = None,
         execution_id: str | None = None,
         command: Sequence[str] = (),
+        started_ns: int | None = None,
     ) -> None:
         self.labels: Final = labels
         self.execution_id: Final = execution_id or hexlify(urandom(16)).decode()
-        self.started_unix_ns: Final = time.time_ns()
-        self.started_ns: Final = time.monotonic_ns()
+        now_ns = time.monotonic_ns()
+        self.started_ns: Final = now_ns if started_ns is None else started_ns
+        self.started_unix_ns: Final = time.time_ns() - (now_ns - self.started_ns)
         self._telemetry = telemetry
         self._recorded = UNKNOWN
         self._extra: dict[str, AttributeValue] = {}

@@ -146,6 +146,7 @@ class ForegroundExecution:
             self._said.labels(),
             self._said.limits or Limits(),
             execution_id=self._told.identity.execution_id,
+            started_ns=self._told.identity.started_ns,
             targets=targets,
             set_up=set_up,
             touch=self._told.touch,

@@ -34,6 +34,7 @@ class LiveLook:
         labels: What its metrics are summed by.
         limits: What it may use.
         execution_id: Identifies it.
+        started_ns: Its start, monotonic clock, nanoseconds.
         targets: What to look at: its pid, its cgroup.
         set_up: Makes the providers that live gauges go to.
         touch: Leaves a sign of life in the journal.
@@ -47,6 +48,7 @@ class LiveLook:
         limits: Limits,
         *,
         execution_id: str,
+        started_ns: int,
         targets: tuple[object, ...],
         set_up: Callable[[], None],
         touch: Callable[[], None],
@@ -56,6 +58,7 @@ class LiveLook:
         self._labels = labels
         self._limits = limits
         self._execution_id = execution_id
+        self._started_ns = started_ns
         self._targets = targets
         self._set_up = set_up
         self._touch = touch
@@ -122,6 +125,7 @@ class LiveLook:
             limits=self._limits,
             thread=False,
             execution_id=self._execution_id,
+            started_ns=self._started_ns,
         )
         for target in self._targets:
             execution.attach(target)
