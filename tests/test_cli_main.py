@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
-from support.typed import typed
+from support.history import Past, write_history
+from support.typed import clean_environment, typed, typed_on_terminal
 from support.unmeasured import UNMEASURED
 
-from otel_codomon import __version__, cli
+from otel_codomon import Outcome, __version__, cli
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -30,12 +36,103 @@ def test_help_lists_every_command_and_imports_none(capsys: pytest.CaptureFixture
     assert "support.commands" not in sys.modules
 
 
-@pytest.mark.usefixtures("deeds")
-def test_no_command_is_wrong_usage_and_shows_the_commands(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert cli.main([]) == 2
-    assert "do a deed" in capsys.readouterr().err
+def in_journal(folder: Path) -> dict[str, str]:
+    return clean_environment(OTEL_PYTHON_CODOMON_JOURNAL=str(folder), LC_ALL="C.UTF-8")
+
+
+def test_without_a_command_three_lines_say_what_there_is_and_what_is_next(tmp_path: Path) -> None:
+    failed = [Past(), Past(outcome=Outcome.ERROR), Past(ago_seconds=2 * 86400)]
+    write_history(tmp_path / "some", failed).forget()
+
+    some, none = (typed(env=in_journal(tmp_path / name)) for name in ("some", "none"))
+    off = typed(env=clean_environment(OTEL_PYTHON_CODOMON_JOURNAL="off"))
+
+    assert (some.returncode, some.stderr) == (0, "")
+    ran, where, following = some.stdout.splitlines()
+    assert ran == "2 executions in the last day, 1 failed"
+    assert where == f"kept in {tmp_path / 'some'}; not sent: no OTLP endpoint is set"
+    assert following.startswith("next: otel-codomon report (")
+    assert none.stdout.startswith("no executions in the last day\n")
+    assert "next: otel-codomon run -- true (" in none.stdout
+    assert off.stdout.startswith("nothing is recorded: OTEL_PYTHON_CODOMON_JOURNAL is off\n")
+
+
+def test_where_it_is_sent_is_told_without_a_command(tmp_path: Path) -> None:
+    environ = {
+        **in_journal(tmp_path),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://user:word@localhost:1",
+    }
+
+    shown = typed(env=environ).stdout
+
+    assert "sent to http://localhost:1/v1/" in shown
+    assert "word" not in shown
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-v", "doctor"),
+        ("doctor", "-v"),
+        ("--verbose", "doctor", "--timeout", "1"),
+    ],
+)
+def test_verbose_stands_before_or_after_the_command(words: tuple[str, ...], tmp_path: Path) -> None:
+    assert "opentelemetry-sdk" in typed(*words, env=in_journal(tmp_path)).stdout
+
+
+def test_an_answer_is_given_again_and_again(tmp_path: Path) -> None:
+    write_history(tmp_path, [Past(name="again")]).forget()
+
+    for words in (("-i", "0.01", "list"), ("list", "--interval=0.01"), ("-i0.01", "list")):
+        code, text = typed_on_terminal(*words, env=in_journal(tmp_path), ctrl_c_after=b"again")
+
+        assert code == 130
+        assert "again" in text
+
+
+def test_an_answer_is_written_into_a_file(tmp_path: Path) -> None:
+    write_history(tmp_path, [Past(name="written")]).forget()
+    file, nowhere = tmp_path / "answer.json", tmp_path / "not" / "there"
+
+    done = typed("list", "-o", str(file), "--format", "json", env=in_journal(tmp_path))
+    failed = typed("list", "--output", str(nowhere), env=in_journal(tmp_path))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert json.loads(file.read_text())["executions"][0]["name"] == "written"
+    assert failed.returncode == 1
+    assert "cannot write the answer to" in failed.stderr
+    assert not nowhere.parent.exists()
+
+
+def test_an_option_of_the_command_that_is_run_is_its_own(tmp_path: Path) -> None:
+    done = typed("run", "-q", "--", "echo", "-v", "-i", "3", env=in_journal(tmp_path))
+
+    assert done.stdout == "-v -i 3\n"
+
+
+def test_a_verbose_summary_has_more_figures(tmp_path: Path) -> None:
+    short, verbose = (
+        typed("run", *more, "--", "true", env=in_journal(tmp_path)).stderr for more in ((), ("-v",))
+    )
+
+    assert "disk write" not in short
+    assert "disk write" in verbose
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ("--limit-memory", "must be 1M or more; did you mean 512M?"),
+        ("--limit-disk", "must be 1M or more; did you mean 512M?"),
+        ("--limit-file-size", "must be 1M or more; did you mean 512M?"),
+    ],
+)
+def test_a_limit_without_its_unit_is_refused_with_what_was_meant(option: str, hint: str) -> None:
+    done = typed("run", option, "512", "--", "true")
+
+    assert done.returncode == 2
+    assert hint in done.stderr
 
 
 @pytest.mark.usefixtures("deeds")

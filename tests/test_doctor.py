@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from support.collector import PATIENCE_SECONDS, Collector, Fault
 from support.history import Past, write_history
-from support.typed import clean_environment, typed
+from support.typed import clean_environment, typed, typed_on_terminal
 
 from otel_codomon.doctor.checks.result import CheckResult, State
 from otel_codomon.doctor.operation import iterate_checks, make_scene, worst_of
@@ -103,7 +103,7 @@ def test_each_setting_tells_where_it_comes_from(tmp_path: Path) -> None:
 def test_a_journal_that_is_not_there_is_well_and_not_made(tmp_path: Path) -> None:
     found = lines(tmp_path / "none", category="journal")
 
-    assert found["folder"].state is State.OK
+    assert found["folder"].state is State.OFF
     assert not (tmp_path / "none").exists()
 
 
@@ -118,7 +118,7 @@ def test_damage_in_the_journal_is_a_warning_with_its_count(tmp_path: Path) -> No
 
     assert found.state is State.WARNING
     assert found.detail.startswith("9 executions can be read")
-    assert found.detail.endswith("1 stretches are damaged")
+    assert found.detail.endswith("; skipped 1 damaged part")
 
 
 def test_a_journal_in_the_way_of_a_file_is_a_failure(tmp_path: Path) -> None:
@@ -177,6 +177,7 @@ def test_the_machine_is_really_tried(tmp_path: Path) -> None:
     ("states", "worst"),
     [
         ((), State.OK),
+        ((State.OK, State.OFF), State.OK),
         ((State.OK, State.WARNING), State.WARNING),
         ((State.WARNING, State.FAILURE, State.OK), State.FAILURE),
     ],
@@ -193,4 +194,34 @@ def test_the_exit_code_is_one_when_something_does_not_work(tmp_path: Path) -> No
     done = typed("doctor", "--journal", str(tmp_path), env=environ)
 
     assert done.returncode == 1
+    verdict, *_ = done.stdout.splitlines()
+    assert verdict.startswith("2 things do not work (endpoint traces, endpoint metrics)")
     assert "failure traces: http://127.0.0.1:1/v1/traces" in done.stdout
+
+
+def test_defaults_and_versions_are_shown_when_asked_for(tmp_path: Path) -> None:
+    environ = clean_environment(OTEL_PYTHON_CODOMON_EXIT_TIMEOUT="7")
+
+    short = typed("doctor", "--journal", str(tmp_path), env=environ).stdout
+    verbose = typed("doctor", "-v", "--journal", str(tmp_path), env=environ).stdout
+
+    assert "exit_timeout: 7.0 (from OTEL_PYTHON_CODOMON_EXIT_TIMEOUT)" in short
+    for word in ("from the default", "opentelemetry-sdk"):
+        assert word not in short
+        assert word in verbose
+
+
+def test_what_is_not_there_is_off_and_not_ok(tmp_path: Path) -> None:
+    found = lines(tmp_path, category="endpoint")
+    machine = lines(tmp_path, {"PATH": str(tmp_path)}, category="machine")
+
+    assert {line.state for line in found.values()} == {State.OFF}
+    assert machine["bubblewrap"].state is State.OFF
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120, 200])
+def test_the_doctor_fits_the_terminal(columns: int, tmp_path: Path) -> None:
+    code, text = typed_on_terminal("doctor", "-v", "--journal", str(tmp_path), columns=columns)
+
+    assert code == 0
+    assert max(len(line) for line in text.splitlines()) <= columns

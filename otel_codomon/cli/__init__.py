@@ -74,6 +74,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
 }
 
+_GLOBAL = """
+otel-codomon -v report
+otel-codomon -i 5 list
+"""
+
 FAILURE = 1
 WRONG_USAGE = 2
 # As a shell reports the death by a signal: 128 + SIGINT, 128 + SIGPIPE.
@@ -115,7 +120,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_command(arguments: list[str]) -> int:
-    row = COMMANDS.get(arguments[0]) if arguments else None
+    if not arguments:
+        from otel_codomon.cli.status import print_status  # noqa: PLC0415 - this alone
+
+        return print_status()
+    arguments = _command_first(arguments)
+    row = COMMANDS.get(arguments[0])
     if row is None:
         return _explain(arguments)
     from importlib import import_module  # noqa: PLC0415 - only the chosen command's module
@@ -129,7 +139,25 @@ def _run_command(arguments: list[str]) -> int:
         args = parser.parse_args(arguments[1:])
     except SystemExit as stop:  # argparse has said what there is to say
         return _code_of(stop)
+    if hasattr(args, "repeat_seconds"):
+        from otel_codomon.cli.answering import answer  # noqa: PLC0415 - not for `run`
+
+        return answer(command.run, args)
     return command.run(args)
+
+
+def _command_first(arguments: list[str]) -> list[str]:
+    """*arguments* with the global options that stand before the command put behind it."""
+    at = 0
+    while at < len(arguments):
+        word = arguments[at]
+        if word in ("-i", "--interval"):
+            at += 2
+        elif word in ("-v", "--verbose") or word.startswith(("-i", "--interval=")):
+            at += 1
+        else:
+            break
+    return [*arguments[at : at + 1], *arguments[:at], *arguments[at + 1 :]]
 
 
 def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
@@ -141,7 +169,7 @@ def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
 
 def _explain(arguments: list[str]) -> int:
     """Answer a line that names no command: help, version, or what is wrong with it."""
-    parser = _parser(PROGRAM, "watch executions: a span for each, and what it used")
+    parser = _parser(PROGRAM, "watch executions: a span for each, and what it used", _GLOBAL)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     listed = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
     for name, (_, help_line) in COMMANDS.items():

@@ -17,6 +17,7 @@ from otel_codomon.caches.report import (
     report_caches,
 )
 from otel_codomon.cli import options, output
+from otel_codomon.cli.answering import add_answer_options
 from otel_codomon.cli.standard_streams import tell
 from otel_codomon.cli.wrapping import say_wrapped
 from otel_codomon.errors import InvalidArgumentError
@@ -70,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     options.add_journal(parser)
     options.add_format(parser)
     options.add_verbose(parser)
+    add_answer_options(parser)
 
 
 def run(args: argparse.Namespace, /) -> int:

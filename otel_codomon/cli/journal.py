@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from otel_codomon._platform.quantities import in_bytes, in_seconds, in_words
 from otel_codomon.cli import options, output
+from otel_codomon.cli.answering import add_answer_options
 from otel_codomon.cli.progress import Progress
+from otel_codomon.cli.wrapping import say_wrapped
 from otel_codomon.journal.operation import (
     SEND_SECONDS,
     describe_sender,
@@ -47,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     parser.add_argument("--yes", action="store_true", help="purge: also delete undelivered records")
     options.add_format(parser, formats=("text", "json"))
     options.add_verbose(parser)
+    add_answer_options(parser)
 
 
 def run(args: argparse.Namespace, /) -> int:
@@ -85,6 +88,7 @@ def _purge(args: argparse.Namespace) -> int:
     return 0
 
 
+_INDENT = 10
 _ACTIONS = {"status": _status, "send": _send, "purge": _purge}
 
 
@@ -93,7 +97,7 @@ def _print(form: str, result: T, lines: Callable[[T], Iterator[str]]) -> None:
         output.write_json(result)
         return
     for line in lines(result):
-        output.say(line)
+        say_wrapped(line, indent=" " * _INDENT)
 
 
 def _status_lines(status: JournalStatus) -> Iterator[str]:

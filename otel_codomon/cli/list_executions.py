@@ -15,6 +15,7 @@ from otel_codomon._platform.json_values import as_json, json_name
 from otel_codomon._platform.quantities import in_bytes, in_seconds, in_words
 from otel_codomon._platform.relative_times import in_age
 from otel_codomon.cli import options, output
+from otel_codomon.cli.answering import add_answer_options
 from otel_codomon.cli.fitting import Column
 from otel_codomon.cli.progress import Progress
 from otel_codomon.cli.standard_streams import tell
@@ -103,6 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     options.add_journal(parser)
     options.add_format(parser)
     options.add_verbose(parser)
+    add_answer_options(parser)
 
 
 def _count(text: str) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon.cli import options, output
 from otel_codomon.cli.run_options import Option
-from otel_codomon.cli.sizes import memory_bytes, positive_number, positive_whole, size_bytes
+from otel_codomon.cli.sizes import limit_bytes, positive_number, positive_whole, size_bytes
 from otel_codomon.errors import CodomonError
 from otel_codomon.resources.limits import Limits
 
@@ -75,7 +75,7 @@ OPTIONS: Final = (
     Option(
         "--limit-memory",
         dest="memory_bytes",
-        convert=memory_bytes,
+        convert=limit_bytes,
         default=1024 * MIB,
         metavar="SIZE",
         help="memory of the process tree (default: 1G)",
@@ -91,7 +91,7 @@ OPTIONS: Final = (
     Option(
         "--limit-disk",
         dest="disk_bytes",
-        convert=size_bytes,
+        convert=limit_bytes,
         metavar="SIZE",
         help="disk space added where the command may write (default: 512M in a private directory, "
         "no limit in one that you name)",
@@ -99,7 +99,7 @@ OPTIONS: Final = (
     Option(
         "--limit-file-size",
         dest="file_size_bytes",
-        convert=size_bytes,
+        convert=limit_bytes,
         metavar="SIZE",
         help="size of each file written",
     ),

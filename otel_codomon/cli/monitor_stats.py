@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     )
     options.add_since(parser, help_line="start with what executions used since then, such as 1h")
     parser.add_argument(
-        "--output-file", metavar="FILE", help="append one JSON object per sample to FILE"
+        "-o", "--output-file", metavar="FILE", help="append one JSON object per sample to FILE"
     )
     options.add_journal(parser)
     parser.add_argument(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_codomon.cli import options, output
+from otel_codomon.cli.answering import add_answer_options
 from otel_codomon.cli.list_executions import why_nothing
 from otel_codomon.cli.progress import Progress
 from otel_codomon.cli.report_text import notes, print_markdown, print_text
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         "--html", metavar="FILE", help="write the page with pictures into FILE; the text is printed"
     )
     options.add_verbose(parser)
+    add_answer_options(parser)
 
 
 def run(args: argparse.Namespace, /) -> int:

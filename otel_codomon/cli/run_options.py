@@ -7,7 +7,7 @@ them. So what is plain is read by the table alone, and argparse reads the rest.
 
 from __future__ import annotations
 
-from otel_codomon.cli.sizes import memory_bytes, positive_number, positive_whole, size_bytes
+from otel_codomon.cli.sizes import limit_bytes, positive_number, positive_whole
 from otel_codomon.words import ISOLATIONS, PROPAGATIONS
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
@@ -156,7 +156,7 @@ OPTIONS = (
     Option(
         "--limit-memory",
         dest="memory_bytes",
-        convert=memory_bytes,
+        convert=limit_bytes,
         group=TREE,
         metavar="SIZE",
         help="memory, such as 512M",
@@ -172,7 +172,7 @@ OPTIONS = (
     Option(
         "--limit-disk",
         dest="disk_bytes",
-        convert=size_bytes,
+        convert=limit_bytes,
         group=TREE,
         metavar="SIZE",
         help="disk space added to the working directory, or in isolation to the writable "
@@ -181,7 +181,7 @@ OPTIONS = (
     Option(
         "--limit-file-size",
         dest="file_size_bytes",
-        convert=size_bytes,
+        convert=limit_bytes,
         group=PROCESS,
         metavar="SIZE",
         help="size of each file written",
@@ -203,6 +203,15 @@ OPTIONS = (
         help="format of the summary",
     ),
     Option(
+        "-v",
+        "--verbose",
+        convert=None,
+        default=False,
+        group=SUMMARY,
+        help="print more figures in the summary",
+    ),
+    Option(
+        "-o",
         "--output",
         group=SUMMARY,
         metavar="FILE|FD",
@@ -232,6 +241,7 @@ class Options:
     file_size_bytes: int | None
     open_files: int | None
     quiet: bool
+    verbose: bool
     format: str
     output: str | None
 

@@ -280,7 +280,12 @@ def summarise(args: Options, result: ExecutionResult, problem: str | None) -> No
     text = (
         run_summary.as_json(result)
         if args.format == "json"
-        else run_summary.as_text(result, limits=limits_of(args), timeout_seconds=args.timeout)
+        else run_summary.as_text(
+            result,
+            limits=limits_of(args),
+            timeout_seconds=args.timeout,
+            verbose=args.verbose,
+        )
     )
     run_summary.write_summary(text, args.output)
     if problem is None or args.quiet or (args.output is None and problem in text):

@@ -14,7 +14,7 @@ from otel_codomon.report.cause import cause_of_result
 from otel_codomon.report.short_ids import short_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from otel_codomon.resources.limits import Limits
     from otel_codomon.resources.usage import Usage
@@ -82,7 +82,11 @@ def as_json(result: ExecutionResult) -> str:
 
 
 def as_text(
-    result: ExecutionResult, *, limits: Limits | None = None, timeout_seconds: float | None = None
+    result: ExecutionResult,
+    *,
+    limits: Limits | None = None,
+    timeout_seconds: float | None = None,
+    verbose: bool = False,
 ) -> str:
     """One line for people: how it went, what it used, and the command that shows more.
 
@@ -90,18 +94,35 @@ def as_text(
         result: How the command went; what is not known is left out.
         limits: What was held around it; None for nothing.
         timeout_seconds: Its time limit, seconds; None without one.
+        verbose: Whether all figures are written.
     """
     cause = cause_of_result(result, limits=limits, timeout_seconds=timeout_seconds)
     how = result.outcome.value if cause is None else cause
     if result.pid is None and result.reason is not None and result.reason not in how:
         how += f" ({result.reason})"  # nothing else of it has been seen
     seconds = in_seconds(result.duration_seconds)
-    parts = [printable(how), *([] if seconds in how else [seconds]), *_used(result.usage)]
+    parts = [
+        printable(how),
+        *([] if seconds in how else [seconds]),
+        *_used(result.usage, verbose=verbose),
+    ]
     return f"otel-codomon: {', '.join(parts)}; otel-codomon show {short_id(result.execution_id)}"
 
 
-def _used(usage: Usage) -> Iterator[str]:
-    if usage.cpu_seconds is not None:
-        yield f"CPU {in_seconds(usage.cpu_seconds)}"
-    if usage.peak_memory_bytes is not None:
-        yield f"memory {in_bytes(usage.peak_memory_bytes)}"
+# The words before each figure, and how it is written; the first two always.
+_FIGURES: Final[Mapping[str, tuple[str, Callable[[float | None], str]]]] = {
+    "cpu_seconds": ("CPU", in_seconds),
+    "peak_memory_bytes": ("memory", in_bytes),
+    "cpu_user_seconds": ("user", in_seconds),
+    "cpu_system_seconds": ("system", in_seconds),
+    "disk_read_bytes": ("disk read", in_bytes),
+    "disk_write_bytes": ("disk write", in_bytes),
+}
+_ALWAYS: Final = ("cpu_seconds", "peak_memory_bytes")
+
+
+def _used(usage: Usage, *, verbose: bool) -> Iterator[str]:
+    for name, (words, write) in _FIGURES.items():
+        value = getattr(usage, name)
+        if value is not None and (verbose or name in _ALWAYS):
+            yield f"{words} {write(value)}"

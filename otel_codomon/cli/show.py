@@ -19,6 +19,7 @@ from otel_codomon._platform.quantities import (
 )
 from otel_codomon._platform.relative_times import in_age
 from otel_codomon.cli import options, output
+from otel_codomon.cli.answering import add_answer_options
 from otel_codomon.cli.drawing import draw_curve
 from otel_codomon.cli.list_executions import local_time, outcome_words
 from otel_codomon.cli.wrapping import say_wrapped, screen_width
@@ -69,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     options.add_journal(parser)
     options.add_format(parser, formats=("text", "json"))
     options.add_verbose(parser)
+    add_answer_options(parser)
 
 
 def run(args: argparse.Namespace, /) -> int:

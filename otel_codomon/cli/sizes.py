@@ -43,17 +43,16 @@ def positive_whole(text: str, /) -> int:
     return int(text)
 
 
-def memory_bytes(text: str, /) -> int:
-    """A size, as `size_bytes`, in which a program can start.
+def limit_bytes(text: str, /) -> int:
+    """A size, as `size_bytes`, of 1 MiB or more: less was most likely meant with a unit.
 
     Raises:
         ValueError: It is none; its text says what would be one.
     """
     size = size_bytes(text)
     if size < LEAST_MEMORY_BYTES:
-        raise ValueError(
-            f"invalid memory limit {text!r:.40}: must be 1M or more, such as 512M or 1.5G"
-        )
+        meant = f"did you mean {text.strip()}M?" if text.strip().isdecimal() else "such as 512M"
+        raise ValueError(f"invalid limit {text!r:.40}: must be 1M or more; {meant}")
     return size
 
 

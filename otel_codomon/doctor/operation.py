@@ -14,7 +14,7 @@ from otel_codomon.journal.location import JournalOffError, find_journal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_WORST: Final = (State.FAILURE, State.WARNING, State.OK)
+_WORST: Final = (State.FAILURE, State.WARNING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Diagnosis:
     """What the doctor found.
 
     Attributes:
-        state: The worst of all lines.
+        state: The worst of all lines; what is off is well.
         lines: One for each thing that was looked at.
     """
 
@@ -82,5 +82,5 @@ def examine(*, journal: str | None = None, timeout_seconds: float = 5.0) -> Diag
 
 
 def worst_of(lines: tuple[CheckResult, ...]) -> State:
-    """The worst state among *lines*."""
+    """The worst state among *lines*; what is off is well."""
     return next((state for state in _WORST if any(line.state is state for line in lines)), State.OK)

@@ -49,6 +49,7 @@ def _setting(name: str, variable: str, scene: Scene) -> CheckResult:
         name=name,
         state=State.OK,
         detail=f"{value} (from {_origin(setting.origin)})",
+        is_detail=setting.origin == "default",
     )
 
 

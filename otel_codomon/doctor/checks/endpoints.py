@@ -53,7 +53,7 @@ def check(scene: Scene) -> Iterator[CheckResult]:
             yield CheckResult(
                 category=CATEGORY,
                 name=signal,
-                state=State.OK,
+                state=State.OFF,
                 detail="not exported: no OTLP endpoint is set",
                 hint="set OTEL_EXPORTER_OTLP_ENDPOINT to export to a collector",
             )
@@ -71,13 +71,13 @@ def _try(endpoint: Endpoint, timeout_seconds: float) -> CheckResult:
     where = f"{endpoint.place} ({endpoint.protocol})"
     if answer.kind is AnswerKind.DELIVERED:
         took = in_seconds(time.monotonic() - begin)
-        detail = f"{where} took an empty export in {took}"
+        detail = f"{where} accepted an empty export in {took}"
         return CheckResult(category=CATEGORY, name=endpoint.signal, state=State.OK, detail=detail)
     return CheckResult(
         category=CATEGORY,
         name=endpoint.signal,
         state=State.FAILURE,
-        detail=f"{where} did not take an empty export: {answer.reason}",
+        detail=f"{where} did not accept an empty export: {answer.reason}",
         hint=_HINTS[answer.kind],
     )
 

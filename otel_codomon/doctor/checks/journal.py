@@ -46,7 +46,7 @@ def check(scene: Scene) -> Iterator[CheckResult]:
         return
     if not os.path.lexists(scene.journal):
         yield _line(
-            "folder", State.OK, f"{scene.journal} does not exist yet; it is created when needed"
+            "folder", State.OFF, f"{scene.journal} does not exist yet; it is created when needed"
         )
         return
     try:
@@ -55,7 +55,7 @@ def check(scene: Scene) -> Iterator[CheckResult]:
         yield _line("folder", State.FAILURE, str(error))
         return
     if folder_fd is None:  # a link that leads nowhere, or removed in this instant
-        yield _line("folder", State.FAILURE, f"{scene.journal} leads nowhere")
+        yield _line("folder", State.FAILURE, f"{scene.journal} links to nothing that exists")
         return
     try:
         yield from _look(scene, scene.journal, folder_fd)
@@ -119,15 +119,15 @@ def _health(folder_fd: int) -> CheckResult:
         return _line(
             "records",
             State.WARNING,
-            f"{detail}; {index.damaged} stretches are damaged",
-            hint="nothing: intact records are read and sent; check the disk if the count grows",
+            f"{detail}; skipped {in_words(index.damaged, 'damaged part', 'damaged parts')}",
+            hint="intact records are still read and sent; check the disk if the count grows",
         )
     if future:
         return _line(
             "records",
             State.WARNING,
-            f"{detail}; {len(future)} were written in the future",
-            hint="the clock was set back: a report's period may not include them",
+            f"{detail}; {in_words(len(future), 'has', 'have')} a time in the future",
+            hint="check the clock: it was set back, and a report's period may not include them",
         )
     return _line("records", State.OK, detail)
 
@@ -138,7 +138,7 @@ def _dead_letters(folder_fd: int) -> Iterator[CheckResult]:
         yield _line(
             "dead letters",
             State.WARNING,
-            f"{in_words(count, 'dead letter', 'dead letters')}: records that no receiver takes",
+            f"{in_words(count, 'dead letter', 'dead letters')}: records that the receiver rejected",
             hint="see the log of the sending process for the reason; the records are in x-*.seg",
         )
 
@@ -155,7 +155,8 @@ def _backlog(scene: Scene, folder_fd: int) -> Iterator[CheckResult]:
             segments = Backlog(VerifiedDescriptor(folder_fd), signal, state).own_waiting_bytes()
             age = time.time() - min(map(folders.created_unix_ns, segments), default=0) / 1e9
             detail += f", in segments of up to {in_seconds(age)} ago"
-        yield _line(name, State.OK, detail)
+        is_off = waiting.records and not is_wanted
+        yield _line(name, State.OFF if is_off else State.OK, detail)
 
 
 def _sender(scene: Scene, folder: str) -> CheckResult:
@@ -171,10 +172,10 @@ def _sender(scene: Scene, folder: str) -> CheckResult:
     if pid is not None:
         return _line("sender", State.OK, describe_sender(pid))
     if not is_delivery_wanted(scene.environ):
-        return _line("sender", State.OK, f"{describe_sender(pid)}: no OTLP endpoint is set")
+        return _line("sender", State.OFF, f"{describe_sender(pid)}: no OTLP endpoint is set")
     return _line(
         "sender",
-        State.OK,
+        State.OFF,
         describe_sender(pid),
         hint="any process that has called configure() will, or `otel-codomon journal send`",
     )

@@ -47,7 +47,7 @@ def check_clock(scene: Scene) -> Iterator[CheckResult]:
     state = _clock_state()
     if state is None:
         yield CheckResult(
-            category="clock", name="synchronised", state=State.OK, detail="unknown on this system"
+            category="clock", name="synchronised", state=State.OFF, detail="unknown on this system"
         )
     elif state == _TIME_ERROR:
         yield CheckResult(
@@ -59,7 +59,10 @@ def check_clock(scene: Scene) -> Iterator[CheckResult]:
         )
     else:
         yield CheckResult(
-            category="clock", name="synchronised", state=State.OK, detail="yes, says the kernel"
+            category="clock",
+            name="synchronised",
+            state=State.OK,
+            detail="yes",
         )
 
 
@@ -91,7 +94,7 @@ def _cgroup() -> CheckResult:
     if made is None:
         return _line(
             "cgroup",
-            State.OK,
+            State.OFF,
             "cannot create one: executions are measured by their process trees",
             "delegate a cgroup to this user (systemd: Delegate=yes) for exact totals",
         )
@@ -129,7 +132,7 @@ def _subreaper() -> CheckResult:
 def _bubblewrap(scene: Scene) -> CheckResult:
     if shutil.which("bwrap", path=scene.environ.get("PATH")) is None:
         return _line(
-            "bubblewrap", State.OK, "not installed", 'install it to use isolation="bubblewrap"'
+            "bubblewrap", State.OFF, "not installed", 'install it to use isolation="bubblewrap"'
         )
     command = Command(path="/bin/true", argv=("true",), env={}, cwd="/usr")
     try:
@@ -148,9 +151,7 @@ def _bubblewrap(scene: Scene) -> CheckResult:
 def check_versions(scene: Scene) -> Iterator[CheckResult]:
     """Python and the packages that matter."""
     del scene
-    yield CheckResult(
-        category="versions", name="python", state=State.OK, detail=platform.python_version()
-    )
+    yield _version("python", State.OK, platform.python_version())
     for package in _PACKAGES:
         yield _package(package, None)
     for package, extra in _EXTRAS.items():
@@ -159,7 +160,7 @@ def check_versions(scene: Scene) -> Iterator[CheckResult]:
 
 def _package(name: str, extra: str | None) -> CheckResult:
     try:
-        return CheckResult(category="versions", name=name, state=State.OK, detail=version(name))
+        return _version(name, State.OK, version(name))
     except PackageNotFoundError:
         if extra is None:
             return CheckResult(
@@ -169,9 +170,10 @@ def _package(name: str, extra: str | None) -> CheckResult:
                 detail="not installed as a package",
                 hint="install otel-codomon again",
             )
-        return CheckResult(
-            category="versions",
-            name=name,
-            state=State.OK,
-            detail=f"not installed; `pip install 'otel-codomon[{extra}]'` to use it",
+        return _version(
+            name, State.OFF, f"not installed; `pip install 'otel-codomon[{extra}]'` to use it"
         )
+
+
+def _version(name: str, state: State, detail: str) -> CheckResult:
+    return CheckResult(category="versions", name=name, state=state, detail=detail, is_detail=True)

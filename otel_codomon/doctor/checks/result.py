@@ -9,9 +9,14 @@ from enum import Enum
 
 
 class State(str, Enum):
-    """How it is: ``warning`` works and may surprise, ``failure`` does not work."""
+    """How it is.
+
+    ``off`` is not there or not in use, and nothing is wrong with that; ``warning`` works and
+    may surprise; ``failure`` does not work.
+    """
 
     OK = "ok"
+    OFF = "off"
     WARNING = "warning"
     FAILURE = "failure"
 
@@ -27,6 +32,7 @@ class CheckResult:
         state: How it is.
         detail: What was found.
         hint: What to do about it; None where nothing is to be done.
+        is_detail: Whether it is of interest only to those who ask for more: a default, a version.
     """
 
     category: str
@@ -34,6 +40,7 @@ class CheckResult:
     state: State
     detail: str
     hint: str | None = None
+    is_detail: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
