@@ -523,7 +523,10 @@ def test_source_text_in_a_file_runs_in_its_language(journal: Path, tmp_path: Pat
             ["--limit-cpu=1e300", "--", "true"],
             "invalid number of seconds '1e300': must be more than 0",
         ),
-        (["--limit-memory", "512", "--", "true"], "invalid memory limit '512': must be 1M or more"),
+        (
+            ["--limit-memory", "512", "--", "true"],
+            "invalid limit '512': must be 1M or more; did you mean 512M?",
+        ),
         (["--limit-memory=8388608T", "--", "true"], "invalid size '8388608T': use bytes or a unit"),
         (["--limit-processes", "9" * 5000, "--", "true"], "must be a whole number from 1 to"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -119,13 +120,23 @@ def test_a_server_that_only_reads_makes_no_journal(tmp_path: Path) -> None:
         {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": wrong},
     ]
 
-    done = typed(
-        *("mcp", "--journal", os.fspath(folder)),
-        stdin="".join(json.dumps(each) + "\n" for each in messages),
-    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "otel_codomon", "mcp", "--journal", os.fspath(folder)],
+        env=clean_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write("".join(json.dumps(each) + "\n" for each in messages))
+        server.stdin.flush()
+        answers = [json.loads(server.stdout.readline()) for _ in range(2)]
+        _, said = server.communicate()  # closes stdin, and so ends it
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "greater than or equal to 1" in done.stdout
+    assert (server.returncode, said) == (0, "")
+    assert "greater than or equal to 1" in str(answers[1]["result"])
     assert not folder.exists()
 
 
