@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measure import Row, print_table
 from otel_codomon._platform.cgroup_folders import own_bases
-from otel_codomon.journal.running_executions import LivingExecutions
+from otel_codomon.journal.running_executions import RunningExecutions
 from otel_codomon.live.operation import Monitor
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def wait_for_figures(journal: str) -> None:
     Raises:
         TimeoutError: They are not after minutes.
     """
-    living = LivingExecutions(journal)
+    living = RunningExecutions(journal)
     wait(lambda: len(living.look()) == RUNNING and len(living.heartbeats) == RUNNING)
     time.sleep(SETTLED_SECONDS)
 
@@ -154,7 +154,7 @@ def deviations(monitor: Monitor) -> dict[str, float]:
 def young_deviations(journal: str, monitor: Monitor) -> list[float]:
     """The same of those that have had no heartbeat."""
     off = deviations(monitor)
-    living = LivingExecutions(journal)
+    living = RunningExecutions(journal)
     living.look()
     return [each for span_id, each in off.items() if span_id not in living.heartbeats]
 
@@ -162,7 +162,7 @@ def young_deviations(journal: str, monitor: Monitor) -> list[float]:
 def rows() -> Iterator[Row]:
     """Start them, and look."""
     with tempfile.TemporaryDirectory() as journal, running(journal):
-        monitor, living = Monitor(journal=journal), LivingExecutions(journal)
+        monitor, living = Monitor(journal=journal), RunningExecutions(journal)
         wait(lambda: len(living.look()) == RUNNING)
         young = young_deviations(journal, monitor)
         what = f"memory of {len(young)} without heartbeat: largest deviation"

@@ -8,8 +8,8 @@ from hypothesis import given, strategies as st
 from otel_codomon.journal.delivery.answers import (
     MAX_DELAY_SECONDS,
     AnswerKind,
-    grpc_verdict,
-    http_verdict,
+    grpc_answer_kind,
+    http_answer_kind,
     is_page,
     retry_after_seconds,
 )
@@ -47,11 +47,11 @@ def test_no_wait_is_negative_endless_or_a_complaint(value: str) -> None:
 
 @given(st.integers(100, 999))
 def test_only_a_success_is_a_delivery(status: int) -> None:
-    assert (http_verdict(status) is AnswerKind.DELIVERED) == (200 <= status <= 299)
+    assert (http_answer_kind(status) is AnswerKind.DELIVERED) == (200 <= status <= 299)
 
 
 def test_only_a_request_that_is_at_fault_is_refused() -> None:
-    refused = [status for status in range(600) if http_verdict(status) is AnswerKind.REFUSED]
+    refused = [status for status in range(600) if http_answer_kind(status) is AnswerKind.REFUSED]
 
     assert 400 in refused
     assert 413 in refused
@@ -59,9 +59,9 @@ def test_only_a_request_that_is_at_fault_is_refused() -> None:
 
 
 def test_exhaustion_is_waited_out_only_where_the_collector_says_so() -> None:
-    assert grpc_verdict("RESOURCE_EXHAUSTED", has_retry_info=True) is AnswerKind.RETRY
-    assert grpc_verdict("RESOURCE_EXHAUSTED", has_retry_info=False) is AnswerKind.AMBIGUOUS
-    assert grpc_verdict("A_CODE_OF_TOMORROW", has_retry_info=False) is AnswerKind.RETRY
+    assert grpc_answer_kind("RESOURCE_EXHAUSTED", has_retry_info=True) is AnswerKind.RETRY
+    assert grpc_answer_kind("RESOURCE_EXHAUSTED", has_retry_info=False) is AnswerKind.AMBIGUOUS
+    assert grpc_answer_kind("A_CODE_OF_TOMORROW", has_retry_info=False) is AnswerKind.RETRY
 
 
 def test_a_page_for_people_is_told_from_an_answer() -> None:

@@ -126,6 +126,6 @@ amounts = st.integers(0, 20 * SECOND)
 def test_what_is_told_of_children_is_right_or_absent(world: World) -> None:
     truth_ns = world.own_ns + world.known_ns
 
-    told_ns = of_children(world.work()).cpu_ns
+    reported_ns = of_children(world.work()).cpu_ns
 
-    assert told_ns is None or is_negligible(abs(told_ns - truth_ns), told_ns)
+    assert reported_ns is None or is_negligible(abs(reported_ns - truth_ns), reported_ns)

@@ -33,7 +33,7 @@ from otel_codomon._platform import cgroups
 from otel_codomon.cli import run_command
 from otel_codomon.cli.run_options import OPTIONS, read_plainly
 from otel_codomon.journal.reader import JournalReader
-from otel_codomon.journal.running_executions import LivingExecutions
+from otel_codomon.journal.running_executions import RunningExecutions
 from otel_codomon.sandbox.sampling import is_sampled
 from otel_codomon.sandbox.tree_limits import SAMPLE_SECONDS
 
@@ -713,7 +713,7 @@ def test_the_curve_begins_when_the_command_does_and_not_when_it_is_first_sampled
     journal: Path,
 ) -> None:
     burn = "read go; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"
-    living = LivingExecutions(str(journal))
+    living = RunningExecutions(str(journal))
     with subprocess.Popen(
         [*COMMAND, "-q", "--", "sh", "-c", burn], stdin=subprocess.PIPE, text=True
     ) as child:

@@ -194,8 +194,8 @@ def test_the_exit_code_is_one_when_something_does_not_work(tmp_path: Path) -> No
     done = typed("doctor", "--journal", str(tmp_path), env=environ)
 
     assert done.returncode == 1
-    verdict, *_ = done.stdout.splitlines()
-    assert verdict.startswith("2 things do not work (endpoint traces, endpoint metrics)")
+    details, *_ = done.stdout.splitlines()
+    assert details.startswith("2 things do not work (endpoint traces, endpoint metrics)")
     assert "failure traces: http://127.0.0.1:1/v1/traces" in done.stdout
 
 

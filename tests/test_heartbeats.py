@@ -18,7 +18,7 @@ from otel_codomon.journal.delivery.state import load_state
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.heartbeats import (
     HeartbeatWriter,
-    LivingHeartbeats,
+    RunningHeartbeats,
     remove_of_dead,
     usage_so_far,
 )
@@ -174,7 +174,7 @@ def test_a_forked_child_begins_its_own(tmp_path: Path, folder_fd: int) -> None:
     _, status = os.waitpid(child, 0)
 
     assert os.waitstatus_to_exitcode(status) == 2
-    assert LivingHeartbeats().look(folder_fd).keys() == {SPAN}, "the parent's lock is still held"
+    assert RunningHeartbeats().look(folder_fd).keys() == {SPAN}, "the parent's lock is still held"
     assert parents.exists()
 
 
@@ -211,7 +211,7 @@ def test_the_heartbeats_of_the_dead_are_read_and_removed_and_not_those_of_the_li
 
     assert used[SPAN].cpu_seconds == 1.0
     assert len(list(tmp_path.glob("h-*.seg"))) == 1
-    assert LivingHeartbeats().look(folder_fd).keys() == {SPAN}
+    assert RunningHeartbeats().look(folder_fd).keys() == {SPAN}
 
 
 PROGRAM = """

@@ -34,7 +34,7 @@ from otel_codomon.journal.delivery.state import State, load_state
 from otel_codomon.journal.live_metrics import running
 from otel_codomon.journal.operation import journal_status
 from otel_codomon.journal.recovery import Recovery
-from otel_codomon.journal.running_executions import LivingExecutions
+from otel_codomon.journal.running_executions import RunningExecutions
 from otel_codomon.journal.segments import Record, encode, is_request
 from otel_codomon.journal.span_data import facts_of
 from otel_codomon.journal.writer import Writer
@@ -262,7 +262,7 @@ def test_any_bytes_leave_readers_and_sender_alive_and_whole_records_arrive(
     for key in good:
         assert show_execution(key.hex(), journal=str(folder)).line.outcome == "success"
     make_report(journal=str(folder))
-    LivingExecutions(str(folder)).look()
+    RunningExecutions(str(folder)).look()
     running(str(folder))
     status = journal_status(journal=str(folder))
     assert status.waiting["traces"].records >= len(good)

@@ -19,7 +19,7 @@ from support.typed import clean_environment, typed, typed_on_terminal
 from otel_codomon import names
 from otel_codomon._platform import cgroups
 from otel_codomon.cli.monitor_stats import looks
-from otel_codomon.host.operation import HostLook
+from otel_codomon.host.operation import HostSampler
 from otel_codomon.live.operation import Monitor, Threshold
 from otel_codomon.report.history import STEPS, make_history
 
@@ -42,7 +42,7 @@ def monitored(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
 
 
 def test_the_host_is_seen_as_psutil_sees_it() -> None:
-    look = HostLook()
+    look = HostSampler()
     look.look()
 
     stats = look.look()
@@ -56,7 +56,7 @@ def test_the_host_is_seen_as_psutil_sees_it() -> None:
 
 
 def test_the_first_look_has_no_rate_and_not_a_rate_of_zero() -> None:
-    stats = HostLook().look()
+    stats = HostSampler().look()
 
     assert stats.cpu is not None
     assert stats.network is not None
@@ -65,7 +65,7 @@ def test_the_first_look_has_no_rate_and_not_a_rate_of_zero() -> None:
 
 
 def test_only_what_was_asked_for_is_looked_at() -> None:
-    stats = HostLook(("memory",)).look()
+    stats = HostSampler(("memory",)).look()
 
     assert (stats.cpu, stats.disk, stats.network) == (None, None, None)
     assert stats.memory is not None

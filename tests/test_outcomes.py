@@ -285,7 +285,7 @@ def test_a_called_process_error_is_read_by_its_command() -> None:
         for command in ("docker run x", "job")
     }
 
-    assert [verdict.outcome for verdict in found.values()] == [Outcome.KILLED, Outcome.ERROR]
+    assert [details.outcome for details in found.values()] == [Outcome.KILLED, Outcome.ERROR]
 
 
 class GroupLike(Exception):  # noqa: N818 - `BaseExceptionGroup` is not in Python 3.10

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_codomon.resources.reaping import tell_when_reaped
+from otel_codomon.resources.reaping import notify_when_reaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ def test_however_it_is_waited_for_its_totals_are_told_once(
     told: list[ChildTotals] = []
     child = subprocess.Popen(BUSY)
 
-    assert tell_when_reaped(child, told.append)
+    assert notify_when_reaped(child, told.append)
 
     assert wait(child) == 3
     assert wait(child) == 3 if wait is not poll_until_it_ends else child.poll() == 3
@@ -68,7 +68,7 @@ def test_however_it_is_waited_for_its_totals_are_told_once(
 def test_a_child_that_somebody_else_waited_for_is_gone_as_subprocess_says() -> None:
     told: list[ChildTotals] = []
     child = subprocess.Popen(BUSY)
-    tell_when_reaped(child, told.append)
+    notify_when_reaped(child, told.append)
     os.waitpid(child.pid, 0)
 
     assert child.wait() == 0  # what subprocess itself says then
@@ -80,8 +80,8 @@ def test_it_stays_a_popen_of_its_own_kind() -> None:
         """Somebody's own."""
 
     child = Own(BUSY)
-    tell_when_reaped(child, lambda _totals: None)
-    tell_when_reaped(child, lambda _totals: None)
+    notify_when_reaped(child, lambda _totals: None)
+    notify_when_reaped(child, lambda _totals: None)
     child.wait()
 
     assert isinstance(child, Own)
@@ -95,7 +95,7 @@ def test_who_waits_in_a_way_of_its_own_is_left_alone() -> None:
             return os.waitpid(self.pid, flags)
 
     with Patient(BUSY) as child:
-        assert not tell_when_reaped(child, lambda _totals: None)
+        assert not notify_when_reaped(child, lambda _totals: None)
 
     assert type(child) is Patient
 
@@ -104,16 +104,16 @@ def test_other_things_are_no_children() -> None:
     with subprocess.Popen(BUSY) as done:
         pass
 
-    assert not tell_when_reaped(done, lambda _totals: None)
-    assert not tell_when_reaped(1, lambda _totals: None)
-    assert not tell_when_reaped(None, lambda _totals: None)
+    assert not notify_when_reaped(done, lambda _totals: None)
+    assert not notify_when_reaped(1, lambda _totals: None)
+    assert not notify_when_reaped(None, lambda _totals: None)
 
 
 def test_one_that_is_dropped_while_it_runs_leaves_no_zombie() -> None:
     reader, writer = os.pipe()
     child = subprocess.Popen(["cat"], stdin=reader, stdout=subprocess.DEVNULL)
     os.close(reader)
-    tell_when_reaped(child, lambda _totals: None)
+    notify_when_reaped(child, lambda _totals: None)
     pid = child.pid
 
     dropped = [child]

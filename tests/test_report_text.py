@@ -33,10 +33,10 @@ def at(folder: Path) -> dict[str, str]:
 def test_the_worst_problem_is_named_first_with_a_step_to_paste(service: Path) -> None:
     done = typed("report", env=at(service))
 
-    verdict, strip, _, *lines = done.stdout.splitlines()
+    details, strip, _, *lines = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (0, "")
-    assert verdict.startswith("8 problems in ")
-    assert verdict.endswith("; worst: worker, out of memory")
+    assert details.startswith("8 problems in ")
+    assert details.endswith("; worst: worker, out of memory")
     assert re.fullmatch(r"failures: 1d ago [▁-█ ]{48} now", strip)
     assert lines[0].startswith("1. worker: 3 of ")
     assert "of 512 MiB" in lines[3]
@@ -64,9 +64,9 @@ def test_nothing_is_wider_than_the_terminal(
 def test_where_nothing_is_wrong_one_line_says_so(tmp_path: Path) -> None:
     write_history(tmp_path, [Past(), Past()]).forget()
 
-    verdict, _strip = typed("report", env=at(tmp_path)).stdout.splitlines()
+    details, _strip = typed("report", env=at(tmp_path)).stdout.splitlines()
 
-    assert verdict == "no problems found: 2 executions, all succeeded"
+    assert details == "no problems found: 2 executions, all succeeded"
 
 
 def test_markdown_is_a_task_list_that_names_do_not_break(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from support.history import Past, write_history
 from support.typed import clean_environment
 
-from otel_codomon.journal.running_executions import LivingExecutions
+from otel_codomon.journal.running_executions import RunningExecutions
 from otel_codomon.journal.segments import MAGIC
 
 if TYPE_CHECKING:
@@ -55,16 +55,16 @@ class Process:
         self.child.communicate()
 
 
-def names(living: LivingExecutions) -> list[str]:
+def names(living: RunningExecutions) -> list[str]:
     return sorted(record.labels.name for record in living.look())
 
 
 def test_a_journal_that_is_not_there_has_nothing_that_runs(tmp_path: Path) -> None:
-    assert LivingExecutions(str(tmp_path / "none")).look() == ()
+    assert RunningExecutions(str(tmp_path / "none")).look() == ()
 
 
 def test_what_eight_processes_run_is_seen_from_another_look_after_look(tmp_path: Path) -> None:
-    living = LivingExecutions(str(tmp_path))
+    living = RunningExecutions(str(tmp_path))
     processes = [Process(tmp_path, f"p{number}") for number in range(8)]
     try:
         for process in processes:
@@ -95,7 +95,7 @@ def test_who_takes_over_the_segment_of_the_dead_does_not_take_over_what_they_ran
     writer = write_history(tmp_path, [Past(name="alive", seconds=None)])
 
     assert len(list(tmp_path.glob("*.seg"))) == 1
-    assert names(LivingExecutions(str(tmp_path))) == ["alive"]
+    assert names(RunningExecutions(str(tmp_path))) == ["alive"]
     writer.forget()
 
 
@@ -106,7 +106,7 @@ def test_a_record_that_is_being_written_is_read_when_it_is_whole(tmp_path: Path)
     (other,) = (tmp_path / "there").glob("*.seg")
     record = other.read_bytes()
     record = record[record.rindex(MAGIC) :]
-    living = LivingExecutions(str(tmp_path / "here"))
+    living = RunningExecutions(str(tmp_path / "here"))
     assert names(living) == ["first"]
 
     with segment.open("ab") as file:

@@ -185,7 +185,7 @@ def test_a_fork_waits_until_a_look_was_told(monkeypatch: pytest.MonkeyPatch) -> 
 
     own, codes = Sampler(), []
     own._trackers = {1: Fine()}  # type: ignore[dict-item] # stands in for a watch
-    own.told = tell
+    own.on_sample = tell
 
     def fork() -> None:
         pid = os.fork()

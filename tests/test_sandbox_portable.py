@@ -61,7 +61,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _tell_again() -> None:
-    portable._tell_not_held.cache_clear()
+    portable._report_not_held.cache_clear()
 
 
 def test_what_it_writes_and_how_it_ends_is_told() -> None:

@@ -22,7 +22,7 @@ from otel_codomon.cli.top_screen import Line, Room, screen, trend_words
 from otel_codomon.cli.top_state import KEYS, SORT_NAMES, View, arranged, press
 from otel_codomon.host.operation import HostStats
 from otel_codomon.journal.execution_record import Outcome
-from otel_codomon.journal.running_executions import LivingExecutions
+from otel_codomon.journal.running_executions import RunningExecutions
 from otel_codomon.live.operation import (
     EndedExecution,
     Monitor,
@@ -261,7 +261,7 @@ def test_a_curve_is_of_the_last_minute_and_has_gaps_where_nothing_was_seen() -> 
 def test_what_ends_between_two_looks_is_seen_also_where_its_process_is_gone(
     tmp_path: Path,
 ) -> None:
-    living = LivingExecutions(str(tmp_path))
+    living = RunningExecutions(str(tmp_path))
     write_history(tmp_path, [Past(name="old", ago_seconds=10)]).close()
     assert not living.look()
     assert not living.ended, "of processes that are gone at the first look nothing is read"
@@ -274,7 +274,7 @@ def test_what_ends_between_two_looks_is_seen_also_where_its_process_is_gone(
 
 
 def test_what_ended_more_than_a_minute_ago_has_not_just_ended(tmp_path: Path) -> None:
-    living = LivingExecutions(str(tmp_path))
+    living = RunningExecutions(str(tmp_path))
     living.look()
     writer = write_history(tmp_path, [Past(name="long ago", ago_seconds=90, seconds=1)])
     living.look()
@@ -284,7 +284,7 @@ def test_what_ended_more_than_a_minute_ago_has_not_just_ended(tmp_path: Path) ->
 
 
 def test_many_ends_at_once_are_bounded(tmp_path: Path) -> None:
-    living = LivingExecutions(str(tmp_path))
+    living = RunningExecutions(str(tmp_path))
     living.look()
     writer = write_history(tmp_path, [Past(ago_seconds=2) for _ in range(500)])
 

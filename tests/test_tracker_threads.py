@@ -133,14 +133,14 @@ def test_a_sampler_passes_over_what_ends_while_it_looks() -> None:
             second.finish()  # takes a sample where this process has children
             self.at_its_end = second.latest
 
-    ending = ProcessExit()
+    process_exit = ProcessExit()
 
-    own._trackers = {1: first, 2: ending, 3: second}  # type: ignore[dict-item] # stands in for a watch
+    own._trackers = {1: first, 2: process_exit, 3: second}  # type: ignore[dict-item] # stands in for a watch
 
     own.look(at_all=True)
 
     assert first.latest is not None
-    assert second.latest is ending.at_its_end
+    assert second.latest is process_exit.at_its_end
     first.finish()
 
 

@@ -112,7 +112,7 @@ def test_a_writer_whose_segment_was_closed_shows_at_once_that_it_lives(tmp_path:
     assert writer._kept is not None
     os.close(writer._kept.number)
 
-    writer.touch()
+    writer.sign_of_life()
 
     folder_fd = os.open(tmp_path / "journal", os.O_RDONLY)
     paths = tuple((tmp_path / "journal").iterdir())
@@ -178,12 +178,12 @@ def test_a_file_of_a_process_is_opened_again_and_counted_once(tmp_path: Path) ->
 
 def test_a_cancellation_writes_to_its_own_pipe_or_to_none(tmp_path: Path) -> None:
     cancellation = Cancellation()
-    number = replace(cancellation._told, tmp_path / "own")
+    number = replace(cancellation._written, tmp_path / "own")
 
-    cancellation.say()
+    cancellation.cancel()
     cancellation.close()
 
-    assert cancellation.was_said
+    assert cancellation.is_cancelled
     assert os.fstat(number).st_size == len(b"MINE\n")
     os.close(number)
 

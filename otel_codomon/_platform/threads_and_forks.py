@@ -70,7 +70,7 @@ class OwnThread(threading.Thread):
         finally:
             # In this order: for an instant too little is ours, never too much.
             _living.pop(native_id, None)
-            with _ending:
+            with _ending_lock:
                 _ended_ns[0] += time.thread_time_ns()
 
     def _dies(self) -> bool:
@@ -102,7 +102,8 @@ _RESTART_SECONDS: Final = 1.0
 
 _dead: Final[set[str]] = set()
 _living: dict[int, OwnThread] = {}
-_ending: Final = threading.Lock()  # only ever held by threads of ours: no signal handler runs there
+# Only ever held by threads of ours, in which no signal handler runs.
+_ending_lock: Final = threading.Lock()
 _ended_ns: Final = [0]
 
 
@@ -353,8 +354,8 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _ending  # noqa: PLW0603 - a thread of the parent's may have held it
-    _ending = threading.Lock()  # type: ignore[misc] # final but for this
+    global _ending_lock  # noqa: PLW0603 - a thread of the parent's may have held it
+    _ending_lock = threading.Lock()  # type: ignore[misc] # final but for this
     _living.clear()
     _ended_ns[0] = 0
     for _, _, in_child in _hooks_in_order():

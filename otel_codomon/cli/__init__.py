@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 
-from otel_codomon.cli.standard_streams import let_go_of_stdout, open_missing, tell
+from otel_codomon.cli.standard_streams import let_go_of_stdout, open_missing, write_error
 from otel_codomon.errors import CodomonError, InvalidArgumentError
 from otel_codomon.version import __version__
 
@@ -98,12 +98,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     open_missing()
-    _say_what_cannot_be_encoded()
+    _report_what_cannot_be_encoded()
     try:
         code = _run_command(arguments)
         sys.stdout.flush()
     except CodomonError as error:
-        tell(f"{PROGRAM}: {_one_line(error)}\n")
+        write_error(f"{PROGRAM}: {_one_line(error)}\n")
         return WRONG_USAGE if isinstance(error, InvalidArgumentError) else FAILURE
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -114,7 +114,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.filename is not None:
             raise
         let_go_of_stdout()  # a full disk, or closed: only writing tells nothing of a file
-        tell(f"{PROGRAM}: cannot write to standard output: {os.strerror(error.errno or 0)}\n")
+        write_error(
+            f"{PROGRAM}: cannot write to standard output: {os.strerror(error.errno or 0)}\n"
+        )
         return FAILURE
     return code
 
@@ -202,7 +204,7 @@ def _one_line(error: CodomonError) -> str:
     return printable(scrub(" ".join(str(error).split()), known_secrets()))
 
 
-def _say_what_cannot_be_encoded() -> None:
+def _report_what_cannot_be_encoded() -> None:
     """Where the locale has no such character print its code, rather than fail."""
     if hasattr(sys.stdout, "reconfigure"):  # a test or an embedder may have put another file there
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -18,8 +18,8 @@ from otel_codomon.caches.report import (
 )
 from otel_codomon.cli import options, output
 from otel_codomon.cli.answering import add_answer_options
-from otel_codomon.cli.standard_streams import tell
-from otel_codomon.cli.wrapping import say_wrapped
+from otel_codomon.cli.standard_streams import write_error
+from otel_codomon.cli.wrapping import print_wrapped
 from otel_codomon.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace, /) -> int:
 
 def _print_text(report: CacheReport, *, with_stats: bool) -> None:
     if not report.caches:
-        say_wrapped(
+        print_wrapped(
             "no running process reports a cache; `observe_all()` in a program that has called "
             "`configure()` reports all of them"
         )
@@ -98,7 +98,7 @@ def _print_text(report: CacheReport, *, with_stats: bool) -> None:
     output.print_table(columns, rows)
     for line in report.caches if with_stats else ():
         for found in line.findings:
-            output.say(f"cache {line.name} {found.message}; {found.advice}")
+            output.print_line(f"cache {line.name} {found.message}; {found.advice}")
 
 
 _COLUMNS = (
@@ -160,7 +160,7 @@ def _clear(args: argparse.Namespace) -> int:
     name = args.clear_cache or None
     chosen = report_caches(journal=args.journal, what=args.what, name=name, pid=args.pid).caches
     if not chosen:
-        tell("no running process reports such a cache; nothing was emptied\n")
+        write_error("no running process reports such a cache; nothing was emptied\n")
         return 1
     if not args.yes and not _agrees(chosen):
         return 1
@@ -174,7 +174,7 @@ def _clear(args: argparse.Namespace) -> int:
     if args.format == "text":
         for line in cleared.caches:
             done = line.failure or f"emptied by process {line.pid}{_freed(line)}"
-            output.say(f"{line.name}: {done}")
+            output.print_line(f"{line.name}: {done}")
     else:
         output.write_json(cleared)
     return int(any(line.failure for line in cleared.caches))
@@ -204,5 +204,5 @@ def _agrees(chosen: tuple[CacheLine, ...]) -> bool:
         )
     for line in chosen:
         output.complain(f"  {line.name} of process {line.pid}")
-    tell(f"empty {in_words(len(chosen), 'cache', 'caches')}? [y/N] ")
+    write_error(f"empty {in_words(len(chosen), 'cache', 'caches')}? [y/N] ")
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -15,12 +15,12 @@ from otel_codomon.cli.output import (
     can_move,
     is_terminal,
     make_console,
+    print_line,
     print_table,
-    say,
     speaks_unicode,
 )
 from otel_codomon.cli.top_state import View
-from otel_codomon.cli.wrapping import say_wrapped
+from otel_codomon.cli.wrapping import print_wrapped
 from otel_codomon.configuration import configure
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.live.demo import Seen, demonstrate
@@ -63,11 +63,11 @@ def run(args: argparse.Namespace, /) -> int:
     seen = _watch_all(configuration)
     _draw(seen)
     for line in _remarks(seen, configuration):
-        say_wrapped(line)
-    say("")
-    say("Where to go next:")
+        print_wrapped(line)
+    print_line("")
+    print_line("Where to go next:")
     for command, what in _where_next(seen):
-        say_wrapped(f"{command:<29} {what}", first="  ", indent="    ")
+        print_wrapped(f"{command:<29} {what}", first="  ", indent="    ")
     sys.stdout.flush()
     configuration.shutdown()
     return 0 if all(each.as_expected for each in seen) else 1

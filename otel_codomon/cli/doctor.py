@@ -8,7 +8,7 @@ from otel_codomon._platform.quantities import in_words
 from otel_codomon.cli import options, output
 from otel_codomon.cli.answering import add_answer_options
 from otel_codomon.cli.progress import Progress
-from otel_codomon.cli.wrapping import say_wrapped
+from otel_codomon.cli.wrapping import print_wrapped
 from otel_codomon.doctor.checks.result import State
 from otel_codomon.doctor.operation import Diagnosis, iterate_checks, make_scene, worst_of
 
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace, /) -> int:
     return int(diagnosis.state is State.FAILURE)
 
 
-def verdict(lines: Sequence[CheckResult]) -> str:
+def details(lines: Sequence[CheckResult]) -> str:
     """The answer in one line."""
     failures = [line for line in lines if line.state is State.FAILURE]
     warnings = [line for line in lines if line.state is State.WARNING]
@@ -73,18 +73,18 @@ def _names(lines: Sequence[CheckResult]) -> str:
 
 
 def _print_text(diagnosis: Diagnosis, *, verbose: bool) -> None:
-    say_wrapped(verdict(diagnosis.lines))
+    print_wrapped(details(diagnosis.lines))
     category = ""
     for line in diagnosis.lines:
         if line.is_detail and not verbose:
             continue
         if line.category != category:
             category = line.category
-            output.say(category)
+            output.print_line(category)
         first = f"  {line.state.value:<7} "
-        say_wrapped(f"{line.name}: {line.detail}", first=first, indent=" " * len(first))
+        print_wrapped(f"{line.name}: {line.detail}", first=first, indent=" " * len(first))
         if line.hint is not None:
-            say_wrapped(line.hint, first=" " * len(first) + "to do: ", indent=" " * len(first))
+            print_wrapped(line.hint, first=" " * len(first) + "to do: ", indent=" " * len(first))
 
 
 def _print_json(diagnosis: Diagnosis, *, verbose: bool) -> None:

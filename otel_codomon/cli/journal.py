@@ -9,7 +9,7 @@ from otel_codomon._platform.quantities import in_bytes, in_seconds, in_words
 from otel_codomon.cli import options, output
 from otel_codomon.cli.answering import add_answer_options
 from otel_codomon.cli.progress import Progress
-from otel_codomon.cli.wrapping import say_wrapped
+from otel_codomon.cli.wrapping import print_wrapped
 from otel_codomon.journal.operation import (
     SEND_SECONDS,
     describe_sender,
@@ -97,7 +97,7 @@ def _print(form: str, result: T, lines: Callable[[T], Iterator[str]]) -> None:
         output.write_json(result)
         return
     for line in lines(result):
-        say_wrapped(line, indent=" " * _INDENT)
+        print_wrapped(line, indent=" " * _INDENT)
 
 
 def _status_lines(status: JournalStatus) -> Iterator[str]:

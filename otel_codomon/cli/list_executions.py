@@ -18,8 +18,8 @@ from otel_codomon.cli import options, output
 from otel_codomon.cli.answering import add_answer_options
 from otel_codomon.cli.fitting import Column
 from otel_codomon.cli.progress import Progress
-from otel_codomon.cli.standard_streams import tell
-from otel_codomon.cli.wrapping import say_wrapped
+from otel_codomon.cli.standard_streams import write_error
+from otel_codomon.cli.wrapping import print_wrapped
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.location import existing_journal
 from otel_codomon.journal.reader import JournalReader
@@ -134,10 +134,10 @@ def run(args: argparse.Namespace, /) -> int:
         elif args.format != "text":
             _PRINTERS[args.format](lines)
         elif not _print_text(list(lines), is_tree=args.tree):
-            say_wrapped(why_nothing(reader, wanted.name))
+            print_wrapped(why_nothing(reader, wanted.name))
     if reader.unreadable:
         count = in_words(reader.unreadable, "record", "records")
-        tell(f"{count} of the journal could not be read: see `otel-codomon doctor`\n")
+        write_error(f"{count} of the journal could not be read: see `otel-codomon doctor`\n")
     return 0
 
 

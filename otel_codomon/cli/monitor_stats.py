@@ -174,7 +174,7 @@ def _history(args: argparse.Namespace, monitor: Monitor) -> History | None:
     if (args.format or _usual_form()) == "jsonl":  # at once: reading a long journal takes seconds
         output.write_json_line(monitor.look())
     else:
-        output.say(f"{monitor.journal}: the last {in_seconds(args.since)}")
+        output.print_line(f"{monitor.journal}: the last {in_seconds(args.since)}")
         sys.stdout.flush()
     with Progress("executions read") as progress:
         return make_history(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_codomon._platform.json_values import as_json
 from otel_codomon._platform.printable import csv_cell, printable
 from otel_codomon.cli.fitting import GAP, fit_row, fit_widths
-from otel_codomon.cli.standard_streams import tell
+from otel_codomon.cli.standard_streams import write_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -66,14 +66,14 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print one line of text on stdout."""
     sys.stdout.write(printable(line) + "\n")
 
 
 def complain(line: str) -> None:
     """Print one line of text on stderr."""
-    tell(printable(line) + "\n")
+    write_error(printable(line) + "\n")
 
 
 def speaks_unicode(environ: Mapping[str, str] | None = None) -> bool:
@@ -117,7 +117,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title:
     if title:
         sys.stdout.write(f"{title}\n")
     for line in _aligned([tuple(columns), *rows]):
-        say(line)
+        print_line(line)
 
 
 def print_fitted(

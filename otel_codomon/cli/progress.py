@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.cli.standard_streams import tell
+from otel_codomon.cli.standard_streams import write_error
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -33,7 +33,7 @@ class Progress:
 
     def __exit__(self, *_error: object) -> None:
         if self._said:
-            tell(_ERASE_LINE)
+            write_error(_ERASE_LINE)
 
     def __call__(self, count: int) -> None:
         """Say that *count* are done, if it is time."""
@@ -42,4 +42,4 @@ class Progress:
             return
         self._next = now + 0.2
         self._said = True
-        tell(f"{_ERASE_LINE}{count:,} {self._what}")
+        write_error(f"{_ERASE_LINE}{count:,} {self._what}")

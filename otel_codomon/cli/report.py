@@ -68,11 +68,11 @@ def run(args: argparse.Namespace, /) -> int:
         _write_page(report, Path(args.html))
         report = replace(report, marks=())  # for the page alone
     if args.format in _FOR_PEOPLE and not (report.executions or report.running or report.caches):
-        output.say(
+        output.print_line(
             why_nothing(JournalReader(folder), args.name, remedy="use a longer --since, as 7d")
         )
         for line in notes(report):
-            output.say(line)
+            output.print_line(line)
         return 0
     _PRINTERS[args.format](report, verbose=args.verbose, journal=folder if args.journal else None)
     return 0

@@ -14,7 +14,7 @@ from otel_codomon._platform.quantities import (
 from otel_codomon._platform.relative_times import in_age
 from otel_codomon.cli import output
 from otel_codomon.cli.fitting import Column
-from otel_codomon.cli.wrapping import say_wrapped
+from otel_codomon.cli.wrapping import print_wrapped
 from otel_codomon.report.findings import Severity
 from otel_codomon.report.short_ids import short_id
 
@@ -54,10 +54,10 @@ def print_all(report: Report) -> None:
     """Print hints, statistics, and what limits would have done."""
     hints = [one for one in report.findings if one.severity is Severity.LOW]
     if hints:
-        output.say("")
-        output.say("hints")
+        output.print_line("")
+        output.print_line("hints")
     for hint in hints:
-        say_wrapped(f"{hint.name}: {hint.message}; {hint.advice}", first="  ", indent="    ")
+        print_wrapped(f"{hint.name}: {hint.message}; {hint.advice}", first="  ", indent="    ")
     _print_memory_kills(report)
     _print_table("what ran", _RAN, [_group_row(group) for group in report.groups])
     _print_table(
@@ -91,8 +91,8 @@ def _line_row(line: ExecutionLine) -> tuple[str, ...]:
 
 def _print_table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     if rows:
-        output.say("")
-        output.say(title)
+        output.print_line("")
+        output.print_line(title)
         output.print_fitted(columns, rows, styled=0, styles=["cyan"] * len(rows))
 
 
@@ -126,9 +126,9 @@ def _print_memory_kills(report: Report) -> None:
     processes = in_words(kills.processes, "process", "processes")
     executions = in_words(kills.executions, "execution", "executions")
     age = in_age(max(0, report.until_unix_ns - kills.since_unix_ns) / 1e9)
-    output.say("")
-    output.say("out of memory")
-    say_wrapped(
+    output.print_line("")
+    output.print_line("out of memory")
+    print_wrapped(
         f"the kernel has killed {processes} since this machine started {age}; "
         f"{executions} of this period ended so",
         first="  ",

@@ -15,7 +15,7 @@ from otel_codomon._platform.quantities import (
 from otel_codomon._platform.relative_times import in_age
 from otel_codomon.cli import output
 from otel_codomon.cli.report_tables import print_all
-from otel_codomon.cli.wrapping import say_wrapped, screen_width
+from otel_codomon.cli.wrapping import print_wrapped, screen_width
 from otel_codomon.report.brief import rule_words, verdict
 from otel_codomon.report.findings import Severity
 from otel_codomon.report.short_ids import short_id
@@ -49,15 +49,15 @@ def print_text(report: Report, *, verbose: bool, journal: str | None) -> None:
         verbose: Print everything that it rests on as well.
         journal: The journal that was named, for the next steps; None for the default.
     """
-    say_wrapped(verdict(report))
+    print_wrapped(verdict(report))
     if report.executions:
-        output.say(_strip(report))
+        output.print_line(_strip(report))
     for line in notes(report):
-        say_wrapped(line)
+        print_wrapped(line)
     shown = report.problems if verbose else report.problems[:SHOWN]
     examples = {one.line.execution_id: one for one in report.examples}
     for number, problem in enumerate(shown, 1):
-        output.say("")
+        output.print_line("")
         _print_problem(number, problem, examples.get(problem.example or ""), report.until_unix_ns)
         _print_step(problem, journal)
     _print_rest(report.problems[len(shown) :])
@@ -106,26 +106,26 @@ def _merged(slots: Iterable[Slot]) -> Slot:
 def _print_problem(
     number: int, problem: Problem, example: ExampleLine | None, now_unix_ns: int
 ) -> None:
-    say_wrapped(
+    print_wrapped(
         f"{problem.name}: {problem.message}",
         first=f"{number}. ",
         indent=_INDENT,
         style=_STYLES[problem.severity],
     )
     for line in _facts(problem, example, now_unix_ns):
-        say_wrapped(line, first=_INDENT, indent=_INDENT)
+        print_wrapped(line, first=_INDENT, indent=_INDENT)
     if example is not None and (curve := _curve(example)):
-        output.say(_INDENT + curve)
+        output.print_line(_INDENT + curve)
     for line in problem.also:
-        say_wrapped(f"also: {line}", first=_INDENT, indent=_INDENT)
-    say_wrapped(f"advice: {problem.advice}{recommended(problem)}", first=_INDENT, indent=_INDENT)
+        print_wrapped(f"also: {line}", first=_INDENT, indent=_INDENT)
+    print_wrapped(f"advice: {problem.advice}{recommended(problem)}", first=_INDENT, indent=_INDENT)
 
 
 def _print_step(problem: Problem, journal: str | None) -> None:
     """The next step on one line, to be pasted; with its journal where that fits."""
     line, width = f"{_INDENT}$ {problem.next_step}", screen_width()
     whole = _with_journal(line, journal)
-    output.say(whole if width is None or len(printable(whole)) <= width else line)
+    output.print_line(whole if width is None or len(printable(whole)) <= width else line)
 
 
 def _with_journal(step: str, journal: str | None) -> str:
@@ -180,15 +180,15 @@ def recommended(problem: Problem) -> str:
 def _print_rest(problems: Sequence[Problem]) -> None:
     if problems:
         named = ", ".join(f"{one.name} ({rule_words(one.rule)})" for one in problems)
-        output.say("")
-        say_wrapped(f"and {len(problems)} more: {named}; see them with -v")
+        output.print_line("")
+        print_wrapped(f"and {len(problems)} more: {named}; see them with -v")
 
 
 def _print_caches(report: Report) -> None:
     for cache in report.caches:
-        output.say("")
-        say_wrapped(f"cache {cache.name} of process {cache.pid} {cache.message}")
-        say_wrapped(f"advice: {cache.advice}", first=_INDENT, indent=_INDENT)
+        output.print_line("")
+        print_wrapped(f"cache {cache.name} of process {cache.pid} {cache.message}")
+        print_wrapped(f"advice: {cache.advice}", first=_INDENT, indent=_INDENT)
 
 
 # --- markdown ---
@@ -198,15 +198,15 @@ _MARKS: Final = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]<>#|~"})
 
 def print_markdown(report: Report, *, verbose: bool, journal: str | None) -> None:
     """Print the problems as a task list."""
-    output.say(_plain(verdict(report)))
+    output.print_line(_plain(verdict(report)))
     shown = report.problems if verbose else report.problems[:SHOWN]
     if shown or report.caches:
-        output.say("")
+        output.print_line("")
     for problem in shown:
-        output.say(_task(problem, journal))
+        output.print_line(_task(problem, journal))
     for cache in report.caches:
         said = f"cache {cache.name} of process {cache.pid} {cache.message}"
-        output.say(f"- [ ] {_plain(said)}. {_plain(_sentence(cache.advice))}.")
+        output.print_line(f"- [ ] {_plain(said)}. {_plain(_sentence(cache.advice))}.")
 
 
 def _task(problem: Problem, journal: str | None) -> str:

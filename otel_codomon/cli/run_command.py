@@ -6,7 +6,7 @@ import os
 
 from otel_codomon.cli.run_options import declare, read_plainly
 from otel_codomon.cli.run_start import run_start
-from otel_codomon.cli.standard_streams import tell
+from otel_codomon.cli.standard_streams import write_error
 from otel_codomon.cli.start import Start
 from otel_codomon.sandbox.sdk_free_execution import Identity
 
@@ -42,10 +42,10 @@ def run(args: Options, /) -> int:
     """Run the command; its exit code is ours."""
     words = words_of(args.command)
     if not words:
-        tell("otel-codomon run: no command; see `otel-codomon run --help`\n")
+        write_error("otel-codomon run: no command; see `otel-codomon run --help`\n")
         return WRONG_USAGE
     if args.isolation == "none" and (args.writable or args.allow_env):
-        tell(
+        write_error(
             "otel-codomon run: cannot use --writable or --allow-env: the command is not isolated "
             "and has your environment and permissions; add --isolation bubblewrap\n"
         )

@@ -12,13 +12,13 @@ from otel_codomon.cli.run_isolated import isolated
 from otel_codomon.cli.run_start import (
     FAILURE,
     TIMED_OUT,
+    described,
     limits_of,
+    report_setup_error,
     run_start,
-    said_of,
     summarise,
-    tell_setup_error,
 )
-from otel_codomon.cli.standard_streams import tell
+from otel_codomon.cli.standard_streams import write_error
 from otel_codomon.cli.start import SetupError, Start
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.executions.languages import known_language
@@ -29,7 +29,7 @@ from otel_codomon.sandbox.command_runner import run_to_end
 from otel_codomon.sandbox.compilation import CompilationError, limits_of_compiler, version_command
 from otel_codomon.sandbox.confined import run_confined
 from otel_codomon.sandbox.environment import build_environment, without_telemetry
-from otel_codomon.sandbox.foreground_execution import ForegroundExecution, Said, with_cgroup
+from otel_codomon.sandbox.foreground_execution import Description, ForegroundExecution, with_cgroup
 from otel_codomon.sandbox.outcome_report import cancelled_by
 from otel_codomon.sandbox.own_cgroup import own_cgroup
 from otel_codomon.sandbox.private_directory import PrivateDirectory
@@ -64,9 +64,9 @@ def run_source(args: Options, words: Sequence[str]) -> int:
         start = build.start(words[1:])
     except (UnavailableError, SetupError) as error:
         code = CANNOT_START if build.has_tool else NOT_FOUND
-        return tell_setup_error(args, start, build.identity, str(error), code)
+        return report_setup_error(args, start, build.identity, str(error), code)
     except CompilationError as error:
-        return _tell_not_compiled(build, start, error)
+        return _report_not_compiled(build, start, error)
     except KeyboardInterrupt as error:
         build.record(start).finish(cancelled_by(error))
         return _INTERRUPTED
@@ -76,9 +76,9 @@ def run_source(args: Options, words: Sequence[str]) -> int:
         build.clean_up()
 
 
-def _tell_not_compiled(build: _Build, start: Start, error: CompilationError) -> int:
+def _report_not_compiled(build: _Build, start: Start, error: CompilationError) -> int:
     execution = build.record(start)
-    result = execution.finish(error.verdict, error.limit)
+    result = execution.finish(error.details, error.limit)
     summarise(build.args, result, execution.problem)
     if result.outcome is Outcome.TIMEOUT:
         return TIMED_OUT
@@ -153,7 +153,7 @@ class _Build:
 
     def record(self, start: Start) -> ForegroundExecution:
         """The execution of the source text, where nothing of it is started."""
-        return ForegroundExecution(self.identity, said_of(self.args, start), None)
+        return ForegroundExecution(self.identity, described(self.args, start), None)
 
     def _readable(self) -> list[str]:
         made = [] if self._directory is None else [self._directory.path]
@@ -179,30 +179,30 @@ class _Build:
     def _compile(self, tool: str, binary: str) -> None:
         argv = fill(self._toolchain.compile, tool=tool, source=self._source, binary=binary)
         command = self._command(argv)
-        ending, error = self._run_compiler(command)
-        tell(_messages(ending))
+        process_exit, error = self._run_compiler(command)
+        write_error(_messages(process_exit))
         if error is None:
             return
-        if error.verdict.outcome is Outcome.ERROR and (said := self._stands_in(tool)):
+        if error.details.outcome is Outcome.ERROR and (said := self._stands_in(tool)):
             raise UnavailableError(said)
         raise error
 
     def _run_compiler(self, command: Command) -> tuple[ProcessExit, CompilationError | None]:
         """Run the compiler, as an execution of its own within that of the source text."""
         name = Path(command.path).name
-        said = Said(
+        said = Description(
             executable=name,
             language=self._toolchain.language,
             kind=Kind.COMMAND,
             limits=command.limits,
-            sandbox_type=said_of(self.args, Start([name])).sandbox_type,
+            sandbox_type=described(self.args, Start([name])).sandbox_type,
         )
         inner = Identity({**os.environ, "TRACEPARENT": self.identity.traceparent})
         timeout = self.args.timeout
         deadline = None if timeout is None else self.identity.started_ns / 1e9 + timeout
         with own_cgroup() as own:
             try:
-                ending = run_confined(
+                process_exit = run_confined(
                     command,
                     own,
                     execution_id=inner.execution_id,
@@ -213,25 +213,25 @@ class _Build:
                 ForegroundExecution(inner, said, None).finish(cancelled_by(error))
                 raise
             totals = None if own.cgroup is None else own.cgroup.totals()
-        verdict, limit = classify(ending, command.limits)
-        usage = with_cgroup(usage_of(ending), totals)
-        ForegroundExecution(inner, said, ending.pid).finish(verdict, limit, usage)
-        if verdict.outcome is Outcome.SUCCESS:
-            return ending, None
-        return ending, CompilationError(name, ending, verdict, limit)
+        details, limit = classify(process_exit, command.limits)
+        usage = with_cgroup(usage_of(process_exit), totals)
+        ForegroundExecution(inner, said, process_exit.pid).finish(details, limit, usage)
+        if details.outcome is Outcome.SUCCESS:
+            return process_exit, None
+        return process_exit, CompilationError(name, process_exit, details, limit)
 
     def _stands_in(self, tool: str) -> str | None:
         """Why *tool* is none, where it only stands in for one that is missing; else None."""
         command = version_command(self._toolchain, self._command([tool]))
         try:
-            ending = run_to_end(command, deadline=None, on_start=lambda _: None)
-            self._toolchain.check_version(tool, ending)
+            process_exit = run_to_end(command, deadline=None, on_start=lambda _: None)
+            self._toolchain.check_version(tool, process_exit)
         except UnavailableError as error:
             return str(error)
         return None
 
 
-def _messages(ending: ProcessExit) -> str:
+def _messages(process_exit: ProcessExit) -> str:
     """What a compiler has said, for a terminal: it repeats the source text."""
-    said = ending.output.kept + ending.errors.kept
+    said = process_exit.output.kept + process_exit.errors.kept
     return printable_lines(said.decode("utf-8", "replace"))

@@ -11,7 +11,7 @@ import os
 
 from otel_codomon._platform import cgroups
 from otel_codomon.cli.run_limits import LIMITS, HeldLimits, unlimited_meter
-from otel_codomon.cli.standard_streams import tell
+from otel_codomon.cli.standard_streams import write_error
 from otel_codomon.cli.start import SetupError
 from otel_codomon.sandbox import environment
 from otel_codomon.sandbox.foreground import Foreground
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from otel_codomon.cli.run_options import Options
     from otel_codomon.cli.start import Start
     from otel_codomon.resources.limits import Limits
-    from otel_codomon.sandbox.foreground_execution import ForegroundExecution, Said
+    from otel_codomon.sandbox.foreground_execution import Description, ForegroundExecution
     from otel_codomon.sandbox.result import ExecutionResult
     from otel_codomon.sandbox.sdk_free_execution import Identity
 
@@ -65,9 +65,9 @@ def _run_in(cgroup: Cgroup | None, args: Options, start: Start, identity: Identi
         meter = None if limits is None else limits.meter()
         foreground = _start(args, start, env, limits, cgroup)
     except OSError as error:
-        return _tell_failure(args, start, identity, error)
+        return _report_failure(args, start, identity, error)
     except SetupError as error:
-        return tell_setup_error(args, start, identity, str(error))
+        return report_setup_error(args, start, identity, str(error))
     # The command runs. From here on there is time for imports, and nothing of ours may end us.
     pid = foreground.tree.pid
     execution = _guarded("record the execution", lambda: _execution(args, start, identity, pid=pid))
@@ -127,7 +127,7 @@ def _guarded(what: str, do: Callable[[], T]) -> T | None:
         from otel_codomon._platform.printable import printable  # noqa: PLC0415 - only for a message
 
         found = printable(f"{type(error).__name__}: {error}")
-        tell(f"otel-codomon run: cannot {what}: {found}; the command is not affected\n")
+        write_error(f"otel-codomon run: cannot {what}: {found}; the command is not affected\n")
         return None
 
 
@@ -215,7 +215,7 @@ def _execution(
         ForegroundExecution,
     )
 
-    return ForegroundExecution(identity, said_of(args, start), pid)
+    return ForegroundExecution(identity, described(args, start), pid)
 
 
 def limits_of(args: Options) -> Limits:
@@ -225,13 +225,13 @@ def limits_of(args: Options) -> Limits:
     return Limits(**{field: getattr(args, field) for field in LIMITS})
 
 
-def said_of(args: Options, start: Start) -> Said:
+def described(args: Options, start: Start) -> Description:
     """What the user said of the command, for its execution."""
     from otel_codomon.resources.labels import SandboxType  # noqa: PLC0415
-    from otel_codomon.sandbox.foreground_execution import Said  # noqa: PLC0415 - the command runs
+    from otel_codomon.sandbox.foreground_execution import Description  # noqa: PLC0415 - the command runs
 
     is_open = args.isolation == "none"
-    return Said(
+    return Description(
         executable=os.path.basename(start.argv[0]),  # noqa: PTH119 - may be anything
         name=args.name,
         language=start.language,
@@ -244,14 +244,14 @@ def said_of(args: Options, start: Start) -> Said:
     )
 
 
-def _tell_failure(args: Options, start: Start, identity: Identity, error: OSError) -> int:
+def _report_failure(args: Options, start: Start, identity: Identity, error: OSError) -> int:
     """Say that the command could not be started, to the user and to the journal."""
     execution = _execution(args, start, identity, pid=None)
     result = execution.fail(error)
     from otel_codomon._platform.refused_values import shown  # noqa: PLC0415 - only for a message
 
     why = os.strerror(error.errno or 0).lower()
-    tell(
+    write_error(
         f"otel-codomon run: cannot run {shown(start.argv[0])}: {why}; "
         "check its name, its path and its permissions\n"
     )
@@ -262,12 +262,12 @@ def _tell_failure(args: Options, start: Start, identity: Identity, error: OSErro
     return result.exit_code or FAILURE
 
 
-def tell_setup_error(
+def report_setup_error(
     args: Options, start: Start, identity: Identity, reason: str, exit_code: int = 126
 ) -> int:
     """Say that the command cannot be started here, to the user and to the journal."""
     result = _execution(args, start, identity, pid=None).refuse(reason, exit_code)
-    tell(f"otel-codomon run: {result.reason or reason}\n")
+    write_error(f"otel-codomon run: {result.reason or reason}\n")
     return result.exit_code or FAILURE
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from otel_codomon._platform.json_values import plain
 from otel_codomon._platform.printable import printable
 from otel_codomon._platform.quantities import in_bytes, in_seconds
-from otel_codomon.cli.standard_streams import tell
+from otel_codomon.cli.standard_streams import write_error
 from otel_codomon.report.cause import cause_of_result
 from otel_codomon.report.short_ids import short_id
 
@@ -36,7 +36,7 @@ def write_summary(text: str, where: str | None) -> None:
         # The exit code stays the command's: this is our trouble, not its.
         place = "standard error" if where is None else printable(where)
         reason = os.strerror(error.errno or 0)
-        tell(f"otel-codomon: cannot write the summary to {place}: {reason}\n")
+        write_error(f"otel-codomon: cannot write the summary to {place}: {reason}\n")
 
 
 def write_problem(problem: str) -> None:

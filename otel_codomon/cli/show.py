@@ -22,7 +22,7 @@ from otel_codomon.cli import options, output
 from otel_codomon.cli.answering import add_answer_options
 from otel_codomon.cli.drawing import draw_curve
 from otel_codomon.cli.list_executions import local_time, outcome_words
-from otel_codomon.cli.wrapping import say_wrapped, screen_width
+from otel_codomon.cli.wrapping import print_wrapped, screen_width
 from otel_codomon.report.cause import alike_words
 from otel_codomon.report.executions import show_execution
 from otel_codomon.report.short_ids import short_id
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace, /) -> int:
         output.write_json(found)
         return 0
     for line in _lines(found, verbose=args.verbose):
-        say_wrapped(line, indent=_hang(line))
+        print_wrapped(line, indent=_hang(line))
     return 0
 
 

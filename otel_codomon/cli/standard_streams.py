@@ -36,7 +36,7 @@ def _is_open(number: int) -> bool:
     return True
 
 
-def tell(text: str) -> None:
+def write_error(text: str) -> None:
     """Write *text* to standard error, or nowhere: the exit code says the rest."""
     try:
         sys.stderr.write(text)

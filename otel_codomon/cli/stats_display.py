@@ -67,13 +67,13 @@ def text(
 def _plain_text(history: History | None, monitor: Monitor, *, verbose: bool) -> Iterator[Show]:
     """The figures of each look one below the other."""
     for line in _history_lines(history):
-        output.say(line)
+        output.print_line(line)
 
     def show(stats: Stats) -> None:
         for name, value, more in rows(stats.host, verbose=verbose):
-            output.say(f"{name}: {value} {more}".rstrip())
+            output.print_line(f"{name}: {value} {more}".rstrip())
         for line in _executions(stats, monitor, height=None):
-            output.say("".join(part.text for part in line))
+            output.print_line("".join(part.text for part in line))
         for alert in alert_lines(stats):
             output.complain(alert)
         sys.stdout.flush()

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.quantities import in_words
-from otel_codomon.cli.wrapping import say_wrapped
+from otel_codomon.cli.wrapping import print_wrapped
 from otel_codomon.errors import CodomonError, InvalidArgumentError
 from otel_codomon.journal.delivery.endpoints import endpoints
 from otel_codomon.journal.location import JournalOffError, find_journal
@@ -25,7 +25,7 @@ _COUNTED: Final = 20_000
 def print_status() -> int:
     """Print three lines."""
     for line in _lines():
-        say_wrapped(line)
+        print_wrapped(line)
     return 0
 
 

@@ -69,7 +69,7 @@ def _print_once(monitor: Monitor, view: View, interval: float) -> None:
     monitor.look()
     time.sleep(interval)
     for line in lines_of(monitor, monitor.look(), view, has_keys=False, height=None):
-        output.say("".join(part.text for part in line))
+        output.print_line("".join(part.text for part in line))
 
 
 class _Terminated(BaseException):

@@ -15,7 +15,9 @@ def screen_width() -> int | None:
     return shutil.get_terminal_size().columns if output.is_terminal() else None
 
 
-def say_wrapped(text: str, *, first: str = "", indent: str = "", style: str | None = None) -> None:
+def print_wrapped(
+    text: str, *, first: str = "", indent: str = "", style: str | None = None
+) -> None:
     """Print *text*, wrapped at words on a terminal.
 
     Args:
@@ -26,7 +28,7 @@ def say_wrapped(text: str, *, first: str = "", indent: str = "", style: str | No
     """
     width, clean = screen_width(), printable(text)
     if width is None or not (first + clean):
-        output.say(first + clean)
+        output.print_line(first + clean)
         return
     lines = textwrap.wrap(
         clean, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False

@@ -25,7 +25,7 @@ from otel_codomon.executions.running import registry
 from otel_codomon.executions.span_attributes import merge_details, outcome_attributes
 from otel_codomon.executions.telemetry import STATUS
 from otel_codomon.journal.execution_record import ExecutionRecord, Outcome
-from otel_codomon.journal.outcome_details import OutcomeDetails, read_told_code
+from otel_codomon.journal.outcome_details import OutcomeDetails, read_reported_code
 from otel_codomon.journal.own_attributes import OwnFacts
 from otel_codomon.resources.usage import Usage
 
@@ -49,7 +49,7 @@ class Finished:
         execution_id: Identifies it.
         started_unix_ns: Start, nanoseconds since the epoch.
         ended_unix_ns: End, nanoseconds since the epoch.
-        verdict: How it ended; its outcome is known.
+        details: How it ended; its outcome is known.
         usage: What it used, as far as the caller knows.
     """
 
@@ -57,20 +57,20 @@ class Finished:
     execution_id: str
     started_unix_ns: int
     ended_unix_ns: int
-    verdict: OutcomeDetails
+    details: OutcomeDetails
     usage: Usage = field(default_factory=Usage)
 
     @property
     def outcome(self) -> Outcome:
         """How it ended."""
-        return self.verdict.outcome or Outcome.UNKNOWN
+        return self.details.outcome or Outcome.UNKNOWN
 
 
 def make_finished(
     spec: ExecutionSpec,
     *,
     times: tuple[object, object],
-    verdict: OutcomeDetails,
+    details: OutcomeDetails,
     execution_id: object = None,
     usage: object = None,
 ) -> Finished:
@@ -79,7 +79,7 @@ def make_finished(
     Args:
         spec: What it is.
         times: Start and end: seconds since the epoch, or aware datetimes.
-        verdict: How it ended.
+        details: How it ended.
         execution_id: The caller's own id; None for a new one.
         usage: What it used; None where that is not known.
 
@@ -87,7 +87,7 @@ def make_finished(
         InvalidArgumentError: One of them cannot mean anything, or the outcome
             is not known.
     """
-    if verdict.outcome is None:
+    if details.outcome is None:
         raise InvalidArgumentError(
             "outcome", "how it ended is missing: pass an outcome, an exit code or a result"
         )
@@ -99,7 +99,7 @@ def make_finished(
         execution_id=check_id(execution_id),
         started_unix_ns=started_unix_ns,
         ended_unix_ns=ended_unix_ns,
-        verdict=verdict,
+        details=details,
         usage=usage or Usage(),
     )
 
@@ -162,7 +162,7 @@ def _unix_ns(argument: str, value: object) -> int:
     )
 
 
-def check_verdict(
+def check_details(
     *,
     outcome: object = None,
     exit_code: object = None,
@@ -186,7 +186,7 @@ def check_verdict(
             raise InvalidArgumentError(
                 "exit_code", f"invalid exit_code {shown(exit_code)}: use a whole number"
             )
-        said = merge_details(said, read_told_code(exit_code))
+        said = merge_details(said, read_reported_code(exit_code))
     return merge_details(said, read_result(result))
 
 
@@ -200,11 +200,11 @@ def _outcome(value: object) -> Outcome | None:
     return found
 
 
-def tell_finished(telemetry: Telemetry, finished: Finished) -> ExecutionRecord:
+def report_finished(telemetry: Telemetry, finished: Finished) -> ExecutionRecord:
     """Make the span and the measurements of *finished*, and remember it."""
     span = _span_of(telemetry, finished)
     context = span.get_span_context()
-    spec, verdict = finished.spec, finished.verdict
+    spec, details = finished.spec, finished.details
     record = ExecutionRecord(
         execution_id=finished.execution_id,
         labels=spec.labels,
@@ -215,7 +215,7 @@ def tell_finished(telemetry: Telemetry, finished: Finished) -> ExecutionRecord:
         outcome=finished.outcome,
         host_pid=os.getpid(),
         usage=finished.usage,
-        attributes={**spec.more_attributes, **spec.attributes, **outcome_attributes(verdict)},
+        attributes={**spec.more_attributes, **spec.attributes, **outcome_attributes(details)},
     )
     registry.remember(record)
     return record
@@ -223,7 +223,7 @@ def tell_finished(telemetry: Telemetry, finished: Finished) -> ExecutionRecord:
 
 @never_raises("telemetry of a finished execution", default=INVALID_SPAN)
 def _span_of(telemetry: Telemetry, finished: Finished) -> Span:
-    spec, outcome, verdict = finished.spec, finished.outcome, finished.verdict
+    spec, outcome, details = finished.spec, finished.outcome, finished.details
     own = OwnFacts({names.EXECUTION_ID: finished.execution_id, **spec.attributes})
     span, context = telemetry.start_span(
         spec.labels,
@@ -232,12 +232,12 @@ def _span_of(telemetry: Telemetry, finished: Finished) -> Span:
         attributes=spec.more_attributes,
     )
     try:
-        own.tell(
+        own.set_on(
             span,
             {
                 names.EXECUTION_OUTCOME: outcome.value,
                 **finished.usage.attributes(),
-                **outcome_attributes(verdict),
+                **outcome_attributes(details),
             },
         )
         if outcome.is_failure:
@@ -249,7 +249,7 @@ def _span_of(telemetry: Telemetry, finished: Finished) -> Span:
         outcome,
         seconds=(finished.ended_unix_ns - finished.started_unix_ns) / 1e9,
         usage=finished.usage,
-        error_type=verdict.error_type if outcome.is_failure else None,
+        error_type=details.error_type if outcome.is_failure else None,
         context=context,
     )
     return span

@@ -138,7 +138,7 @@ def _made(telemetry: Telemetry) -> Telemetry:
         Available(available_memory_bytes(), available_cores()),
         by_slot=lambda: _by_slot,
     )
-    sampler.told = _tell_look
+    sampler.on_sample = _record_sample_duration
     if not _is_sampling_chosen:
         _sample_as_the_environment_says()
     return telemetry
@@ -160,7 +160,7 @@ def _live() -> tuple[Live, ...]:
     )
 
 
-def _tell_look(seconds: float) -> None:
+def _record_sample_duration(seconds: float) -> None:
     telemetry = _recorded() or _global
     if telemetry is not None:
         telemetry.sampler_duration.record(seconds)

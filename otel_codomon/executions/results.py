@@ -163,10 +163,10 @@ def read_result(result: object) -> OutcomeDetails:
 
 
 def _combined(result: object, rows: tuple[_Row, ...]) -> OutcomeDetails:
-    found = [verdict for row in rows if (verdict := _read_row(row, result)) is not UNKNOWN]
+    found = [details for row in rows if (details := _read_row(row, result)) is not UNKNOWN]
     if not found:
         return UNKNOWN
-    chosen = min(found, key=lambda verdict: _RANK.get(verdict.outcome, 0))
+    chosen = min(found, key=lambda details: _RANK.get(details.outcome, 0))
     return OutcomeDetails(
         outcome=chosen.outcome,
         exit_code=next((v.exit_code for v in found if v.exit_code is not None), None),

@@ -192,19 +192,19 @@ class Execution:
     def snapshot(
         self,
         *,
-        verdict: OutcomeDetails = UNKNOWN,
+        details: OutcomeDetails = UNKNOWN,
         usage: Usage = NOTHING_KNOWN,
         seconds: float | None = None,
     ) -> ExecutionRecord:
         """What is known of it.
 
         Args:
-            verdict: How it ended, if it did.
+            details: How it ended, if it did.
             usage: Its totals, if it ended.
             seconds: How long it took; None while it runs.
         """
         ended = None if seconds is None else self.started_unix_ns + int(seconds * 1e9)
-        outcome = (verdict.outcome or Outcome.SUCCESS) if seconds is not None else None
+        outcome = (details.outcome or Outcome.SUCCESS) if seconds is not None else None
         return ExecutionRecord(
             execution_id=self.execution_id,
             labels=self.labels,
@@ -215,7 +215,7 @@ class Execution:
             outcome=outcome,
             host_pid=os.getpid(),
             usage=usage,
-            attributes={**self.labels.attributes(), **self._extra, **outcome_attributes(verdict)},
+            attributes={**self.labels.attributes(), **self._extra, **outcome_attributes(details)},
         )
 
     # --- what the observed code may tell --------------------------------------
@@ -378,51 +378,51 @@ class Execution:
         registry.leave(self)
         elapsed_ns = time.monotonic_ns() - self.started_ns
         try:
-            self._tell(seen, error, seconds=elapsed_ns / 1e9)
+            self._report(seen, error, seconds=elapsed_ns / 1e9)
         except BaseException:  # of a signal that arrived just here
-            self._own.tell(self._span, {names.EXECUTION_OUTCOME: self._settle(seen)[1].value})
+            self._own.set_on(self._span, {names.EXECUTION_OUTCOME: self._settle(seen)[1].value})
             raise
         finally:
             # Not the wall clock again: it may have been set back while we ran.
             self._span.end(self.started_unix_ns + elapsed_ns)
 
-    def _tell(self, seen: OutcomeDetails, error: BaseException | None, *, seconds: float) -> None:
+    def _report(self, seen: OutcomeDetails, error: BaseException | None, *, seconds: float) -> None:
         """Put on the span and into the histograms what is known at the end."""
         watched = self._tracker.finish()
         usage = self._usage = watched if self._usage is None else complete(self._usage, watched)
-        verdict, outcome = self._settle(seen)
+        details, outcome = self._settle(seen)
         if self._span.is_recording():
-            self._finish_span(verdict, outcome, usage, error)
+            self._finish_span(details, outcome, usage, error)
         if registry.is_kept():
-            registry.remember(self.snapshot(verdict=verdict, usage=usage, seconds=seconds))
+            registry.remember(self.snapshot(details=details, usage=usage, seconds=seconds))
         self._telemetry.measure(
             self.labels,
             outcome,
             seconds=seconds,
             usage=usage,
-            error_type=verdict.error_type if outcome.is_failure else None,
+            error_type=details.error_type if outcome.is_failure else None,
             context=self._context,
         )
 
     def _settle(self, seen: OutcomeDetails) -> tuple[OutcomeDetails, Outcome]:
         """What is told of how it went, by whoever knows best."""
-        verdict = merge_details(self._recorded, seen)
+        details = merge_details(self._recorded, seen)
         if self._exceeded is not None:
             reason = f"ended beyond its {self._exceeded} threshold"
             exceeded = Outcome.LIMIT_EXCEEDED
-            verdict = replace(verdict, outcome=exceeded, error_type=exceeded.value, reason=reason)
-        return verdict, verdict.outcome or Outcome.SUCCESS
+            details = replace(details, outcome=exceeded, error_type=exceeded.value, reason=reason)
+        return details, details.outcome or Outcome.SUCCESS
 
     def _finish_span(
-        self, verdict: OutcomeDetails, outcome: Outcome, usage: Usage, error: BaseException | None
+        self, details: OutcomeDetails, outcome: Outcome, usage: Usage, error: BaseException | None
     ) -> None:
         attributes: dict[str, AttributeValue] = {
             names.EXECUTION_OUTCOME: outcome.value,
             **self._extra,
             **usage.attributes(),
         }
-        attributes.update(outcome_attributes(verdict))
-        self._own.tell(self._span, attributes)
+        attributes.update(outcome_attributes(details))
+        self._own.set_on(self._span, attributes)
         if error is not None and outcome.is_failure:
             self._add_own_event(names.EVENT_EXCEPTION, exception_facts(error))
         if outcome.is_failure:

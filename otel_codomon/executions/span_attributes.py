@@ -67,14 +67,14 @@ def as_outcome(value: Outcome | OutcomeWord | None) -> Outcome | None:
     return None if value is None else Outcome(value)
 
 
-def outcome_attributes(verdict: OutcomeDetails) -> dict[str, AttributeValue]:
+def outcome_attributes(details: OutcomeDetails) -> dict[str, AttributeValue]:
     """How it ended, as span attributes; what is not known is absent."""
-    is_failure = verdict.outcome is not None and verdict.outcome.is_failure
+    is_failure = details.outcome is not None and details.outcome.is_failure
     facts = {
-        names.PROCESS_EXIT_CODE: verdict.exit_code,
-        names.EXECUTION_SIGNAL: verdict.signal,
-        names.ERROR_REASON: verdict.reason,
-        names.ERROR_TYPE: verdict.error_type if is_failure else None,
+        names.PROCESS_EXIT_CODE: details.exit_code,
+        names.EXECUTION_SIGNAL: details.signal,
+        names.ERROR_REASON: details.reason,
+        names.ERROR_TYPE: details.error_type if is_failure else None,
     }
     return {**scrubbed_attributes(facts)}
 

@@ -120,7 +120,7 @@ class HostStats:
     network: NetworkStats | None = None
 
 
-class HostLook:
+class HostSampler:
     """Looks at the host, and remembers the look before for the rates.
 
     Args:

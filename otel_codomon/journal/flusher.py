@@ -105,7 +105,7 @@ class Flusher:
                 self._flush()
             self._writer.sync()
             if self._writer.running:
-                self._writer.touch()
+                self._writer.sign_of_life()
                 self.beat()
 
     def _needs_sync(self) -> bool:

@@ -108,7 +108,7 @@ class HeartbeatWriter:
             _unlink(os.path.join(self._folder, name))  # noqa: PTH118 - text
 
 
-class LivingHeartbeats:
+class RunningHeartbeats:
     """The latest heartbeats of processes that live, looked for again and again."""
 
     def __init__(self) -> None:

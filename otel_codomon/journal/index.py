@@ -159,8 +159,8 @@ class _Builder:
         except OSError:  # evicted since it was listed, or not ours
             return
         try:
-            touched_ns = os.fstat(descriptor).st_mtime_ns
-            if touched_ns < since_unix_ns:
+            sign_of_life_ns = os.fstat(descriptor).st_mtime_ns
+            if sign_of_life_ns < since_unix_ns:
                 return
             # Before the reading, and kept through it: a process that writes its
             # last end after we have read, and is gone when we ask, would look
@@ -170,9 +170,9 @@ class _Builder:
             segment = read_from(descriptor, 0, MAX_READ_BYTES)
         finally:
             os.close(descriptor)
-        self._add(name, segment, touched_ns)
+        self._add(name, segment, sign_of_life_ns)
 
-    def _add(self, name: str, segment: bytes, touched_ns: int) -> None:
+    def _add(self, name: str, segment: bytes, sign_of_life_ns: int) -> None:
         number = len(self.index.names)
         self.index.names.append(name)
         session = _NOBODY
@@ -189,7 +189,7 @@ class _Builder:
                     found.last_unix_ns = max(found.last_unix_ns, written_unix_ns)
         if session != _NOBODY:
             found = self.index.sessions[session]
-            found.last_unix_ns = max(found.last_unix_ns, self._by_now(touched_ns))
+            found.last_unix_ns = max(found.last_unix_ns, self._by_now(sign_of_life_ns))
             found.is_alive |= name in self.index.written
 
     def _note(self, segment: bytes, head: tuple[int, bytes, int, int, int], session: int) -> int:

@@ -76,7 +76,7 @@ def read_relayed_code(code: int) -> OutcomeDetails:
     return read_exit_code(code if code >= 0 else _MAX_EXIT_CODE + 1)
 
 
-def read_told_code(code: int) -> OutcomeDetails:
+def read_reported_code(code: int) -> OutcomeDetails:
     """Read an exit code that may be told in either way: ``-n`` and ``128+n`` are signal n."""
     return read_relayed_code(code) if code > 0 else read_exit_code(code)
 
@@ -94,7 +94,7 @@ def read_code_of(command: object, code: int) -> OutcomeDetails:
     A text is the command of a shell.
     """
     is_relayed = isinstance(command, str) or _program_of(command) in _RELAYS
-    return read_told_code(code) if is_relayed else read_exit_code(code)
+    return read_reported_code(code) if is_relayed else read_exit_code(code)
 
 
 def _program_of(command: object) -> str:
@@ -247,7 +247,7 @@ def read_exception(error: BaseException) -> OutcomeDetails:
         package = str(getattr(cls, "__module__", "")).partition(".")[0]
         read = _EXCEPTIONS.get((package, cls.__qualname__))
         if read is not None:
-            verdict = read(error)
-            if verdict.outcome is not None:
-                return verdict
+            details = read(error)
+            if details.outcome is not None:
+                return details
     return OutcomeDetails(outcome=Outcome.ERROR, error_type=error_type(error))

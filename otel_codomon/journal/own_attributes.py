@@ -62,7 +62,7 @@ class OwnFacts:
         self.attributes: Final[dict[str, AttributeValue]] = dict(attributes)
         self.events: Final[list[OwnEvent]] = []
 
-    def tell(self, span: Span, attributes: Mapping[str, AttributeValue]) -> None:
+    def set_on(self, span: Span, attributes: Mapping[str, AttributeValue]) -> None:
         """Add *attributes*, and put on *span* what the SDK's limits have dropped of the others.
 
         A span that is full drops its oldest attributes, which are ours. Set

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon.journal import folder as folders, segments
-from otel_codomon.journal.heartbeats import LivingHeartbeats
+from otel_codomon.journal.heartbeats import RunningHeartbeats
 from otel_codomon.journal.index import MAX_READ_BYTES, is_locked, pid_in, read_from
 from otel_codomon.journal.segments import NO_KEY, Record, decode
 from otel_codomon.journal.span_data import facts_of
@@ -49,7 +49,7 @@ class _Segment:
     running: dict[bytes, ExecutionRecord] = field(default_factory=dict)
 
 
-class LivingExecutions:
+class RunningExecutions:
     """Looks, again and again, at what runs now.
 
     Args:
@@ -64,7 +64,7 @@ class LivingExecutions:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._segments: dict[str, _Segment] = {}
-        self._living_heartbeats = LivingHeartbeats()
+        self._running_heartbeats = RunningHeartbeats()
         self.heartbeats: dict[str, Heartbeat] = {}
         self.ended: tuple[ExecutionRecord, ...] = ()
         self._sizes: dict[str, int] | None = None
@@ -85,7 +85,7 @@ class LivingExecutions:
             for name, segment in self._to_read(folder_fd, names, locked).items():
                 _read_on(folder_fd, name, segment, self._ends)
             self._segments = {name: s for name, s in self._segments.items() if name in locked}
-            self.heartbeats = self._living_heartbeats.look(folder_fd)
+            self.heartbeats = self._running_heartbeats.look(folder_fd)
         finally:
             os.close(folder_fd)
         self._note_ends()

@@ -106,7 +106,7 @@ class Writer:
         self._checked_ns = 0
         self._name = ""
         self._created_ns = 0
-        self._touched_ns = 0
+        self._sign_of_life_ns = 0
         self.must_sync = False
         self.session = os.urandom(8)
         self._declared: set[bytes] = set()
@@ -206,7 +206,7 @@ class Writer:
         except OSError:  # closed by another thread, which synced; or a disk that fails
             return
 
-    def touch(self) -> None:
+    def sign_of_life(self) -> None:
         """Leave a sign of life: should the process die, its executions ended after this.
 
         A segment that was lost, and its lock with it, is replaced at once: to
@@ -272,8 +272,8 @@ class Writer:
         parts = []
         if self.session not in self._declared:
             who: dict[str, object] = {"pid": os.getpid(), "segment": self._name}
-            if self._touched_ns:
-                who["touched"] = self._touched_ns
+            if self._sign_of_life_ns:
+                who["touched"] = self._sign_of_life_ns
             payload = json.dumps(who).encode()
             parts.append(
                 segments.encode(segments.SESSION, payload, key=self.session, time_unix_ns=now)
@@ -335,7 +335,7 @@ class Writer:
         try:
             # Only a first segment may be another's: who looks for the dead
             # trusts that one who moves on moves to a new file.
-            taken = None if self._kept is not None else self._take_over(folder_fd, now)
+            taken = None if self._kept is not None else self._adopt_segment(folder_fd, now)
             descriptor, name = taken or self._make(folder_fd, now)
             if taken is None:
                 self._make_room(folder_fd, now)
@@ -349,7 +349,7 @@ class Writer:
         self._kept_folder, self._checked_ns = folder, now
         self._created_ns = folders.created_unix_ns(name)
 
-    def _take_over(self, folder_fd: int, now: int) -> tuple[int, str] | None:
+    def _adopt_segment(self, folder_fd: int, now: int) -> tuple[int, str] | None:
         """A segment that a dead process left and that has room."""
         if not self._takes_over:
             return None
@@ -366,7 +366,7 @@ class Writer:
             found = os.fstat(descriptor)
             if found.st_size < self._max_segment_bytes // 2:
                 # The last sign of life of its writer, which our first write overwrites.
-                self._touched_ns = found.st_mtime_ns
+                self._sign_of_life_ns = found.st_mtime_ns
                 return descriptor, name
             os.close(descriptor)
         return None

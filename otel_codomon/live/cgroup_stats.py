@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class CgroupLook:
+class CgroupSampler:
     """Looks at the cgroups that were made for executions, and remembers the look before."""
 
     def __init__(self) -> None:

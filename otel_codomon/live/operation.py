@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
-from otel_codomon.host.operation import WHAT, HostLook, HostStats
+from otel_codomon.host.operation import WHAT, HostSampler, HostStats
 from otel_codomon.journal.location import find_journal
-from otel_codomon.journal.running_executions import LivingExecutions
-from otel_codomon.live.cgroup_stats import CgroupLook
+from otel_codomon.journal.running_executions import RunningExecutions
+from otel_codomon.live.cgroup_stats import CgroupSampler
 from otel_codomon.live.recent import Recent
-from otel_codomon.live.tree_stats import ProcessStats, TreeLook, TreeStats
+from otel_codomon.live.tree_stats import ProcessStats, TreeSampler, TreeStats
 from otel_codomon.report.cause import cause_of
 from otel_codomon.report.distribution import Trend, find_trend
 from otel_codomon.resources.labels import Kind
@@ -242,11 +242,11 @@ class Monitor:
         with_processes: bool = False,
     ) -> None:
         self.journal = find_journal(journal)
-        self._host = HostLook(what)
-        self._living = LivingExecutions(self.journal)
+        self._host = HostSampler(what)
+        self._living = RunningExecutions(self.journal)
         self._with_processes = with_processes
-        self._trees = TreeLook(with_processes=with_processes)
-        self._cgroups = CgroupLook()
+        self._trees = TreeSampler(with_processes=with_processes)
+        self._cgroups = CgroupSampler()
         self._name = name
         self._thresholds = thresholds
         self._history: dict[str, deque[tuple[float, float]]] = {

@@ -43,7 +43,7 @@ class TreeStats:
     processes: tuple[ProcessStats, ...] = ()
 
 
-class TreeLook:
+class TreeSampler:
     """Looks at the trees below some processes, and remembers the look before for the cores.
 
     Args:

@@ -21,15 +21,15 @@ from otel_codomon.errors import (
 from otel_codomon.executions import providers
 from otel_codomon.executions.block import execution
 from otel_codomon.executions.finished import (
+    check_details,
     check_id,
-    check_verdict,
     make_finished,
-    tell_finished,
+    report_finished,
 )
 from otel_codomon.executions.running import registry
 from otel_codomon.journal.folder import journal_folder
 from otel_codomon.journal.reader import JournalReader
-from otel_codomon.journal.running_executions import LivingExecutions
+from otel_codomon.journal.running_executions import RunningExecutions
 from otel_codomon.monitoring.values import (
     ExecutionMetrics,
     ExecutionStatus,
@@ -119,7 +119,7 @@ class _Monitor:
         if _checked(scope) == "process" or self._journal is None:
             return 0
         here = {running.execution_id for running in registry.running()}
-        living = LivingExecutions(self._journal).look()
+        living = RunningExecutions(self._journal).look()
         return sum(record.execution_id not in here for record in living)
 
 
@@ -186,7 +186,7 @@ class ExecutionMonitor(_Monitor):
             InvalidArgumentError: The outcome or the exit code is none.
             UnknownExecutionError: No execution of this id runs in this process.
         """
-        said = check_verdict(outcome=outcome, exit_code=exit_code, reason=reason)
+        said = check_details(outcome=outcome, exit_code=exit_code, reason=reason)
         running = registry.find(execution_id)
         if running is None:
             raise UnknownExecutionError(execution_id, "the running ones, which alone can be ended")
@@ -237,13 +237,13 @@ class ExecutionMonitor(_Monitor):
         finished = make_finished(
             execution(name, kind=kind, **said).spec,  # type: ignore[call-overload] # checked by itself
             times=(started, ended),
-            verdict=check_verdict(
+            details=check_details(
                 outcome=outcome, exit_code=exit_code, result=result, reason=reason
             ),
             execution_id=execution_id,
             usage=usage,
         )
-        record = tell_finished(providers.any_telemetry(), finished)
+        record = report_finished(providers.any_telemetry(), finished)
         return ExecutionMetrics.of(record, now_unix_ns=finished.ended_unix_ns)
 
     def monitor_execution(self, execution_id: str) -> ExecutionMetrics:

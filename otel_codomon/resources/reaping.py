@@ -116,7 +116,7 @@ def totals_of(rusage: StructRusage, *, pid: int | None = None) -> ChildTotals:
     )
 
 
-def tell_when_reaped(child: object, told: Callable[[ChildTotals], None]) -> bool:
+def notify_when_reaped(child: object, told: Callable[[ChildTotals], None]) -> bool:
     """Have *told* called with the totals of *child* when it is waited for.
 
     Args:
@@ -151,7 +151,7 @@ def note_helper(child: subprocess.Popen[bytes], work_ns: Callable[[], int]) -> N
         helper_ns = max(0, totals.cpu_ns - work_ns())
         note_owner(helper_ns, helper_ns=helper_ns)
 
-    if tell_when_reaped(child, told):
+    if notify_when_reaped(child, told):
         vars(child)[_HELPER] = True
 
 

@@ -61,7 +61,7 @@ class Sampler:
 
     def __init__(self, interval_seconds: float = DEFAULT_INTERVAL_SECONDS) -> None:
         self.interval_seconds = interval_seconds
-        self.told: Callable[[float], None] | None = None
+        self.on_sample: Callable[[float], None] | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -144,9 +144,9 @@ class Sampler:
             except Exception:  # noqa: BLE001 - any failure of ours; the next may do better
                 log_once("look at an execution")
             tracker.due = begin + self._step(begin - tracker.started)
-        if trackers and self.told is not None:
+        if trackers and self.on_sample is not None:
             with before_forks():
-                self.told(time.monotonic() - begin)
+                self.on_sample(time.monotonic() - begin)
 
     def _step(self, age_seconds: float) -> float:
         if age_seconds < 1:

@@ -13,7 +13,7 @@ from otel_codomon._platform.procfs import peak_of
 from otel_codomon.resources import process_tree
 from otel_codomon.resources.memory_peak import Peak, without_cache
 from otel_codomon.resources.psutil_tree import PsutilTree
-from otel_codomon.resources.reaping import tell_when_reaped
+from otel_codomon.resources.reaping import notify_when_reaped
 from otel_codomon.resources.sample import Reading, add_readings
 from otel_codomon.resources.thread_clock import boot_ticks_ago
 from otel_codomon.resources.totals import ChildTotals, TreeTotals, usage_of_tree
@@ -111,14 +111,14 @@ class CpuOfTrees(NamedTuple):
     """The CPU time of the processes of an execution, by how it is known, nanoseconds.
 
     Attributes:
-        told_ns: Of those whose exact totals were taken.
+        reported_ns: Of those whose exact totals were taken.
         seen_ns: Of children of this process that were waited for by others, by
             the last look: the least it can be.
         rest_ns: Of those that live, and of those that are nobody's children here.
         has_lost: Whether there are such of which the exact totals are missing.
     """
 
-    told_ns: int
+    reported_ns: int
     seen_ns: int
     rest_ns: int
     has_lost: bool
@@ -126,7 +126,7 @@ class CpuOfTrees(NamedTuple):
     def complete(self, work: Work) -> Work:
         """*work* with what is known of the trees."""
         return work._replace(
-            known_ns=work.known_ns + self.told_ns, seen_ns=self.seen_ns, has_lost=self.has_lost
+            known_ns=work.known_ns + self.reported_ns, seen_ns=self.seen_ns, has_lost=self.has_lost
         )
 
 
@@ -206,7 +206,7 @@ class Attached:
             return False
         self.has_targets = True
         self._targets.add(pid)
-        tell_when_reaped(target, self.reaped)
+        notify_when_reaped(target, self.reaped)
         return True
 
     def _attach_cgroup(self, cgroup: cgroups.Cgroup) -> bool:
@@ -277,18 +277,18 @@ class Attached:
                 step which started them; None for any other.
         """
         with self._lock:
-            told = self._told_pids()
+            told = self._reported_pids()
             rest_ns, seen_ns = self._tree.outside_cpu_ns(told), self._tree.reaped_cpu_ns(told)
             watched = self._targets | started if started is not None else self._roots
             gone = watched - told - self._tree.pids
         return CpuOfTrees(
-            told_ns=sum(child.cpu_ns for child in self._told),
+            reported_ns=sum(child.cpu_ns for child in self._told),
             seen_ns=seen_ns,
             rest_ns=rest_ns - seen_ns,
             has_lost=bool(gone),
         )
 
-    def _told_pids(self) -> frozenset[int]:
+    def _reported_pids(self) -> frozenset[int]:
         told = frozenset(child.pid for child in self._told if child.pid is not None)
         nameless = sum(child.pid is None for child in self._told)
         untold = self._roots - told
@@ -330,7 +330,7 @@ class Attached:
 
     def _totals(self) -> TreeTotals:
         tree = self._tree
-        told = self._told_pids()
+        told = self._reported_pids()
         read, written = tree.transfers() or (None, None)
         return TreeTotals(
             told=tuple(self._told),

@@ -147,7 +147,7 @@ def peak_of_tree(tree: TreeTotals) -> Peak:
     return Peak(lower, upper if upper > lower else None)
 
 
-def _most(by_looks: int | None, told: Sequence[int]) -> int | None:
+def _most(by_samples: int | None, told: Sequence[int]) -> int | None:
     """Both miss some: looks what came after the last, ``wait4`` who was not waited for."""
-    known = [*([] if by_looks is None else [by_looks]), *([sum(told)] if told else [])]
+    known = [*([] if by_samples is None else [by_samples]), *([sum(told)] if told else [])]
     return max(known, default=None)

@@ -25,7 +25,7 @@ of 625. The rest have their turn in the next looks."""
 
 
 @cache
-def _tells_runs() -> bool:
+def _counts_runs() -> bool:
     """Whether this kernel counts how often each thread ran (``CONFIG_SCHED_INFO``)."""
     return read_once("/proc/self/schedstat") not in {None, b"0 0 0\n"}
 
@@ -99,7 +99,7 @@ class TrackedProcess:
         self._next_thread = 0
         self._runs: bytes | None = None
         self._stat_text: bytes | None = None
-        self._runs_file = files.file(f"/proc/{pid}/schedstat") if _tells_runs() else None
+        self._runs_file = files.file(f"/proc/{pid}/schedstat") if _counts_runs() else None
         self._stat_file = files.file(f"/proc/{pid}/stat")
         self._children_file = files.file(f"/proc/{pid}/task/{pid}/children")
 

@@ -340,10 +340,10 @@ class ResourceTracker:
         children = of_children(trees.complete(work))
         if children.cpu_ns is None and attached.has_targets:
             if trees.has_lost:  # of a target the last sample stands
-                children = Share(trees.told_ns + trees.seen_ns)
+                children = Share(trees.reported_ns + trees.seen_ns)
                 usage = replace(usage, is_final=False)
             elif not self._in_process:  # the targets are what counts, and all have told
-                children = Share(trees.told_ns)
+                children = Share(trees.reported_ns)
         if children.cpu_ns is None or own.cpu_ns is None:
             reason = children.reason or own.reason
             return replace(usage, cpu_seconds=None, absent_reason=reason)

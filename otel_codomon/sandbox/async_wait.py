@@ -38,10 +38,10 @@ def in_thread(
             work = functools.partial(context.run, function, *args, **kwargs)
             done, thread = _start_thread(work, loop)
             try:
-                return await _outlast(done, on_cancel=cancellation.say)
+                return await _outlast(done, on_cancel=cancellation.cancel)
             finally:
                 # Nobody waits any more where the loop was closed or given up.
-                cancellation.say()
+                cancellation.cancel()
                 thread.join()  # it has said its last word
         finally:
             cancellation.close()

@@ -25,18 +25,22 @@ class CompilationError(Exception):
     Never leaves the package: it becomes the outcome of the execution.
 
     Attributes:
-        ending: How the compiler ended; its messages are in it.
-        verdict: What that means for the source text.
+        process_exit: How the compiler ended; its messages are in it.
+        details: What that means for the source text.
         limit: The limit that the compiler ran into, if any.
     """
 
     def __init__(
-        self, compiler: str, ending: ProcessExit, verdict: OutcomeDetails, limit: LimitSeen | None
+        self,
+        compiler: str,
+        process_exit: ProcessExit,
+        details: OutcomeDetails,
+        limit: LimitSeen | None,
     ) -> None:
-        self.ending = ending
-        refused = verdict.outcome is Outcome.ERROR
-        reason = "it does not compile" if refused else f"compiler {compiler}: {verdict.reason}"
-        self.verdict = replace(verdict, reason=reason)
+        self.process_exit = process_exit
+        refused = details.outcome is Outcome.ERROR
+        reason = "it does not compile" if refused else f"compiler {compiler}: {details.reason}"
+        self.details = replace(details, reason=reason)
         self.limit = limit
         super().__init__(reason)
 

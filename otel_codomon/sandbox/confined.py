@@ -41,9 +41,9 @@ def run_confined(
         attach(pid)
 
     inside = own.confine(command, execution_id)
-    ending = run_to_end(inside, deadline=deadline, on_start=started)
-    if ending.failure is not None and own.cgroup is not None:
+    process_exit = run_to_end(inside, deadline=deadline, on_start=started)
+    if process_exit.failure is not None and own.cgroup is not None:
         own.cgroup.remove()
         own.cgroup = None
-        ending = run_to_end(command, deadline=deadline, on_start=attach)
-    return own.complete(ending)
+        process_exit = run_to_end(command, deadline=deadline, on_start=attach)
+    return own.complete(process_exit)

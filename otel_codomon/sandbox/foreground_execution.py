@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from otel_codomon._platform.cgroups import Cgroup
     from otel_codomon.sandbox.apart import Apart
     from otel_codomon.sandbox.foreground import Foreground
-    from otel_codomon.sandbox.foreground_live import LiveLook
+    from otel_codomon.sandbox.foreground_live import LiveSampler
     from otel_codomon.sandbox.sdk_free_execution import Identity
 
 _CANNOT_START = 126  # as a shell has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Description:
     """What the user said of the command.
 
     Attributes:
@@ -126,32 +126,34 @@ class ForegroundExecution:
         doubt: Which limits may not have held, once it has ended; None where all did.
     """
 
-    def __init__(self, identity: Identity, said: Said, pid: int | None) -> None:
-        self._said = said
+    def __init__(self, identity: Identity, said: Description, pid: int | None) -> None:
+        self._description = said
         self._pid = pid
-        self._told = LightExecution(identity, said.labels(), said.attributes(pid), said.command())
-        self._live: LiveLook | None = None
+        self._execution = LightExecution(
+            identity, said.labels(), said.attributes(pid), said.command()
+        )
+        self._live: LiveSampler | None = None
         self.doubt: str | None = None
 
     @property
     def problem(self) -> str | None:
         """Why it is not in the journal; None when it is."""
-        return self._told.problem
+        return self._execution.problem
 
     def look(self, targets: tuple[object, ...], set_up: Callable[[], None]) -> None:
-        """Look at it from now on, in a thread: see `LiveLook`."""
-        from otel_codomon.sandbox.foreground_live import LiveLook  # noqa: PLC0415 - if it lasts
+        """Look at it from now on, in a thread: see `LiveSampler`."""
+        from otel_codomon.sandbox.foreground_live import LiveSampler  # noqa: PLC0415 - if it lasts
 
-        self._live = LiveLook(
-            self._said.labels(),
-            self._said.limits or Limits(),
-            execution_id=self._told.identity.execution_id,
-            started_ns=self._told.identity.started_ns,
+        self._live = LiveSampler(
+            self._description.labels(),
+            self._description.limits or Limits(),
+            execution_id=self._execution.identity.execution_id,
+            started_ns=self._execution.identity.started_ns,
             targets=targets,
             set_up=set_up,
-            touch=self._told.touch,
-            folder=self._told.folder,
-            span_id=self._told.identity.span_id,
+            sign_of_life=self._execution.sign_of_life,
+            folder=self._execution.folder,
+            span_id=self._execution.identity.span_id,
         )
 
     def end(
@@ -173,7 +175,7 @@ class ForegroundExecution:
         seen = None if self._live is None else self._live.finish()
         totals = None if cgroup is None else cgroup.totals()
         limit = None if foreground.limit is None else LimitSeen(*foreground.limit)
-        ending = ProcessExit(
+        process_exit = ProcessExit(
             pid=foreground.tree.pid,
             status=foreground.tree.status,
             rusage=since(foreground.before, tuple(resource.getrusage(resource.RUSAGE_CHILDREN))),
@@ -184,39 +186,41 @@ class ForegroundExecution:
             oom_kills=0 if totals is None else totals.oom_kills or 0,
             **_from_inside(foreground.apart),
         )
-        self.doubt = "; ".join(ending.doubts) or None
-        usage = with_cgroup(with_looks(usage_of(ending), seen), totals)
-        client = client_in(self._said.arguments)
+        self.doubt = "; ".join(process_exit.doubts) or None
+        usage = with_cgroup(with_samples(usage_of(process_exit), seen), totals)
+        client = client_in(self._description.arguments)
         if client is not None:
             usage = without_work(usage, client)
-        verdict, limit = self._judge(ending)
+        details, limit = self._judge(process_exit)
         if refusal is not None:
-            verdict = _setup_error(refusal, exit_code=verdict.exit_code)
-        return self.finish(verdict, limit, usage, left=left)
+            details = _setup_error(refusal, exit_code=details.exit_code)
+        return self.finish(details, limit, usage, left=left)
 
     def fail(self, error: OSError) -> ExecutionResult:
         """Tell that the command could not be started."""
-        verdict, _ = classify(ProcessExit(failure=error.errno), Limits())
-        return self.finish(verdict)
+        details, _ = classify(ProcessExit(failure=error.errno), Limits())
+        return self.finish(details)
 
     def refuse(self, reason: str, exit_code: int = _CANNOT_START) -> ExecutionResult:
         """Tell that the command could not be made ready, and was not started."""
         return self.finish(_setup_error(reason, exit_code=exit_code))
 
-    def _judge(self, ending: ProcessExit) -> tuple[OutcomeDetails, LimitSeen | None]:
-        if self._said.sandbox_type is SandboxType.BUBBLEWRAP:
+    def _judge(self, process_exit: ProcessExit) -> tuple[OutcomeDetails, LimitSeen | None]:
+        if self._description.sandbox_type is SandboxType.BUBBLEWRAP:
             from otel_codomon.sandbox.isolation import unwrap  # noqa: PLC0415 - for who isolates
             from otel_codomon.sandbox.toolchains import UnavailableError  # noqa: PLC0415
 
             try:
-                ending = unwrap(ending)
+                process_exit = unwrap(process_exit)
             except UnavailableError as error:
                 return _setup_error(str(error)), None
-        return classify(ending, self._said.limits or Limits(), self._said.arguments)
+        return classify(
+            process_exit, self._description.limits or Limits(), self._description.arguments
+        )
 
     def finish(
         self,
-        verdict: OutcomeDetails,
+        details: OutcomeDetails,
         limit: LimitSeen | None = None,
         usage: Usage = NOTHING_KNOWN,
         *,
@@ -225,25 +229,25 @@ class ForegroundExecution:
         """Tell how it ended, where that is known.
 
         Args:
-            verdict: How.
+            details: How.
             limit: The limit it ran into, if any.
             usage: Its totals.
             left: What remains of its private directory, and why.
         """
-        if verdict.reason is not None:
-            verdict = replace(verdict, reason=scrubbed_text(verdict.reason))
-        identity = self._told.identity
+        if details.reason is not None:
+            details = replace(details, reason=scrubbed_text(details.reason))
+        identity = self._execution.identity
         events = [] if limit is None else [self._limit_event(limit)]
         facts: dict[str, object] = {} if left is None else {names.CLEANUP_LEFT: left}
         if limit is not None:
             facts[names.LIMIT_TYPE] = limit.limit
-        seconds = self._told.end(verdict, {**usage.attributes(), **facts}, events)
+        seconds = self._execution.end(details, {**usage.attributes(), **facts}, events)
         return ExecutionResult(
             execution_id=identity.execution_id,
-            outcome=verdict.outcome or Outcome.ERROR,
-            exit_code=verdict.exit_code,
-            signal=verdict.signal,
-            reason=verdict.reason,
+            outcome=details.outcome or Outcome.ERROR,
+            exit_code=details.exit_code,
+            signal=details.signal,
+            reason=details.reason,
             duration_seconds=seconds,
             usage=usage,
             pid=self._pid,
@@ -255,7 +259,7 @@ class ForegroundExecution:
     def _limit_event(self, limit: LimitSeen) -> Mapping[str, object]:
         told = {
             names.LIMIT_TYPE: limit.limit,
-            names.LIMIT_VALUE: getattr(self._said.limits, limit.field),
+            names.LIMIT_VALUE: getattr(self._description.limits, limit.field),
             names.LIMIT_SEEN: limit.seen,
         }
         known = {key: value for key, value in told.items() if value is not None}
@@ -285,7 +289,7 @@ def _setup_error(reason: str, *, exit_code: int | None = _CANNOT_START) -> Outco
 # --- the totals, from whoever knows best ----------------------------------------
 
 
-def with_looks(usage: Usage, seen: Usage | None) -> Usage:
+def with_samples(usage: Usage, seen: Usage | None) -> Usage:
     """*usage*, which the kernel told at the end, with what only looks can tell."""
     if seen is None:
         return usage

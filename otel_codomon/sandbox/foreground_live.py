@@ -27,7 +27,7 @@ _PATIENCE_SECONDS: Final = 0.1
 _SIGN_OF_LIFE_SECONDS: Final = 1.0
 
 
-class LiveLook:
+class LiveSampler:
     """Looks at one command in a thread of its own.
 
     Args:
@@ -51,7 +51,7 @@ class LiveLook:
         started_ns: int,
         targets: tuple[object, ...],
         set_up: Callable[[], None],
-        touch: Callable[[], None],
+        sign_of_life: Callable[[], None],
         folder: str | None,
         span_id: str,
     ) -> None:
@@ -61,7 +61,7 @@ class LiveLook:
         self._started_ns = started_ns
         self._targets = targets
         self._set_up = set_up
-        self._touch = touch
+        self._touch = sign_of_life
         self._folder = folder
         self._span_id = span_id
         self._beats: HeartbeatWriter | None = None

@@ -180,29 +180,33 @@ def _binds(writable: Iterable[str], readable: Iterable[str]) -> Iterator[str]:
         yield from (rows[path], path, path)
 
 
-def unwrap(ending: ProcessExit) -> ProcessExit:
+def unwrap(process_exit: ProcessExit) -> ProcessExit:
     """Return how the command within bubblewrap ended, from how bubblewrap did.
 
     Bubblewrap reports a signal as a shell does, as 128+n, which a command may
     also say of itself: it is taken for the signal.
 
     Args:
-        ending: How bubblewrap ended.
+        process_exit: How bubblewrap ended.
 
     Raises:
         UnavailableError: Bubblewrap did not start the command.
     """
-    code = ending.returncode
+    code = process_exit.returncode
     if code is None or code < 0:
-        return ending
-    if not ending.was_inside and code == 1 and not (ending.timed_out or ending.cancelled):
-        said = " ".join(ending.errors.kept[:_SAID_BYTES].decode("utf-8", "replace").split())
+        return process_exit
+    if (
+        not process_exit.was_inside
+        and code == 1
+        and not (process_exit.timed_out or process_exit.cancelled)
+    ):
+        said = " ".join(process_exit.errors.kept[:_SAID_BYTES].decode("utf-8", "replace").split())
         raise UnavailableError(
             f"cannot isolate with bubblewrap: it did not start the command{said and ': '}{said}; "
             f"{_SEE_PROGRAM if 'execvp' in said else _SEE_NAMESPACES}"
         )
     number = code - _BY_SIGNAL
-    return replace(ending, status=number) if 0 < number <= _LAST_SIGNAL else ending
+    return replace(process_exit, status=number) if 0 < number <= _LAST_SIGNAL else process_exit
 
 
 def _expanded(patterns: Iterable[str]) -> Iterator[str]:

@@ -18,31 +18,33 @@ if TYPE_CHECKING:
     from otel_codomon.sandbox.process_exit import LimitSeen
 
 
-def tell(
+def record_exit(
     current: Execution,
-    ending: ProcessExit,
-    verdict: OutcomeDetails,
+    process_exit: ProcessExit,
+    details: OutcomeDetails,
     *,
     executable: str | None = None,
 ) -> None:
     """Record on *current* how its command ended, and what that means."""
-    started = ending.pid is not None
+    started = process_exit.pid is not None
     current.record(
-        outcome=verdict.outcome,
-        signal=verdict.signal,
-        reason=verdict.reason,
-        error_type=verdict.error_type,
-        exit_code=ending.returncode if started else verdict.exit_code,
-        pid=ending.pid,
+        outcome=details.outcome,
+        signal=details.signal,
+        reason=details.reason,
+        error_type=details.error_type,
+        exit_code=process_exit.returncode if started else details.exit_code,
+        pid=process_exit.pid,
         executable=executable,
-        rusage=totals_of(ending),
-        stdout_bytes=ending.output.total_bytes if started else None,
-        stderr_bytes=ending.errors.total_bytes if started else None,
-        truncated=(ending.output.is_truncated or ending.errors.is_truncated) if started else None,
+        rusage=totals_of(process_exit),
+        stdout_bytes=process_exit.output.total_bytes if started else None,
+        stderr_bytes=process_exit.errors.total_bytes if started else None,
+        truncated=(process_exit.output.is_truncated or process_exit.errors.is_truncated)
+        if started
+        else None,
     )
 
 
-def tell_limit(current: Execution, limits: Limits, limit: LimitSeen | None) -> None:
+def record_limit(current: Execution, limits: Limits, limit: LimitSeen | None) -> None:
     """Note the limit that *current* ran into, if any."""
     if limit is not None:
         current.reach_limit(limit.limit, limit=getattr(limits, limit.field), seen=limit.seen)
@@ -58,7 +60,7 @@ def cancelled_by(error: BaseException) -> OutcomeDetails:
 
 
 @contextmanager
-def told_if_interrupted(current: Execution) -> Iterator[None]:
+def recorded_if_interrupted(current: Execution) -> Iterator[None]:
     """End *current* for what interrupts it, which says nothing of the command.
 
     A signal handler of the host may raise anything at any time, such as
@@ -71,6 +73,6 @@ def told_if_interrupted(current: Execution) -> Iterator[None]:
         current.succeed()
         raise
     except BaseException as error:
-        tell(current, ProcessExit(), cancelled_by(error))
+        record_exit(current, ProcessExit(), cancelled_by(error))
         current.succeed()
         raise

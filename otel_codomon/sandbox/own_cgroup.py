@@ -50,17 +50,17 @@ class OwnCgroup:
             cpu_counter=cgroup.cpu_counter,
         )
 
-    def complete(self, ending: ProcessExit) -> ProcessExit:
-        """Return *ending* with what only the kernel knows of it."""
+    def complete(self, process_exit: ProcessExit) -> ProcessExit:
+        """Return *process_exit* with what only the kernel knows of it."""
         if self.cgroup is None:
-            return ending
-        rescue = ending.rescue
+            return process_exit
+        rescue = process_exit.rescue
         if rescue is not None and not rescue.is_complete:
             # Whatever the supervisor has left is in here, marked or not.
             rescue = replace(rescue, is_complete=self.cgroup.kill())
         totals = self.cgroup.totals()
         return replace(
-            ending,
+            process_exit,
             oom_kills=totals.oom_kills or 0,
             cgroup_cpu_seconds=None if totals.cpu_ns is None else totals.cpu_ns / 1e9,
             rescue=rescue,

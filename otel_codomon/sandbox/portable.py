@@ -50,7 +50,7 @@ def run_portable(
     on_start: Callable[[int], None],
 ) -> ProcessExit:
     """Run *command*; as `supervised.run_supervised`, with the differences said above."""
-    _tell_not_held(tuple(_not_held(command.limits)))
+    _report_not_held(tuple(_not_held(command.limits)))
     try:
         process = _start(command)
     except OSError as error:
@@ -90,7 +90,7 @@ def _not_held(limits: Limits) -> Iterator[str]:
 
 
 @cache
-def _tell_not_held(limits: tuple[str, ...]) -> None:
+def _report_not_held(limits: tuple[str, ...]) -> None:
     """Say, once for the same ones, that nobody holds *limits* here."""
     if limits:
         _log.warning(
@@ -174,7 +174,7 @@ def _wait(
             return False, False
         if deadline is not None and time.monotonic() >= deadline:
             return True, False
-        if cancellation is not None and cancellation.was_said:
+        if cancellation is not None and cancellation.is_cancelled:
             return False, True
 
 

@@ -17,7 +17,7 @@ from otel_codomon.sandbox.command_runner import run_to_end
 from otel_codomon.sandbox.compilation import CompilationError, limits_of_compiler, version_command
 from otel_codomon.sandbox.confined import run_confined
 from otel_codomon.sandbox.isolation import SANDBOX_TYPES, isolate
-from otel_codomon.sandbox.outcome_report import tell, tell_limit, told_if_interrupted
+from otel_codomon.sandbox.outcome_report import record_exit, record_limit, recorded_if_interrupted
 from otel_codomon.sandbox.own_cgroup import own_cgroup
 from otel_codomon.sandbox.private_directory import PrivateDirectory
 from otel_codomon.sandbox.process_exit import classify
@@ -124,23 +124,23 @@ def _compile(request: Request, compiler: Command, private: str, deadline: float 
             sandbox_type=SANDBOX_TYPES[request.isolation],
             limits=command.limits,
         ) as current,
-        told_if_interrupted(current),
+        recorded_if_interrupted(current),
     ):
-        ending = run_confined(
+        process_exit = run_confined(
             command,
             own,
             execution_id=current.execution_id,
             deadline=deadline,
             attach=current.attach,
         )
-        verdict, limit = classify(ending, command.limits)
-        tell(current, ending, verdict, executable=name)
-        tell_limit(current, command.limits, limit)
-    if verdict.outcome is Outcome.SUCCESS:
+        details, limit = classify(process_exit, command.limits)
+        record_exit(current, process_exit, details, executable=name)
+        record_limit(current, command.limits, limit)
+    if details.outcome is Outcome.SUCCESS:
         return
-    if verdict.outcome is Outcome.ERROR:
+    if details.outcome is Outcome.ERROR:
         check_usable(request, compiler, private, deadline)
-    raise CompilationError(name, ending, verdict, limit)
+    raise CompilationError(name, process_exit, details, limit)
 
 
 def check_usable(
@@ -159,10 +159,10 @@ def check_usable(
     """
     assert request.toolchain is not None  # noqa: S101 - a source text has one
     asked = version_command(request.toolchain, command)
-    ending = run_to_end(
+    process_exit = run_to_end(
         _isolated(request, asked, private), deadline=deadline, on_start=lambda _pid: None
     )
-    request.toolchain.check_version(asked.path, ending)
+    request.toolchain.check_version(asked.path, process_exit)
 
 
 def _isolated(request: Request, command: Command, private: str | None) -> Command:

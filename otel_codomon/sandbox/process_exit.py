@@ -150,21 +150,21 @@ def since(before: Sequence[float], totals: Sequence[float]) -> tuple[float, ...]
     return tuple(spent)
 
 
-def usage_of(ending: ProcessExit) -> Usage:
+def usage_of(process_exit: ProcessExit) -> Usage:
     """The totals of a tree that was waited for to its last process.
 
     Where processes vanished without being waited for, only a cgroup tells the
     CPU time: without one it is absent, as what is known of it leaves them out.
     """
-    rusage = ending.rusage
+    rusage = process_exit.rusage
     if not rusage:
         return Usage()
     usage = Usage(
         source="process_tree",
         peak_memory_bytes=int(rusage[_MAX_RSS]) * 1024 or None,
     )
-    if ending.has_unwaited:
-        counted = ending.cgroup_cpu_seconds
+    if process_exit.has_unwaited:
+        counted = process_exit.cgroup_cpu_seconds
         if counted is None:
             return replace(usage, absent_reason=UNWAITED)
         return replace(usage, source="cgroup", cpu_seconds=counted)
@@ -180,13 +180,13 @@ def usage_of(ending: ProcessExit) -> Usage:
     )
 
 
-def totals_of(ending: ProcessExit) -> ChildTotals | None:
+def totals_of(process_exit: ProcessExit) -> ChildTotals | None:
     """The same figures as the execution's tracker takes them; None when there are none."""
-    rusage = ending.rusage
+    rusage = process_exit.rusage
     if not rusage:
         return None
     return ChildTotals(
-        pid=ending.pid,
+        pid=process_exit.pid,
         user_seconds=rusage[_USER],
         system_seconds=rusage[_SYSTEM],
         maxrss_bytes=int(rusage[_MAX_RSS]) * 1024,
@@ -197,7 +197,7 @@ def totals_of(ending: ProcessExit) -> ChildTotals | None:
         major_faults=int(rusage[_MAJOR_FAULTS]),
         minor_faults=int(rusage[_MINOR_FAULTS]),
         spawner_peak_bytes=0,  # taken off by `since`
-        has_unwaited=ending.has_unwaited,
+        has_unwaited=process_exit.has_unwaited,
         is_whole=True,
     )
 
@@ -206,7 +206,7 @@ def totals_of(ending: ProcessExit) -> ChildTotals | None:
 
 
 def classify(
-    ending: ProcessExit, limits: Limits, argv: Sequence[str] = ()
+    process_exit: ProcessExit, limits: Limits, argv: Sequence[str] = ()
 ) -> tuple[OutcomeDetails, LimitSeen | None]:
     """Say how the execution went, and which limit it ran into, if any.
 
@@ -217,26 +217,26 @@ def classify(
     that was ended for its time may well leave with 0.
 
     Args:
-        ending: How it ended.
+        process_exit: How it ended.
         limits: What it was allowed to use.
         argv: The command: of a shell or the client of an engine, 128+n is the
             end by signal n of what it ran.
     """
-    limit = ending.limit or _signalled_limit(ending, limits)
-    reached = limit or _memory_limit(ending, limits)
-    code = ending.returncode
+    limit = process_exit.limit or _signalled_limit(process_exit, limits)
+    reached = limit or _memory_limit(process_exit, limits)
+    code = process_exit.returncode
     seen = OutcomeDetails() if code is None else read_code_of(list(argv), code)
     for applies, outcome, reason in _MEANINGS:
-        if applies(ending, limit):
+        if applies(process_exit, limit):
             return replace(
                 seen,
                 outcome=outcome,
                 error_type=outcome.value,
-                reason=reason(ending, limit) + _besides(ending),
+                reason=reason(process_exit, limit) + _besides(process_exit),
             ), reached
     if code is None:
-        return _not_started(ending), None
-    return replace(seen, reason=_plain_reason(seen, ending)), reached
+        return _not_started(process_exit), None
+    return replace(seen, reason=_plain_reason(seen, process_exit)), reached
 
 
 # The first that applies says the outcome.
@@ -277,23 +277,23 @@ _LIMIT_SIGNALS: Final = {
 }
 
 
-def _signalled_limit(ending: ProcessExit, limits: Limits) -> LimitSeen | None:
-    limit = _LIMIT_SIGNALS.get(-(ending.returncode or 0))
+def _signalled_limit(process_exit: ProcessExit, limits: Limits) -> LimitSeen | None:
+    limit = _LIMIT_SIGNALS.get(-(process_exit.returncode or 0))
     is_ours = limit is not None and getattr(limits, limit.field) is not None
     return limit if is_ours else None
 
 
-def _memory_limit(ending: ProcessExit, limits: Limits) -> LimitSeen | None:
+def _memory_limit(process_exit: ProcessExit, limits: Limits) -> LimitSeen | None:
     """The limit that the kernel killed for, also where what it killed was not missed.
 
     How much was asked for beyond the limit nobody tells.
     """
-    is_ours = ending.oom_kills > 0 and limits.memory_bytes is not None
+    is_ours = process_exit.oom_kills > 0 and limits.memory_bytes is not None
     return LimitSeen("memory") if is_ours else None
 
 
-def _not_started(ending: ProcessExit) -> OutcomeDetails:
-    number = ending.failure or errno.ENOENT
+def _not_started(process_exit: ProcessExit) -> OutcomeDetails:
+    number = process_exit.failure or errno.ENOENT
     missing = number in (errno.ENOENT, errno.ENOTDIR)
     return OutcomeDetails(
         outcome=Outcome.SETUP_ERROR,
@@ -303,8 +303,8 @@ def _not_started(ending: ProcessExit) -> OutcomeDetails:
     )
 
 
-def _plain_reason(seen: OutcomeDetails, ending: ProcessExit) -> str | None:
-    besides = _besides(ending)
+def _plain_reason(seen: OutcomeDetails, process_exit: ProcessExit) -> str | None:
+    besides = _besides(process_exit)
     if seen.outcome is Outcome.SUCCESS:
         return besides[2:] or None
     if seen.signal is not None:
@@ -312,15 +312,17 @@ def _plain_reason(seen: OutcomeDetails, ending: ProcessExit) -> str | None:
     return f"it ended with exit code {seen.exit_code}{besides}"
 
 
-def _besides(ending: ProcessExit) -> str:
+def _besides(process_exit: ProcessExit) -> str:
     """What is to go after the reason of its end: what may have outlived it, or gone unseen."""
-    return _leftovers(ending) + "".join(f"; {doubt}" for doubt in ending.doubts)
+    return _leftovers(process_exit) + "".join(f"; {doubt}" for doubt in process_exit.doubts)
 
 
-def _leftovers(ending: ProcessExit) -> str:
+def _leftovers(process_exit: ProcessExit) -> str:
     """What may have outlived the command."""
-    left = f"; {ending.left} of its processes could not be killed" if ending.left else ""
-    rescue = ending.rescue
+    left = (
+        f"; {process_exit.left} of its processes could not be killed" if process_exit.left else ""
+    )
+    rescue = process_exit.rescue
     if rescue is None or rescue.is_complete:
         return left
     found = f"; {rescue.found} of its processes were found and ended" if rescue.found else ""

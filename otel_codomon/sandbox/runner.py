@@ -20,7 +20,7 @@ from otel_codomon.sandbox.async_wait import in_thread
 from otel_codomon.sandbox.compilation import CompilationError
 from otel_codomon.sandbox.confined import run_confined
 from otel_codomon.sandbox.isolation import SANDBOX_TYPES
-from otel_codomon.sandbox.outcome_report import cancelled_by, tell, tell_limit
+from otel_codomon.sandbox.outcome_report import cancelled_by, record_exit, record_limit
 from otel_codomon.sandbox.own_cgroup import own_cgroup
 from otel_codomon.sandbox.preparation import check_usable, prepare, private_directory
 from otel_codomon.sandbox.process_exit import (
@@ -151,14 +151,14 @@ class _Attempt:
     """What is known so far of how a request went.
 
     Attributes:
-        ending: How its command ended; its compiler, if it got no further.
-        verdict: What that means; None until it is known.
+        process_exit: How its command ended; its compiler, if it got no further.
+        details: What that means; None until it is known.
         limit: The limit it ran into, if any.
         facts: What else its span has.
     """
 
-    ending: ProcessExit = field(default_factory=ProcessExit)
-    verdict: OutcomeDetails | None = None
+    process_exit: ProcessExit = field(default_factory=ProcessExit)
+    details: OutcomeDetails | None = None
     limit: LimitSeen | None = None
     facts: dict[str, object] = field(default_factory=dict)
 
@@ -173,12 +173,12 @@ def _carry_out(
         _try(request, current, own, deadline, attempt)
     except BaseException as error:
         # A signal handler of the host raised it. Its exit code is not the command's.
-        _tell(current, request, attempt, attempt.verdict or cancelled_by(error))
+        _record_exit(current, request, attempt, attempt.details or cancelled_by(error))
         current.succeed()
         raise
-    verdict = attempt.verdict or UNKNOWN
-    _tell(current, request, attempt, verdict)
-    return _result(current, attempt, verdict)
+    details = attempt.details or UNKNOWN
+    _record_exit(current, request, attempt, details)
+    return _result(current, attempt, details)
 
 
 def _try(
@@ -194,53 +194,62 @@ def _try(
     try:
         with private_directory(request, attempt.facts) as private:
             command = prepare(request, private, deadline)
-            ending = run_confined(
+            process_exit = run_confined(
                 command,
                 own,
                 execution_id=current.execution_id,
                 deadline=deadline,
                 attach=current.attach,
             )
-            if request.toolchain is not None and ending.returncode in _NOT_RUN:
+            if request.toolchain is not None and process_exit.returncode in _NOT_RUN:
                 check_usable(request, command, private, deadline)
-            attempt.ending = ending
-            attempt.verdict, attempt.limit = classify(ending, request.limits, request.argv)
+            attempt.process_exit = process_exit
+            attempt.details, attempt.limit = classify(process_exit, request.limits, request.argv)
     except UnavailableError as error:
-        attempt.verdict = OutcomeDetails(outcome=Outcome.SETUP_ERROR, reason=str(error))
+        attempt.details = OutcomeDetails(outcome=Outcome.SETUP_ERROR, reason=str(error))
     except CompilationError as error:
-        attempt.ending, attempt.verdict, attempt.limit = error.ending, error.verdict, error.limit
+        attempt.process_exit, attempt.details, attempt.limit = (
+            error.process_exit,
+            error.details,
+            error.limit,
+        )
 
 
-def _tell(current: Execution, request: Request, attempt: _Attempt, verdict: OutcomeDetails) -> None:
+def _record_exit(
+    current: Execution, request: Request, attempt: _Attempt, details: OutcomeDetails
+) -> None:
     executable = None if request.path is None else Path(request.path).name
-    tell_limit(current, request.limits, attempt.limit)
-    tell(current, attempt.ending, verdict, executable=executable)
+    record_limit(current, request.limits, attempt.limit)
+    record_exit(current, attempt.process_exit, details, executable=executable)
     for key, value in attempt.facts.items():
         current.note(key, value)
-    _tell_texts(current, request, attempt.ending)
+    _record_texts(current, request, attempt.process_exit)
 
 
-def _tell_texts(current: Execution, request: Request, ending: ProcessExit) -> None:
+def _record_texts(current: Execution, request: Request, process_exit: ProcessExit) -> None:
     """What leaves only when the user asked for it."""
-    for name, output in ((names.STDOUT_TEXT, ending.output), (names.STDERR_TEXT, ending.errors)):
+    for name, output in (
+        (names.STDOUT_TEXT, process_exit.output),
+        (names.STDERR_TEXT, process_exit.errors),
+    ):
         current.note(name, captured("output", output.kept, is_cut=output.is_truncated))
     if request.source is None:
         current.note(names.PROCESS_COMMAND_ARGS, captured_arguments(request.argv))
 
 
-def _result(current: Execution, attempt: _Attempt, verdict: OutcomeDetails) -> ExecutionResult:
-    ending = attempt.ending
+def _result(current: Execution, attempt: _Attempt, details: OutcomeDetails) -> ExecutionResult:
+    process_exit = attempt.process_exit
     return ExecutionResult(
         execution_id=current.execution_id,
-        outcome=verdict.outcome or Outcome.ERROR,
-        exit_code=verdict.exit_code,
-        signal=verdict.signal,
-        reason=None if verdict.reason is None else scrubbed_text(verdict.reason),
+        outcome=details.outcome or Outcome.ERROR,
+        exit_code=details.exit_code,
+        signal=details.signal,
+        reason=None if details.reason is None else scrubbed_text(details.reason),
         duration_seconds=0.0,
-        output=ending.output,
-        errors=ending.errors,
-        usage=usage_of(ending),
-        pid=ending.pid,
+        output=process_exit.output,
+        errors=process_exit.errors,
+        usage=usage_of(process_exit),
+        pid=process_exit.pid,
         trace_id=current.trace_id,
         span_id=current.span_id,
         attributes=attempt.facts,

@@ -118,7 +118,7 @@ class LightExecution:
         self.identity = identity
         self.labels = labels
         self.problem: str | None = None
-        self._light = records
+        self._record = records
         self._attributes: dict[str, object] = {
             names.EXECUTION_ID: identity.execution_id,
             **labels.attributes(),
@@ -130,14 +130,14 @@ class LightExecution:
             records.write_started(self._writer, **self._span(), command=command)
 
     def _open(self) -> Writer | None:
-        if os.environ.get(self._light.CONFIG_FILE):
+        if os.environ.get(self._record.CONFIG_FILE):
             self.problem = _NOT_DELIVERED
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             return None
-        writer = self._tried(self._light.open_writer)
-        if writer is None and self._light.is_delivery_wanted():
+        writer = self._tried(self._record.open_writer)
+        if writer is None and self._record.is_delivery_wanted():
             self._is_passing = True
-            writer = self._tried(lambda: self._light.open_writer(_passing_folder()))
+            writer = self._tried(lambda: self._record.open_writer(_passing_folder()))
         return writer
 
     def _tried(self, open_writer: Callable[[], Writer | None]) -> Writer | None:
@@ -154,10 +154,10 @@ class LightExecution:
             "span_id": identity.span_id,
             "parent_span_id": identity.parent_span_id,
             "name": self.labels.name,
-            "span_kind": self._light.KIND_CLIENT,
+            "span_kind": self._record.KIND_CLIENT,
             "started_unix_ns": identity.started_unix_ns,
             "attributes": self._attributes,
-            "resource": self._light.resource(service_name="otel-codomon"),
+            "resource": self._record.resource(service_name="otel-codomon"),
             "links": () if identity.linked is None else (identity.linked,),
             "is_sampled": identity.is_sampled,
         }
@@ -167,21 +167,21 @@ class LightExecution:
         """The journal that it is in, and that others read; None without one."""
         return None if self._writer is None or self._is_passing else self._writer.folder
 
-    def touch(self) -> None:
+    def sign_of_life(self) -> None:
         """Leave a sign of life: should this process be killed, the execution ended after it."""
         if self._writer is not None:
-            self._writer.touch()
+            self._writer.sign_of_life()
 
     def end(
         self,
-        verdict: OutcomeDetails,
+        details: OutcomeDetails,
         attributes: Mapping[str, object],
         events: Sequence[Event] = (),
     ) -> float:
         """Write the end, and see that somebody sends it where it is to be sent.
 
         Args:
-            verdict: How it went.
+            details: How it went.
             attributes: What its span has besides what it started with.
             events: Events of its span.
 
@@ -191,16 +191,16 @@ class LightExecution:
         from otel_codomon.journal.execution_record import STATUS_WORDS, Outcome  # noqa: PLC0415 - late
 
         elapsed_ns = time.monotonic_ns() - self.identity.started_ns
-        outcome = verdict.outcome or Outcome.ERROR
+        outcome = details.outcome or Outcome.ERROR
         self._attributes.update(attributes)
-        self._attributes.update(_verdict_attributes(verdict, outcome))
+        self._attributes.update(_details_attributes(details, outcome))
         if self._writer is not None:
             words = STATUS_WORDS.get(outcome)
-            self._light.write_ended(
+            self._record.write_ended(
                 self._writer,
                 **self._span(),
                 ended_unix_ns=self.identity.started_unix_ns + elapsed_ns,
-                status=self._light.STATUS_UNSET if words is None else self._light.STATUS_ERROR,
+                status=self._record.STATUS_UNSET if words is None else self._record.STATUS_ERROR,
                 status_message=words or "",
                 events=events,
             )
@@ -215,9 +215,9 @@ class LightExecution:
 
     def _send(self, folder: str) -> None:
         if self._is_passing:
-            self._light.spawn_sender(folder, once=True)
-        elif self._light.is_delivery_wanted() and not self._light.sender_is_running(folder):
-            self._light.spawn_sender(folder)
+            self._record.spawn_sender(folder, once=True)
+        elif self._record.is_delivery_wanted() and not self._record.sender_is_running(folder):
+            self._record.spawn_sender(folder)
 
 
 def _passing_folder() -> str:
@@ -230,14 +230,14 @@ def _passing_folder() -> str:
     return path
 
 
-def _verdict_attributes(verdict: OutcomeDetails, outcome: Outcome) -> dict[str, object]:
+def _details_attributes(details: OutcomeDetails, outcome: Outcome) -> dict[str, object]:
     from otel_codomon import names  # noqa: PLC0415 - as above
 
     told = {
         names.EXECUTION_OUTCOME: outcome.value,
-        names.PROCESS_EXIT_CODE: verdict.exit_code,
-        names.EXECUTION_SIGNAL: verdict.signal,
-        names.ERROR_REASON: verdict.reason,
-        names.ERROR_TYPE: verdict.error_type,
+        names.PROCESS_EXIT_CODE: details.exit_code,
+        names.EXECUTION_SIGNAL: details.signal,
+        names.ERROR_REASON: details.reason,
+        names.ERROR_TYPE: details.error_type,
     }
     return {key: value for key, value in told.items() if value is not None}

@@ -81,10 +81,10 @@ def run_supervised(
         conversation = _Conversation(command, on_start, opened)
         conversation.hold(deadline, cancellation)
         conversation.check(command)
-        ending = conversation.ending()
-    for doubt in ending.doubts:
+        process_exit = conversation.process_exit()
+    for doubt in process_exit.doubts:
         _log.warning("%s: %s", os.path.basename(command.path), doubt)  # noqa: PTH119 - may be anything
-    return ending
+    return process_exit
 
 
 class _Conversation:
@@ -165,7 +165,7 @@ class _Conversation:
         used = since(reports.before, reports.totals)[:2] if reports.totals else ()
         return round(sum(used) * 1e9)
 
-    def ending(self) -> ProcessExit:
+    def process_exit(self) -> ProcessExit:
         """What became of the command."""
         reports = self._reports
         return ProcessExit(

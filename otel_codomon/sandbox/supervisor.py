@@ -145,7 +145,7 @@ class Supervisor:
         meter.start()
         tree = Tree(pid)
         left = self._stay(tree, meter)
-        self._tell_unmeasured(meter)
+        self._report_unmeasured(meter)
         if self._wrapping is not None and self._wrapping.has_run():
             self._report("inside")
         totals = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -191,12 +191,12 @@ class Supervisor:
             if tree.status is not None or os.getppid() != self._plan.host_pid:
                 return tree.kill()
             passed = meter.passed()
-            self._tell_unmeasured(meter)
+            self._report_unmeasured(meter)
             if passed is not None:
                 self._report("limit", *(word for word in passed if word is not None))
                 return tree.kill()
 
-    def _tell_unmeasured(self, meter: TreeMeter) -> None:
+    def _report_unmeasured(self, meter: TreeMeter) -> None:
         for limit, why in meter.unmeasured():
             self._report("unmeasured", limit, why)
 

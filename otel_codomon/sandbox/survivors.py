@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon.sandbox.tree import living_of, read_file, send_all
+from otel_codomon.sandbox.tree import read_file, send_all, still_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def end_marked(mark: int, seconds: float) -> tuple[int, int]:
     """
     until = time.monotonic() + seconds
     found: set[int] = set()
-    while living := living_of(_marked(mark)):
+    while living := still_running(_marked(mark)):
         if time.monotonic() >= until:
             return len(found), len(living)
         is_new = not found.issuperset(living)

@@ -87,7 +87,7 @@ class Toolchain:
             yield ours
         yield from self.tools
 
-    def check_version(self, tool: str, ending: ProcessExit) -> None:
+    def check_version(self, tool: str, process_exit: ProcessExit) -> None:
         """Check that *tool*, which was asked for its version and ended so, is one.
 
         A version manager puts stand-ins on the PATH that start the tool chosen for
@@ -96,9 +96,11 @@ class Toolchain:
         Raises:
             UnavailableError: It is none; its own words are in the text.
         """
-        if ending.returncode is None or ending.returncode <= 0:
+        if process_exit.returncode is None or process_exit.returncode <= 0:
             return
-        said = scrubbed_name(ending.errors.kept or ending.output.kept, default="nothing")
+        said = scrubbed_name(
+            process_exit.errors.kept or process_exit.output.kept, default="nothing"
+        )
         raise UnavailableError(
             f"cannot run {self.language}: {tool} does not work here, and says {said!r}; "
             f"{self.way_out}"

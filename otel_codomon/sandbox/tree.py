@@ -95,7 +95,7 @@ def kill_below(root: int, seconds: float) -> int:
         How many are still alive.
     """
     until = time.monotonic() + seconds
-    while living := living_of(stop_below(root, until)):
+    while living := still_running(stop_below(root, until)):
         if time.monotonic() >= until:
             return len(living)
         send_all(living, signal.SIGKILL)
@@ -103,7 +103,7 @@ def kill_below(root: int, seconds: float) -> int:
     return 0
 
 
-def living_of(pids: Iterable[int]) -> list[int]:
+def still_running(pids: Iterable[int]) -> list[int]:
     """Those of *pids* that have not ended."""
     return [pid for pid in pids if (stat := read_stat(pid)) is not None and stat.is_living]
 

@@ -71,11 +71,11 @@ def test_all_finished_executions_arrive(
     heard.hear(done.stdout.splitlines(keepends=True))
     send_rest(program)
 
-    verdict = classify(heard, collector)
+    details = classify(heard, collector)
     assert done.stderr == ""
-    assert verdict.acknowledged == EXPECTED[mode]
-    assert (verdict.lost, verdict.doubled, verdict.corrupt) == (frozenset(), frozenset(), 0)
-    assert verdict.unfinished == 0
+    assert details.acknowledged == EXPECTED[mode]
+    assert (details.lost, details.doubled, details.corrupt) == (frozenset(), frozenset(), 0)
+    assert details.unfinished == 0
 
 
 # A process with everything imported, which forks one victim after the other:
@@ -143,11 +143,11 @@ def test_sigkill_at_any_instant_loses_nothing_that_was_acknowledged(
     kill_at_random(program, heard, random.Random(seed), kills)
     send_rest(program)
 
-    verdict = classify(heard, collector)
-    assert verdict.acknowledged >= kills
-    assert (verdict.lost, verdict.unfinished_lost) == (frozenset(), frozenset())
-    assert (verdict.doubled, verdict.corrupt) == (frozenset(), 0)
-    assert verdict.died <= kills
+    details = classify(heard, collector)
+    assert details.acknowledged >= kills
+    assert (details.lost, details.unfinished_lost) == (frozenset(), frozenset())
+    assert (details.doubled, details.corrupt) == (frozenset(), 0)
+    assert details.died <= kills
 
 
 def test_a_stopped_sender_loses_nothing(tmp_path: Path, collector: Collector) -> None:
@@ -174,9 +174,9 @@ def test_a_stopped_sender_loses_nothing(tmp_path: Path, collector: Collector) ->
 
     send_rest(program)
 
-    verdict = classify(heard, collector)
-    assert verdict.acknowledged > 50
-    assert (verdict.lost, verdict.unfinished_lost) == (frozenset(), frozenset())
+    details = classify(heard, collector)
+    assert details.acknowledged > 50
+    assert (details.lost, details.unfinished_lost) == (frozenset(), frozenset())
 
 
 BOMBARDED = """

@@ -11,7 +11,7 @@ from otel_codomon.errors import InvalidArgumentError
 
 
 @runtime_checkable
-class TellsReading(Protocol):
+class HasReading(Protocol):
     """A cache that knows this package: it tells a `CacheReading` itself."""
 
     def cache_reading(self) -> CacheReading:
@@ -20,7 +20,7 @@ class TellsReading(Protocol):
 
 
 @runtime_checkable
-class TellsCacheInfo(Protocol):
+class HasCacheInfo(Protocol):
     """A cache that tells what functools tells: hits, misses, capacity, entries."""
 
     def cache_info(self) -> tuple[int, int, int | None, int]:
@@ -35,11 +35,11 @@ class ReadingAdapter:
 
     def recognises(self, cache: object, /) -> bool:
         """Whether *cache* has a ``cache_reading`` method, and is no class that defines one."""
-        return isinstance(cache, TellsReading) and not isinstance(cache, type)
+        return isinstance(cache, HasReading) and not isinstance(cache, type)
 
     def read(self, cache: object, /) -> CacheReading:
         """Ask it."""
-        reading = cast("TellsReading", cache).cache_reading()
+        reading = cast("HasReading", cache).cache_reading()
         if isinstance(reading, CacheReading):
             return reading
         raise InvalidArgumentError(
@@ -60,7 +60,7 @@ class CacheInfoAdapter:
 
     def recognises(self, cache: object, /) -> bool:
         """Whether *cache* has a ``cache_info`` method, and is no class that defines one."""
-        return isinstance(cache, TellsCacheInfo) and not isinstance(cache, type)
+        return isinstance(cache, HasCacheInfo) and not isinstance(cache, type)
 
     def read(self, cache: object, /) -> CacheReading:
         """Read hits, misses, capacity and entries, in the order functools set.
@@ -76,7 +76,7 @@ class CacheInfoAdapter:
 
 def read_cache_info(cache: object) -> CacheReading:
     """Read ``cache_info()``, where None as capacity is the way to say that there is no limit."""
-    hits, misses, capacity, entries = cast("TellsCacheInfo", cache).cache_info()
+    hits, misses, capacity, entries = cast("HasCacheInfo", cache).cache_info()
     return CacheReading(hits, misses, None, None, 0, entries, capacity, unbounded=capacity is None)
 
 

@@ -31,7 +31,7 @@ class Answer:
     """What became of one request.
 
     Attributes:
-        verdict: What is to be done.
+        details: What is to be done.
         reason: A few words for a log: a status, an error's name. Never the
             answer's body.
         delay_seconds: How long the collector asks to wait; None if it does not.
@@ -82,7 +82,7 @@ _GRPC: Final = {
 }
 
 
-def http_verdict(status: int) -> AnswerKind:
+def http_answer_kind(status: int) -> AnswerKind:
     """What an HTTP status means."""
     if 200 <= status < 300:  # noqa: PLR2004 - the class of successes
         return AnswerKind.DELIVERED
@@ -93,7 +93,7 @@ def http_verdict(status: int) -> AnswerKind:
     return _HTTP.get(status, AnswerKind.RETRY)
 
 
-def grpc_verdict(code: str, *, has_retry_info: bool) -> AnswerKind:
+def grpc_answer_kind(code: str, *, has_retry_info: bool) -> AnswerKind:
     """What a gRPC status means.
 
     Args:

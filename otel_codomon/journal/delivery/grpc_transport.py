@@ -12,7 +12,7 @@ from otel_codomon.journal.delivery.answers import (
     MAX_DELAY_SECONDS,
     Answer,
     AnswerKind,
-    grpc_verdict,
+    grpc_answer_kind,
 )
 from otel_codomon.journal.delivery.http_transport import (
     MAX_ANSWER_BYTES,
@@ -134,7 +134,7 @@ def _refusal(error: Any) -> Answer:  # noqa: ANN401 - an RpcError that is also a
     code = error.code().name if hasattr(error, "code") else "UNKNOWN"
     delay_seconds = _retry_delay_seconds(error)
     return Answer(
-        kind=grpc_verdict(code, has_retry_info=delay_seconds is not None),
+        kind=grpc_answer_kind(code, has_retry_info=delay_seconds is not None),
         reason=f"gRPC {code}",
         delay_seconds=delay_seconds,
         # gRPC says UNAVAILABLE and DEADLINE_EXCEEDED itself where nobody does.

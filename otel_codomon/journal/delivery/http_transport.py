@@ -23,7 +23,7 @@ from otel_codomon.journal.delivery.addresses import read_address
 from otel_codomon.journal.delivery.answers import (
     Answer,
     AnswerKind,
-    http_verdict,
+    http_answer_kind,
     is_page,
     retry_after_seconds,
 )
@@ -173,7 +173,7 @@ class HttpTransport:
         body = response.read(MAX_ANSWER_BYTES + 1)
         if response.will_close or not response.isclosed():
             self.close()  # more of it than anybody needs to know
-        kind = http_verdict(response.status)
+        kind = http_answer_kind(response.status)
         reason = f"HTTP {response.status}"
         if response.status == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
             reason += " from the proxy"
@@ -281,7 +281,7 @@ def _no_answer(error: Exception) -> Answer:
     refusal = _NO_TUNNEL.match(str(error))
     if refusal is None:
         return Answer(kind=AnswerKind.RETRY, reason=type(error).__name__, is_answer=False)
-    is_blocked = http_verdict(int(refusal[1])) is AnswerKind.BLOCKED
+    is_blocked = http_answer_kind(int(refusal[1])) is AnswerKind.BLOCKED
     return Answer(
         kind=AnswerKind.BLOCKED if is_blocked else AnswerKind.RETRY,
         reason=f"HTTP {refusal[1]} from the proxy",

@@ -188,13 +188,13 @@ class Sender:
     def _step(self) -> float:
         """Do what is due; for how long nothing will be, seconds."""
         try:
-            session = self._take_office()
+            session = self._acquire_session()
             if session is not None:
                 pause_seconds = session.work()
                 if self._is_lost:
                     self._is_lost = False
                     self._report.right()
-                self._tell(session)
+                self._notify_waiting(session)
                 return pause_seconds
         except OSError as error:
             self._lose(error)
@@ -202,7 +202,7 @@ class Sender:
 
     def _lose(self, error: OSError) -> None:
         """The folder is away or another user's, or other code closed a descriptor."""
-        self._drop_office()
+        self._drop_session()
         self._is_lost = True
         is_of_folder = isinstance(error, JournalUnavailableError)
         self._report.wrong(reason_of(error), None if is_of_folder else _NOT_DELIVERED)
@@ -218,12 +218,12 @@ class Sender:
         is_clear = True
         while is_clear and time.monotonic() < deadline:
             try:
-                session = self._take_office()
+                session = self._acquire_session()
                 if session is None:
                     return
                 is_clear = session.clear(deadline)
-                self._tell(session)
-                self._leave_office()
+                self._notify_waiting(session)
+                self._release_session()
             except OSError as error:
                 self._lose(error)
                 return
@@ -231,7 +231,7 @@ class Sender:
             if not session.is_noted or not any(self._progress.waiting().values()):
                 return
 
-    def _tell(self, session: DeliverySession) -> None:
+    def _notify_waiting(self, session: DeliverySession) -> None:
         """Let those who wait look how far we are."""
         self.trouble = session.trouble
         with self._moved:
@@ -239,16 +239,16 @@ class Sender:
 
     # --- office ---
 
-    def _take_office(self) -> DeliverySession | None:
+    def _acquire_session(self) -> DeliverySession | None:
         """Be elected, or stay it; None while somebody else is."""
         if self._is_tainted:
             self._send_another()
             return None
         if not leader.try_acquire(self.folder):
-            self._drop_office()
+            self._drop_session()
             return None
         if self._session is not None and self._session.is_gone:
-            self._drop_office()  # the folder is another one than before
+            self._drop_session()  # the folder is another one than before
         if self._session is None:
             self._session = DeliverySession(
                 self.folder,
@@ -260,13 +260,13 @@ class Sender:
             )
         return self._session
 
-    def _leave_office(self) -> None:
+    def _release_session(self) -> None:
         session, self._session = self._session, None
         if session is not None:
             session.leave()
         leader.release(self.folder)
 
-    def _drop_office(self) -> None:
+    def _drop_session(self) -> None:
         session, self._session = self._session, None
         if session is not None:
             session.close()

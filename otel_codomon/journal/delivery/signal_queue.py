@@ -161,9 +161,9 @@ class SignalQueue:
         wait_seconds *= self._chance.uniform(0.5, 1.0)
         # The collector's word goes before ours, and is not shortened by chance.
         self.due = time.monotonic() + max(wait_seconds, answer.delay_seconds or 0.0)
-        self._tell(answer)
+        self._log_answer(answer)
 
-    def _tell(self, answer: Answer) -> None:
+    def _log_answer(self, answer: Answer) -> None:
         is_blocked = answer.kind is AnswerKind.BLOCKED
         if is_blocked and not self._is_blocked:
             _log.warning(
