@@ -10,7 +10,7 @@ from support.journal import Journal
 from support.needs import needs_cgroup
 from support.two_days import two_days
 
-from otel_codomon import Limits, names, run
+from otel_codomon import Limits, execution, names, run
 from otel_codomon.host.oom_kills import read_oom_kills
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.reader import JournalReader
@@ -96,6 +96,34 @@ def test_what_a_tally_looks_at_is_decoded(tmp_path: Path) -> None:
     assert part.attributes.keys() < whole.attributes.keys()
     assert part.attributes[names.ERROR_TYPE] == "odd"
     assert (part.labels, part.outcome) == (whole.labels, whole.outcome)
+
+
+@execution(name="grade")
+def grade() -> None:
+    run(["sh", "-c", "exit 3"], name="answer")
+    raise ValueError("wrong")
+
+
+def test_a_function_and_its_command_are_one_piece_of_work(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        with pytest.raises(ValueError, match="wrong"):
+            grade()
+        with execution("fine"):
+            run(["true"], name="answer")
+        run(["true"], name="alone")
+
+    report = make_report(journal=os.fspath(journal.folder))
+
+    assert (report.executions, report.nested) == (3, 2)
+    assert report.outcomes == {"success": 2, "error": 1}
+    assert {group.name: group.executions for group in report.groups} == {
+        "grade": 1,
+        "fine": 1,
+        "answer": 2,
+        "alone": 1,
+    }
+    assert sum(slot.executions for slot in report.timeline) == 3
+    assert sum(slot.failures for slot in report.timeline) == 1
 
 
 def test_what_still_runs_is_counted_apart(tmp_path: Path) -> None:

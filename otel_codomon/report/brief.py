@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_codomon._platform.json_values import as_json
+from otel_codomon._platform.json_values import as_json, iso_time
 from otel_codomon._platform.quantities import in_seconds, in_words
 from otel_codomon._platform.relative_times import in_age
+from otel_codomon.report.cause import alike_words
 from otel_codomon.report.execution_lines import ExecutionLine
 from otel_codomon.report.short_ids import short_id
 
@@ -203,8 +204,11 @@ class DescribedExecution:
     @classmethod
     def of(cls, detail: ExecutionDetail, now_unix_ns: int) -> DescribedExecution:
         """What *detail* says, with its answer."""
+        summary = summary_of(detail.line, now_unix_ns)
+        if detail.alike is not None:
+            summary += f"; {alike_words(detail.alike, _iso)}"
         return cls(
-            summary=summary_of(detail.line, now_unix_ns),
+            summary=summary,
             age=_age(detail.line.started_unix_ns, now_unix_ns),
             line=detail.line,
             usage=detail.usage,
@@ -421,6 +425,10 @@ def compact(value: Any) -> str:  # noqa: ANN401 - JSON
 
 def _short(text: str, most: int = _LONGEST_TEXT) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _iso(unix_ns: int) -> str:
+    return iso_time(unix_ns) or "an unknown time"
 
 
 def _age(unix_ns: int, now_unix_ns: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from otel_codomon.host.oom_kills import read_oom_kills
 from otel_codomon.journal.execution_record import Outcome
@@ -111,6 +111,18 @@ class _Largest:
         return tuple(line for _, _, line in sorted(self._heap, reverse=True))
 
 
+class _Within(NamedTuple):
+    """An execution that has a parent, which may be an execution of this journal.
+
+    Attributes:
+        slot: Its part of the period; None for one of the period before.
+        outcome: How it ended.
+    """
+
+    slot: int | None
+    outcome: Outcome
+
+
 class _Gathered:
     """What one pass over the records leaves in memory."""
 
@@ -130,13 +142,19 @@ class _Gathered:
         self._memory = _Largest(LARGEST, complete)
         self._recent = _Largest(RECENT, complete)
         self._running = 0
+        # By the span of what they ran within, while that has not been seen.
+        self._within: dict[str, list[_Within]] = {}
+        self._nested = self._nested_before = 0
+        self._nested_outcomes: Counter[str] = Counter()
         self._memory_killed: list[int] = []
         self.read = 0
 
     def add(self, record: ExecutionRecord) -> None:
         """Take in one execution, of either period."""
         self.read += 1
-        if record.started_unix_ns < self._since:
+        is_before = record.started_unix_ns < self._since
+        self._nest(record, None if is_before else self._slot_of(record.started_unix_ns))
+        if is_before:
             if record.ended_unix_ns is not None:
                 _tally_of(self._before, record.labels).add(record)
             return
@@ -155,6 +173,23 @@ class _Gathered:
         self._slowest.add(record.duration_seconds, record)
         self._cpu.add(record.usage.cpu_seconds, record)
         self._memory.add(record.usage.peak_memory_bytes, record)
+
+    def _nest(self, record: ExecutionRecord, slot: int | None) -> None:
+        """Take in which executions ran within *record*, which has begun before them.
+
+        The newest come first, so that those within one come before it.
+        """
+        for one in self._within.pop(record.span_id, ()):
+            if one.slot is None:
+                self._nested_before += 1
+                continue
+            self._nested += 1
+            self._nested_outcomes[one.outcome.value] += 1
+            self._slots[one.slot][0] -= 1
+            self._slots[one.slot][1] -= one.outcome.is_failure
+        if record.parent_span_id is not None and record.outcome is not None:
+            within = self._within.setdefault(record.parent_span_id, [])
+            within.append(_Within(slot, record.outcome))
 
     def _slot_of(self, started_unix_ns: int) -> int:
         return min(SLOTS - 1, (started_unix_ns - self._since) * SLOTS // self._length())
@@ -179,11 +214,12 @@ class _Gathered:
             journal=folder,
             since_unix_ns=self._since,
             until_unix_ns=self._until,
-            executions=sum(tally.count for tally in tallies),
+            executions=sum(tally.count for tally in tallies) - self._nested,
+            nested=self._nested,
             running=self._running,
-            before=sum(tally.count for tally in self._before.values()),
+            before=sum(tally.count for tally in self._before.values()) - self._nested_before,
             unreadable=self._reader.unreadable,
-            outcomes=_outcomes(tallies),
+            outcomes=_outcomes(tallies, self._nested_outcomes),
             groups=tuple(Group.of(tally) for tally in tallies),
             findings=findings,
             slowest=self._slowest.lines(),
@@ -277,8 +313,8 @@ def _total_seconds(tally: Tally) -> float:
     return 0.0 if found is None else found.total
 
 
-def _outcomes(tallies: Iterable[Tally]) -> dict[str, int]:
+def _outcomes(tallies: Iterable[Tally], nested: Counter[str]) -> dict[str, int]:
     total: Counter[str] = Counter()
     for tally in tallies:
         total.update({outcome.value: n for outcome, n in tally.outcomes.items()})
-    return dict(total.most_common())
+    return dict((total - nested).most_common())

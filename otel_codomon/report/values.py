@@ -145,7 +145,9 @@ class Report:
         journal: The journal it was read from.
         since_unix_ns: Begin of the period, nanoseconds since the epoch.
         until_unix_ns: Its end.
-        executions: Finished executions that began in the period.
+        executions: Finished executions that began in the period. One within another, as the
+            command that a function runs, is the same piece of work and not counted again.
+        nested: How many ran within another one.
         running: Executions that began in it and have not ended.
         before: Finished executions of the period before, of equal length.
         unreadable: Records of the journal that could not be understood.
@@ -179,6 +181,7 @@ class Report:
     greediest_cpu: tuple[ExecutionLine, ...] = ()
     greediest_memory: tuple[ExecutionLine, ...] = ()
     recent: tuple[ExecutionLine, ...] = ()
+    nested: int = 0
     caches: tuple[CacheProblem, ...] = ()
     problems: tuple[Problem, ...] = ()
     examples: tuple[ExampleLine, ...] = ()

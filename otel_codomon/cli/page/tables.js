@@ -59,7 +59,7 @@ table(at("executions"), [
   ["memory", (line) => line.peak_memory_bytes, bytes],
   ["cause", (line) => line.cause, (cause) => cause || "", true],
 ], shownLines, { column: 3, up: false });
-const every = report.executions + report.running;
+const every = report.executions + report.nested + report.running;
 at("executions-note").textContent = !shownLines.length ? "Nothing has run."
   : shownLines.length >= every ? `All ${counts.format(every)}. An id opens one.`
     : `The newest, the longest and the largest: ${counts.format(shownLines.length)} of ${counts.format(every)}. An id opens one.`;
