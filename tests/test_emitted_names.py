@@ -90,7 +90,7 @@ made.meter_provider.force_flush()
 _ELSEWHERE = {
     names.CONTAINER_ID,  # in a container
     names.CLEANUP_LEFT,  # where a directory cannot be removed: test_removal
-    names.USAGE_FINAL,  # where the last totals cannot be read: test_children_cpu
+    names.USAGE_FINAL,  # where the last totals cannot be read: test_heartbeats
     "process.windows.handle.count",  # on Windows
 }
 _WITH_SWAP = {"system.paging.usage", "system.paging.utilization", "system.paging.state"}
