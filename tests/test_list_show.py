@@ -19,7 +19,7 @@ from support.journal import Journal
 from support.two_days import two_days
 from support.typed import PATIENCE_SECONDS, clean_environment, typed, typed_on_terminal
 
-from otel_codomon import execution, run
+from otel_codomon import execution, names, run
 from otel_codomon.cli.drawing import draw_curve
 from otel_codomon.environment_variables import OTEL_PYTHON_CODOMON_JOURNAL
 from otel_codomon.journal.execution_record import Outcome
@@ -272,6 +272,16 @@ def test_others_that_ended_in_the_same_way_are_counted(tmp_path: Path) -> None:
     first, *_ = done.stdout.splitlines()
     assert first.startswith("job (command): out of memory: killed by the kernel after 1 s; ")
     assert re.search(r"; 2 more like it since \d\d:\d\d \(bbbbbbbb, aaaaaaaa\)$", first)
+
+
+def test_processes_that_samples_saw_are_the_least_there_were(tmp_path: Path) -> None:
+    seen = {names.USAGE_PROCESSES: 3, names.LIMIT_PROCESSES: 20}
+    write_history(tmp_path, [Past(attributes=seen, execution_id="a" * 32)]).forget()
+
+    shown = command(tmp_path, "show", "aaaa").stdout
+
+    assert re.search(r"processes +at least 3\n", shown)
+    assert re.search(r"process limit used +at least 15 % \(3 of 20\)\n", shown)
 
 
 def test_the_faults_of_pages_are_shown_when_asked_for(tmp_path: Path) -> None:

@@ -156,16 +156,16 @@ def _age(unix_ns: int | None, now_unix_ns: int) -> str | None:
 
 
 def _curve(example: ExampleLine) -> str:
-    """Its memory over time, against its limit."""
+    """Its memory in use over time, up to the most a sample saw, against its limit."""
     curve, limit = example.line.curve, example.memory_limit_bytes
     if curve is None or not curve.memory_bytes:
         return ""
     use = f" {in_bytes(max(curve.memory_bytes))}"
     use += f" of {in_bytes(limit)}" if limit is not None else ""
-    room = (screen_width() or _WIDE) - len(f"{_INDENT}memory {use}")
+    room = (screen_width() or _WIDE) - len(f"{_INDENT}memory in use {use}")
     step = max(1, -(-len(curve.memory_bytes) // max(1, min(room, _CURVE_WIDTH))))
     bars = output.spark(curve.memory_bytes[::-step][::-1], top=limit, width=_CURVE_WIDTH)
-    return f"memory {bars}{use}"
+    return f"memory in use {bars}{use}"
 
 
 def recommended(problem: Problem) -> str:

@@ -188,7 +188,8 @@ def _limits(found: ExecutionDetail) -> Iterator[tuple[str, str]]:
         limit, value = found.attributes.get(key), used.get(figure)
         if isinstance(limit, (int, float)) and isinstance(value, (int, float)) and limit > 0:
             share = in_percent(round(value / limit, 2))
-            yield label, f"{share} ({write(value)} of {write(limit)})"
+            least = "at least " if figure == "processes" else ""  # that samples saw
+            yield label, f"{least}{share} ({write(value)} of {write(limit)})"
 
 
 # Figures whose names do not say all that a reader needs: the label, and the words
