@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -103,9 +104,11 @@ def report_page(tmp_path_factory: pytest.TempPathFactory) -> str:
 def service_page(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of two days, the second against the first."""
     folder: Path = tmp_path_factory.mktemp("service")
+    now_unix_ns = time.time_ns()  # however long it takes until the report is made
     write_history(folder, two_days()).forget()
+    report = make_report(journal=str(folder), now_unix_ns=now_unix_ns, with_marks=True)
     page = folder / "report.html"
-    page.write_text(render(make_report(journal=str(folder), with_marks=True)), encoding="utf-8")
+    page.write_text(render(report), encoding="utf-8")
     return page.as_uri()
 
 
