@@ -63,6 +63,22 @@ def test_ticks_make_no_thread_use_more_than_one_core() -> None:
     assert sample_between(earlier, later._replace(threads=3), cores=8).cores == 1.2
 
 
+def test_a_cgroup_may_have_had_others_but_a_tick_of_its_thread_is_not_theirs() -> None:
+    earlier = Reading(taken_ns=0, cpu_ns=0, threads=1)
+    ticked = Reading(taken_ns=50_000_000, cpu_ns=60_000_000, threads=1)
+    others = ticked._replace(cpu_ns=61_000_000)
+
+    assert sample_between(earlier, ticked, cores=8).cores == 1.0
+    assert sample_between(earlier, others, cores=8).cores == 1.22
+
+
+def test_the_thread_of_a_function_uses_a_core_beside_its_children() -> None:
+    earlier = Reading(taken_ns=0, cpu_ns=0, threads=1, own_threads=1)
+    later = Reading(taken_ns=50_000_000, cpu_ns=55_000_000, threads=1, own_threads=1)
+
+    assert sample_between(earlier, later, cores=8).cores == 1.1
+
+
 def test_children_that_came_and_went_may_have_used_more_than_the_threads_that_are_left() -> None:
     earlier = Reading(taken_ns=0, cpu_ns=0, threads=1, reaped_ns=0)
     later = Reading(taken_ns=10**9, cpu_ns=2 * 10**9, threads=1, reaped_ns=2 * 10**9)

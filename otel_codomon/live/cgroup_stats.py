@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_codomon._platform import cgroups
-from otel_codomon.live.tree_stats import TreeStats, cores_between
+from otel_codomon.live.tree_stats import CORES, TreeStats
+from otel_codomon.resources.sample import cores_between
 from otel_codomon.resources.targets import CgroupSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from otel_codomon.resources.sample import Reading
 
 
 class CgroupSampler:
@@ -17,7 +20,7 @@ class CgroupSampler:
 
     def __init__(self) -> None:
         self._sources: dict[str, CgroupSource] = {}
-        self._before: dict[str, tuple[int, int]] = {}
+        self._before: dict[str, Reading] = {}
 
     def look(self, observers: Mapping[str, int]) -> dict[str, TreeStats]:
         """What is in the cgroups of executions; one without such a cgroup is left out.
@@ -45,10 +48,9 @@ class CgroupSampler:
         reading, members = source.look(), source.cgroup.pids()
         if reading is None or not members:  # it has not begun, or has ended
             return TreeStats(cores=None, memory_bytes=None, process_count=None)
-        now, before = (reading.taken_ns, reading.cpu_ns or 0), self._before.get(execution_id)
-        self._before[execution_id] = now
+        before, self._before[execution_id] = self._before.get(execution_id), reading
         return TreeStats(
-            cores=None if before is None else cores_between(before, now),
+            cores=None if before is None else cores_between(before, reading, cores=CORES),
             memory_bytes=reading.memory_bytes,
             process_count=len(members),
         )

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
 from otel_codomon.resources.process_tree import ProcessTree, is_available
+from otel_codomon.resources.sample import cores_between
+
+if TYPE_CHECKING:
+    from otel_codomon.resources.sample import Reading
+
+CORES: Final = os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +61,7 @@ class TreeSampler:
     def __init__(self, *, with_processes: bool = False) -> None:
         self._with_processes = with_processes
         self._trees: dict[int, ProcessTree] = {}
-        self._before: dict[int, tuple[int, int]] = {}
+        self._before: dict[int, Reading] = {}
 
     def look(self, roots: set[int]) -> dict[int, TreeStats]:
         """The trees of *roots* that live and can be read."""
@@ -78,20 +86,13 @@ class TreeSampler:
         reading = tree.look()
         if reading is None:
             return None
-        now, before = (reading.taken_ns, reading.cpu_ns or 0), self._before.get(pid)
-        self._before[pid] = now
+        before, self._before[pid] = self._before.get(pid), reading
         return TreeStats(
-            cores=None if before is None else cores_between(before, now),
+            cores=None if before is None else cores_between(before, reading, cores=CORES),
             memory_bytes=reading.memory_bytes,
             process_count=reading.processes,
             processes=tuple(_processes(pid)) if self._with_processes else (),
         )
-
-
-def cores_between(before: tuple[int, int], now: tuple[int, int]) -> float | None:
-    """Cores in use between two looks, each an instant and the CPU time until then, nanoseconds."""
-    elapsed_ns = now[0] - before[0]
-    return max(0, now[1] - before[1]) / elapsed_ns if elapsed_ns > 0 else None
 
 
 def _processes(pid: int) -> list[ProcessStats]:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+_TICK_NS: Final = 10_000_000
+"""The longest tick of a kernel (CONFIG_HZ=100), nanoseconds."""
+
+
 class Reading(NamedTuple):
     """What a source read at one instant. None means not told, never zero.
 
@@ -31,6 +35,7 @@ class Reading(NamedTuple):
         write_bytes: Bytes sent to storage so far.
         reaped_ns: CPU time of processes that ended and were waited for, nanoseconds:
             what grew by it was not used by the threads that are there.
+        own_threads: Threads of this process whose CPU time is in it, beside `threads`.
     """
 
     taken_ns: int
@@ -43,6 +48,7 @@ class Reading(NamedTuple):
     read_bytes: int | None = None
     write_bytes: int | None = None
     reaped_ns: int | None = None
+    own_threads: int | None = None
 
 
 class Sample(NamedTuple):
@@ -101,16 +107,20 @@ def sample_between(
 def cores_between(earlier: Reading, later: Reading, *, cores: int) -> float | None:
     """Cores in use between two readings, no more than the threads of both can use.
 
-    The kernel counts in ticks of 10 ms, so that one thread may seem to use more
-    than one core. Where a process was waited for in between, its threads are in
-    neither reading: then only the machine's *cores* are the limit.
+    The kernel counts in ticks, so that one thread may seem to use more than one
+    core. Where processes may have come and gone in between, their threads are in
+    neither reading: then what is beyond a tick of each thread was theirs, and
+    only the machine's *cores* are the limit.
     """
-    busy = _rate(earlier.cpu_ns, later.cpu_ns, later.taken_ns - earlier.taken_ns)
+    elapsed_ns = later.taken_ns - earlier.taken_ns
+    busy = _rate(earlier.cpu_ns, later.cpu_ns, elapsed_ns)
     if busy is None:
         return None
-    is_known = None not in {earlier.reaped_ns, earlier.threads, later.threads}
-    if is_known and earlier.reaped_ns == later.reaped_ns:
-        cores = min(cores, max(earlier.threads or 0, later.threads or 0, 1))
+    if earlier.threads is not None and later.threads is not None:
+        usable = max(1, max(earlier.threads, later.threads) + (later.own_threads or 0))
+        is_closed = earlier.reaped_ns is not None and earlier.reaped_ns == later.reaped_ns
+        if is_closed or (busy - usable) * elapsed_ns <= usable * _TICK_NS:
+            cores = min(cores, usable)
     return min(busy, float(cores))
 
 

@@ -50,6 +50,9 @@ class CgroupSource:
 
     def look(self) -> Reading | None:
         """Read what it uses now; None when it is gone."""
+        # The CPU time is read first: a rate that is taken from it wants its time, and
+        # not that of the memory and the rest.
+        taken_ns = time.monotonic_ns()
         totals = self.cgroup.totals(live=True)
         if totals.cpu_ns is None:
             return None
@@ -60,7 +63,7 @@ class CgroupSource:
             memory = max(0, memory - cache)
             self.peak_bytes = max(memory, self.peak_bytes or 0)
         return Reading(
-            taken_ns=time.monotonic_ns(),
+            taken_ns=taken_ns,
             cpu_ns=_since(self._base_cpu[0], totals.cpu_ns),
             memory_bytes=memory,
             threads=totals.processes,  # what `pids` counts are threads

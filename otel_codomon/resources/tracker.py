@@ -219,7 +219,8 @@ class ResourceTracker:
         if own_ns is None:
             return attached
         if attached is not None:
-            return attached._replace(cpu_ns=own_ns + (attached.cpu_ns or 0), reaped_ns=None)
+            cpu_ns = own_ns + (attached.cpu_ns or 0)
+            return attached._replace(cpu_ns=cpu_ns, reaped_ns=None, own_threads=1)
         ended_ns = 0 if self._attached is None else self._attached.cpu_ns
         return Reading(taken_ns=time.monotonic_ns(), cpu_ns=own_ns + ended_ns)
 
