@@ -179,7 +179,8 @@ def test_the_attempts_succeed_where_nothing_separates(
         *("connect to an abstract socket", "connect to a socket beside", "the user's keyring"),
         *("a set-user-id file", "a set-group-id file", "a file created set-user-id"),
         *("a file without name, set-user-id", "read the caller's environment"),
-        *("a key of the caller", "a new key", "a lease on a program of the system"),
+        *("a key of the caller", "a new key"),
+        *(["a lease on a program of the system"] if os.geteuid() == 0 else []),  # its owner's
     )
 
     found = {name: escapes.outcome(table[name]) for name in never_raises}
