@@ -96,7 +96,7 @@ def test_an_answer_is_written_into_a_file(tmp_path: Path) -> None:
     file, nowhere = tmp_path / "answer.json", tmp_path / "not" / "there"
 
     done = typed("list", "-o", str(file), "--format", "json", env=in_journal(tmp_path))
-    failed = typed("list", "--output", str(nowhere), env=in_journal(tmp_path))
+    failed = typed("list", "--output-file", str(nowhere), env=in_journal(tmp_path))
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert json.loads(file.read_text())["executions"][0]["name"] == "written"

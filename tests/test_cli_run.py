@@ -286,8 +286,8 @@ def test_stopping_and_continuing_the_job_is_as_without_us() -> None:
         ("-- sh -c 'exit 5' 2>/dev/full", 5),
         ("-- sh -c 'exit 5' >/dev/full 2>/dev/full", 5),
         ("-- true 2>/dev/full", 0),
-        ("--output 9 -- true", 0),
-        ("--output 9 -- true 2>/dev/full", 0),
+        ("--output-file 9 -- true", 0),
+        ("--output-file 9 -- true 2>/dev/full", 0),
         ("-- no-such-program 2>/dev/full", 127),
         ("-- no-such-program 2>&-", 127),
         ("2>/dev/full", 2),
@@ -662,8 +662,8 @@ def test_the_summary_goes_as_json_to_a_file_or_a_descriptor(tmp_path: Path) -> N
     file = tmp_path / "summary.json"
     reader, writer = os.pipe()
 
-    otel_run("-q", "--format", "json", "--output", str(file), "--", "true")
-    otel_run("--format", "json", "--output", str(writer), "--", "true", pass_fds=[writer])
+    otel_run("-q", "--format", "json", "--output-file", str(file), "--", "true")
+    otel_run("--format", "json", "--output-file", str(writer), "--", "true", pass_fds=[writer])
     os.close(writer)
 
     with os.fdopen(reader) as pipe:
@@ -694,7 +694,7 @@ def test_the_figures_of_an_engine_client_do_not_stand_in_for_the_work(
 
 
 def test_a_summary_that_cannot_be_written_leaves_the_exit_code() -> None:
-    done = otel_run("--output", "/no/such/folder/x", "--", "sh", "-c", "exit 4")
+    done = otel_run("--output-file", "/no/such/folder/x", "--", "sh", "-c", "exit 4")
 
     assert done.returncode == 4
     assert "cannot write the summary to /no/such/folder/x" in done.stderr
@@ -891,7 +891,7 @@ PLAIN: list[list[str]] = [
     ["--timeout", "60", "--grace=0.5", "--propagate", "linked"],
     ["--limit-cpu", "1.5", "--limit-memory", "64M", "--limit-processes=3"],
     ["--limit-file-size", "1G", "--limit-open-files", "33"],
-    ["--format", "json", "--output", "out", "--output", "other"],
+    ["--format", "json", "--output-file", "out", "--output-file", "other"],
     ["--isolation", "bubblewrap", "--writable", "a", "--writable=b", "--allow-env", "X"],
 ]
 # For argparse alone to judge: right, but not plain, or wrong.

@@ -334,7 +334,7 @@ sys.exit(main())
 
 def run_in_shell(options: Sequence[str], program: str, tmp_path: Path) -> dict[str, Any]:
     """Run *program* as an ordinary user's `otel-codomon run` does; its summary."""
-    words = ["run", "--format", "json", "--output", str(tmp_path / "summary"), *options, "--"]
+    words = ["run", "--format", "json", "--output-file", str(tmp_path / "summary"), *options, "--"]
     subprocess.run(
         [sys.executable, "-c", WITHOUT_CGROUP, *words, *python(program)],
         env={**os.environ, "OTEL_PYTHON_CODOMON_JOURNAL": str(tmp_path / "journal")},

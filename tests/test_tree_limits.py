@@ -130,7 +130,7 @@ SHELL = (
     + """
 from otel_codomon.cli import main
 memory, output, *command = sys.argv[1:]
-words = ["run", "--format", "json", "--output", output, "--limit-memory", memory, "--"]
+words = ["run", "--format", "json", "--output-file", output, "--limit-memory", memory, "--"]
 sys.argv[1:] = [*words, *command]
 sys.exit(main())
 """

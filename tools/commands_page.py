@@ -43,6 +43,11 @@ Everything is read from the journal on this machine (`OTEL_PYTHON_CODOMON_JOURNA
 `$XDG_STATE_HOME/otel-codomon`); no collector is needed. Damaged records are skipped and
 counted.
 
+`-v` (more details) and `-i SECONDS` (give the answer again) may stand before the command as well as
+after it; `run`, `demo`, `mcp` and `completion` have no answer to repeat. `-o FILE` writes the
+answer into a file, which is replaced only when the answer is complete. `{PROGRAM}` alone
+prints three lines: what was recorded, where it goes, and what to do next.
+
 JSON output is one object for each answer. Times are ISO 8601 in UTC, numbers have their unit at the
 end of their name, what is not known is left out, and the outcome of an execution that has not ended
 is `running`. The schemas are in [`docs/schemas`](schemas).
@@ -93,7 +98,9 @@ What `run` runs is an execution like any other: it is in the journal, and is exp
 endpoint is set. The options set the maximum; a request can ask for less, and is refused if it asks
 for more. Where commands cannot be isolated, `run` is not offered, and a line on
 stderr says why. See [Commands of an agent](running.md#commands-of-an-agent).""",
-    "completion": "Needs `pip install 'otel-codomon[completion]'`.",
+    "completion": """\
+Needs `pip install 'otel-codomon[completion]'`. Names and ids of executions are completed from this
+user's journal; a name with a character that a shell could expand is left out.""",
 }
 
 

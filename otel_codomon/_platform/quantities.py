@@ -31,6 +31,8 @@ def in_seconds(value: float | None) -> str:
     """A time for people: ``12 ms``, ``3.4 s``, ``2m 5s``, ``1h``; ``-`` for what is not known."""
     if value is None:
         return "-"
+    if value == 0:
+        return "0 s"
     for below, factor, unit in _SHORT:
         if value < below:
             number = value * factor

@@ -13,7 +13,6 @@ import sys
 
 from otel_codomon.cli.standard_streams import let_go_of_stdout, open_missing, write_error
 from otel_codomon.errors import CodomonError, InvalidArgumentError
-from otel_codomon.version import __version__
 
 # Not from typing: its import alone takes as long as half a start of Python.
 TYPE_CHECKING = False
@@ -122,12 +121,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_command(arguments: list[str]) -> int:
-    if not arguments:
-        from otel_codomon.cli.status import print_status  # noqa: PLC0415 - this alone
-
-        return print_status()
     arguments = _command_first(arguments)
-    row = COMMANDS.get(arguments[0])
+    row = COMMANDS.get(arguments[0]) if arguments else None
     if row is None:
         return _explain(arguments)
     from importlib import import_module  # noqa: PLC0415 - only the chosen command's module
@@ -141,7 +136,7 @@ def _run_command(arguments: list[str]) -> int:
         args = parser.parse_args(arguments[1:])
     except SystemExit as stop:  # argparse has said what there is to say
         return _code_of(stop)
-    if hasattr(args, "repeat_seconds"):
+    if hasattr(args, "answer_file"):
         from otel_codomon.cli.answering import answer  # noqa: PLC0415 - not for `run`
 
         return answer(command.run, args)
@@ -170,9 +165,11 @@ def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
 
 
 def _explain(arguments: list[str]) -> int:
-    """Answer a line that names no command: help, version, or what is wrong with it."""
-    parser = _parser(PROGRAM, "watch executions: a span for each, and what it used", _GLOBAL)
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    """Answer a line that names no command: the status, help, version, or what is wrong with it."""
+    from otel_codomon.cli.every_command import add_global_options  # noqa: PLC0415 - not for a command
+
+    parser = _parser(PROGRAM, "record executions: a span for each, and what it used", _GLOBAL)
+    add_global_options(parser)
     listed = parser.add_subparsers(metavar="COMMAND", title="commands", dest="command")
     for name, (_, help_line) in COMMANDS.items():
         listed.add_parser(name, help=help_line, add_help=False)
@@ -180,8 +177,9 @@ def _explain(arguments: list[str]) -> int:
         parser.parse_args(arguments)
     except SystemExit as stop:  # as above
         return _code_of(stop)
-    parser.print_help(sys.stderr)
-    return WRONG_USAGE
+    from otel_codomon.cli.status import print_status  # noqa: PLC0415 - this alone
+
+    return print_status()
 
 
 def _parser(program: str, description: str, examples: str = "") -> argparse.ArgumentParser:

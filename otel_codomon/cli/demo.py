@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.quantities import in_bytes, in_seconds
 from otel_codomon._platform.threads_and_forks import OwnThread
+from otel_codomon.cli import options
+from otel_codomon.cli.answering import add_answer_file
 from otel_codomon.cli.live_screen import as_text, lines_of
 from otel_codomon.cli.output import (
     can_move,
@@ -52,17 +54,17 @@ _STYLES: Final = {Outcome.SUCCESS: "green", Outcome.TIMEOUT: "yellow", None: "di
 
 
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:
-    """Declare nothing: it takes no arguments."""
-    del parser
+    """How much is shown, and where to."""
+    options.add_verbose(parser)
+    add_answer_file(parser)
 
 
 def run(args: argparse.Namespace, /) -> int:
     """Run the programs and draw them; 1 when one of them did not end as it was meant to."""
-    del args
     configuration = configure(service_name="otel-codomon-demo")
     seen = _watch_all(configuration)
     _draw(seen)
-    for line in _remarks(seen, configuration):
+    for line in _remarks(seen, configuration, verbose=args.verbose):
         print_wrapped(line)
     print_line("")
     print_line("Where to go next:")
@@ -204,9 +206,11 @@ def _bar(value: float, written: str, *, top: float, width: int) -> str:
 # --- where next ---------------------------------------------------------------
 
 
-def _remarks(seen: Sequence[Seen], configuration: Configuration) -> Iterator[str]:
+def _remarks(seen: Sequence[Seen], configuration: Configuration, *, verbose: bool) -> Iterator[str]:
     for each in seen:
-        if each.outcome is None or not each.as_expected:
+        if verbose and each.execution_id is not None:
+            yield f"{each.title}: otel-codomon show {short_id(each.execution_id)}"
+        if each.remark is not None and (verbose or each.outcome is None or not each.as_expected):
             yield f"{each.title}: {each.remark}"
     endpoint = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
     if endpoint:

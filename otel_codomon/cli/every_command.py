@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from otel_codomon.cli import COMMANDS, PROGRAM, parser_of
+from otel_codomon.cli.answering import add_repeat
+from otel_codomon.cli.options import add_verbose
 from otel_codomon.cli.parser import Parser
 from otel_codomon.version import __version__
 
@@ -20,10 +22,17 @@ def parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
         yield name, parser_of(name, import_module(module))  # type: ignore[arg-type] # what the table promises
 
 
+def add_global_options(parser: argparse.ArgumentParser) -> None:
+    """What may stand before the command."""
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    add_verbose(parser)
+    add_repeat(parser)
+
+
 def one_parser() -> Parser:
     """One parser with a subparser for each command. It is not for parsing: each imports its own."""
     whole = Parser(prog=PROGRAM, allow_abbrev=False)
-    whole.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    add_global_options(whole)
     listed = whole.add_subparsers(metavar="COMMAND", title="commands", dest="command")
     for name, (module, help_line) in COMMANDS.items():
         import_module(module).add_arguments(listed.add_parser(name, help=help_line))

@@ -133,7 +133,7 @@ def run(args: argparse.Namespace, /) -> int:
             )
         elif args.format != "text":
             _PRINTERS[args.format](lines)
-        elif not _print_text(list(lines), is_tree=args.tree):
+        elif not _print_text(list(lines), is_tree=args.tree, verbose=args.verbose):
             print_wrapped(why_nothing(reader, wanted.name))
     if reader.unreadable:
         count = in_words(reader.unreadable, "record", "records")
@@ -152,9 +152,9 @@ def _lines(
 # --- for people ---
 
 
-def _print_text(lines: list[ExecutionLine], *, is_tree: bool) -> bool:
+def _print_text(lines: list[ExecutionLine], *, is_tree: bool, verbose: bool) -> bool:
     """Print a table that fits the screen; whether there was anything to print."""
-    digits = id_digits(line.execution_id for line in lines)
+    digits = None if verbose else id_digits(line.execution_id for line in lines)
     placed = _as_tree(lines) if is_tree else [(0, line) for line in lines]
     rows = [_row(line, digits=digits, depth=depth) for depth, line in placed]
     styles = [_STYLES.get(row[_OUTCOME_COLUMN], "red") for row in rows]
@@ -174,14 +174,15 @@ def _shared(one: str, other: str) -> int:
     return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), len(one))
 
 
-def _row(line: ExecutionLine, *, digits: int, depth: int) -> tuple[str, ...]:
+def _row(line: ExecutionLine, *, digits: int | None, depth: int) -> tuple[str, ...]:
+    """The cells of a line; without *digits*, its whole id and the time at which it started."""
     age_seconds = max(0.0, time.time() - line.started_unix_ns / 1e9)
     seconds = age_seconds if line.outcome is None else line.duration_seconds
     return (
         "  " * depth + line.name,
         line.execution_id[:digits],
         outcome_words(line.outcome),
-        in_age(age_seconds),
+        local_time(line.started_unix_ns) if digits is None else in_age(age_seconds),
         in_seconds(seconds),
         in_seconds(line.cpu_seconds),
         in_bytes(line.peak_memory_bytes),

@@ -128,6 +128,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         "--allow-clear", action="store_true", help="let the agent empty caches of running processes"
     )
     options.add_journal(parser)
+    options.add_verbose(parser)
     group = parser.add_argument_group(
         "limits on commands; the agent can ask for less, never for more"
     )

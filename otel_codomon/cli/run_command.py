@@ -22,7 +22,7 @@ otel-codomon run -- make test
 otel-codomon run --timeout 60 --limit-memory 512M -- python job.py
 otel-codomon run --language c prime.c 1000
 otel-codomon run --isolation bubblewrap --writable . -- python untrusted.py
-otel-codomon run --quiet --format json --output usage.json -- ./build.sh
+otel-codomon run --quiet --format json --output-file usage.json -- ./build.sh
 """
 
 WRONG_USAGE = 2

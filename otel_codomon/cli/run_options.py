@@ -212,7 +212,8 @@ OPTIONS = (
     ),
     Option(
         "-o",
-        "--output",
+        "--output-file",
+        dest="output",
         group=SUMMARY,
         metavar="FILE|FD",
         help="write the summary to this file or file descriptor instead of stderr",

@@ -51,8 +51,11 @@ def limit_bytes(text: str, /) -> int:
     """
     size = size_bytes(text)
     if size < LEAST_MEMORY_BYTES:
-        meant = f"did you mean {text.strip()}M?" if text.strip().isdecimal() else "such as 512M"
-        raise ValueError(f"invalid limit {text!r:.40}: must be 1M or more; {meant}")
+        number = text.strip().rstrip("KkMmIiBb")
+        meant = number + ("M" if float(number) >= 1 else "G")
+        raise ValueError(
+            f"invalid limit {text!r:.40}: must be 1M or more; did you mean {meant:.40}?"
+        )
     return size
 
 

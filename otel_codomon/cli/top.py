@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     )
     options.add_interval(parser)
     options.add_journal(parser)
+    options.add_verbose(parser)
 
 
 def run(args: argparse.Namespace, /) -> int:

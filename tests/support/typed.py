@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 300.0
 
 # Makes the terminal its own, so that Ctrl-C reaches it, and becomes the command.
-_TAKE_TERMINAL = """
+TAKE_TERMINAL = """
 import fcntl, os, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
@@ -74,7 +74,7 @@ def typed_on_terminal(
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     environment = {**(clean_environment() if env is None else env), "TERM": "xterm-256color"}
     with subprocess.Popen(
-        [sys.executable, "-c", _TAKE_TERMINAL, sys.executable, "-m", "otel_codomon", *arguments],
+        [sys.executable, "-c", TAKE_TERMINAL, sys.executable, "-m", "otel_codomon", *arguments],
         stdin=slave,
         stdout=slave,
         stderr=slave,
