@@ -9,7 +9,7 @@ from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
-from otel_codomon.configuration.exporters import METRICS, TRACES
+from otel_codomon._platform.otlp_variables import METRICS, TRACES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,8 +52,8 @@ class Configuration:
     def shutdown(self) -> None:
         """Shut down the providers that were made here; others are their makers' business."""
         for name, provider in (
-            (TRACES.name, self.tracer_provider),
-            (METRICS.name, self.meter_provider),
+            (TRACES, self.tracer_provider),
+            (METRICS, self.meter_provider),
         ):
             if name in self.made and isinstance(provider, (TracerProvider, MeterProvider)):
                 provider.shutdown()

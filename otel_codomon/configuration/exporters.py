@@ -7,47 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from opentelemetry.environment_variables import OTEL_METRICS_EXPORTER, OTEL_TRACES_EXPORTER
-from opentelemetry.sdk.environment_variables import (
-    OTEL_EXPORTER_OTLP_ENDPOINT,
-    OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
-    OTEL_EXPORTER_OTLP_METRICS_PROTOCOL,
-    OTEL_EXPORTER_OTLP_PROTOCOL,
-    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
-    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
-)
 from opentelemetry.util._importlib_metadata import entry_points
 
+from otel_codomon._platform import otlp_variables as otlp
+from otel_codomon._platform.otlp_variables import METRICS, TRACES
 from otel_codomon._platform.refused_values import shown
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.words import OTLP_PROTOCOLS
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """One row of the table of signals: where the standard environment speaks of it."""
-
-    name: str
-    exporters: str
-    endpoint: str
-    protocol: str
-    path: str
-
-
-TRACES: Final = Signal(
-    "traces",
-    OTEL_TRACES_EXPORTER,
-    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
-    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
-    "v1/traces",
-)
-METRICS: Final = Signal(
-    "metrics",
-    OTEL_METRICS_EXPORTER,
-    OTEL_EXPORTER_OTLP_METRICS_ENDPOINT,
-    OTEL_EXPORTER_OTLP_METRICS_PROTOCOL,
-    "v1/metrics",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,37 +79,28 @@ def check_texts(argument: str, value: object) -> None:
     )
 
 
-_PROTOCOL_VARIABLES: Final = (
-    OTEL_EXPORTER_OTLP_PROTOCOL,
-    TRACES.protocol,
-    METRICS.protocol,
-)
+_PROTOCOL_VARIABLES: Final = otlp.forms("PROTOCOL", TRACES, METRICS)
 
 
-def exporter_names(signal: Signal, target: Target) -> list[str]:
+def exporter_names(signal: str, target: Target) -> list[str]:
     """The exporters that the environment or the caller asks for; none without an endpoint."""
-    names = os.environ.get(signal.exporters, "").strip().lower()
+    names = os.environ.get(otlp.exporters_of(signal), "").strip().lower()
     if not names:
         names = "otlp" if has_endpoint(signal, target) else "none"
     return [name.strip() for name in names.split(",") if name.strip() != "none"]
 
 
-def make_exporter(signal: Signal, name: str, target: Target) -> Any:  # noqa: ANN401 - of any package
+def make_exporter(signal: str, name: str, target: Target) -> Any:  # noqa: ANN401 - of any package
     """The exporter called *name* for *signal*, made."""
     return _otlp_exporter(signal, target) if name == "otlp" else _named_exporter(signal, name)
 
 
-def has_endpoint(signal: Signal, target: Target) -> bool:
+def has_endpoint(signal: str, target: Target) -> bool:
     """Whether somebody said where *signal* goes."""
-    said = (
-        target.endpoint,
-        os.environ.get(signal.endpoint),
-        os.environ.get(OTEL_EXPORTER_OTLP_ENDPOINT),
-    )
-    return any(said)
+    return bool(target.endpoint or otlp.read(os.environ, signal, "ENDPOINT"))
 
 
-def import_early(signal: Signal, target: Target) -> None:
+def import_early(signal: str, target: Target) -> None:
     """Import what exports *signal* over HTTP: another user may not read this interpreter's files.
 
     Root may become another user after `configure`, and the interpreter may lie
@@ -154,27 +111,22 @@ def import_early(signal: Signal, target: Target) -> None:
         "localhost".encode("idna")  # imports a codec, which every connection needs
 
 
-def _protocol(signal: Signal, target: Target) -> str:
-    return (
-        target.protocol
-        or os.environ.get(signal.protocol)
-        or os.environ.get(OTEL_EXPORTER_OTLP_PROTOCOL)
-        or OTLP_PROTOCOLS[0]
-    )
+def _protocol(signal: str, target: Target) -> str:
+    return target.protocol or otlp.read(os.environ, signal, "PROTOCOL") or OTLP_PROTOCOLS[0]
 
 
-def _otlp_exporter(signal: Signal, target: Target) -> Any:  # noqa: ANN401 - four classes, no base
+def _otlp_exporter(signal: str, target: Target) -> Any:  # noqa: ANN401 - four classes, no base
     protocol = _protocol(signal, target)
     arguments: dict[str, Any] = {}
     if target.headers is not None:
         arguments["headers"] = dict(target.headers)
     if target.endpoint is not None:
         base = target.endpoint.rstrip("/")
-        arguments["endpoint"] = base if protocol == "grpc" else f"{base}/{signal.path}"
+        arguments["endpoint"] = base if protocol == "grpc" else f"{base}/v1/{signal}"
     return _otlp_class(signal, protocol)(**arguments)
 
 
-def _otlp_class(signal: Signal, protocol: str) -> Any:  # noqa: ANN401 - as above
+def _otlp_class(signal: str, protocol: str) -> Any:  # noqa: ANN401 - as above
     # Imported here: each costs 30 to 100 ms, and one of the four is used.
     if protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc import (  # noqa: PLC0415
@@ -182,23 +134,23 @@ def _otlp_class(signal: Signal, protocol: str) -> Any:  # noqa: ANN401 - as abov
             trace_exporter as grpc_traces,
         )
 
-        return grpc_traces.OTLPSpanExporter if signal is TRACES else grpc_metrics.OTLPMetricExporter
+        return grpc_traces.OTLPSpanExporter if signal == TRACES else grpc_metrics.OTLPMetricExporter
     from opentelemetry.exporter.otlp.proto.http import (  # noqa: PLC0415
         metric_exporter as http_metrics,
         trace_exporter as http_traces,
     )
 
-    return http_traces.OTLPSpanExporter if signal is TRACES else http_metrics.OTLPMetricExporter
+    return http_traces.OTLPSpanExporter if signal == TRACES else http_metrics.OTLPMetricExporter
 
 
-def _named_exporter(signal: Signal, name: str) -> Any:  # noqa: ANN401 - whatever the entry point gives
+def _named_exporter(signal: str, name: str) -> Any:  # noqa: ANN401 - whatever the entry point gives
     """An exporter that some package registered, such as ``console``."""
-    group = f"opentelemetry_{signal.name}_exporter"
+    group = f"opentelemetry_{signal}_exporter"
     for entry_point in entry_points(group=group, name=name):
         return entry_point.load()()
     known = ", ".join(sorted({"otlp", "none", *(row.name for row in entry_points(group=group))}))
     raise InvalidArgumentError(
-        signal.exporters,
-        f"cannot export {signal.name} with {shown(name)}: no installed package has such an "
-        f"exporter; set {signal.exporters} to one of {known}",
+        otlp.exporters_of(signal),
+        f"cannot export {signal} with {shown(name)}: no installed package has such an "
+        f"exporter; set {otlp.exporters_of(signal)} to one of {known}",
     )

@@ -10,13 +10,8 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from otel_codomon._platform.logs import get_logger
-from otel_codomon.configuration.exporters import (
-    METRICS,
-    TRACES,
-    exporter_names,
-    import_early,
-    make_exporter,
-)
+from otel_codomon._platform.otlp_variables import METRICS, TRACES, exporters_of
+from otel_codomon.configuration.exporters import exporter_names, import_early, make_exporter
 from otel_codomon.errors import JournalUnavailableError
 from otel_codomon.executions.heartbeats import heartbeats
 
@@ -27,7 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader
     from opentelemetry.sdk.trace import SpanProcessor
 
-    from otel_codomon.configuration.exporters import Signal, Target
+    from otel_codomon.configuration.exporters import Target
     from otel_codomon.journal.pipeline import JournalPipeline
     from otel_codomon.settings import Setting
 
@@ -55,7 +50,7 @@ def open_journal(settings: Mapping[str, Setting[Any]], target: Target) -> Journa
             exit_timeout_seconds=settings["exit_timeout"].value,
             heartbeats=heartbeats,
             exporters={
-                signal.name: partial(make_exporter, signal, "otlp", target)
+                signal: partial(make_exporter, signal, "otlp", target)
                 for signal in (TRACES, METRICS)
             },
         )
@@ -115,10 +110,10 @@ def _exporting(name: str, target: Target) -> MetricReader:
     return PeriodicExportingMetricReader(make_exporter(METRICS, name, target))
 
 
-def _delivers(signal: Signal, names: list[str]) -> bool:
+def _delivers(signal: str, names: list[str]) -> bool:
     """Whether the journal delivers *signal*.
 
     With no endpoint yet it is kept for the one that may come; but a variable
     that says that there is no OTLP means it.
     """
-    return "otlp" in names or not os.environ.get(signal.exporters, "").strip()
+    return "otlp" in names or not os.environ.get(exporters_of(signal), "").strip()

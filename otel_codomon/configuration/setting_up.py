@@ -13,17 +13,11 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
+from otel_codomon._platform.otlp_variables import METRICS, TRACES
 from otel_codomon._platform.refused_values import shown
 from otel_codomon.configuration import config_file, without_effect
 from otel_codomon.configuration.configured import Configuration
-from otel_codomon.configuration.exporters import (
-    METRICS,
-    TRACES,
-    Target,
-    check_target,
-    check_texts,
-    has_endpoint,
-)
+from otel_codomon.configuration.exporters import Target, check_target, check_texts, has_endpoint
 from otel_codomon.configuration.pipelines import (
     join_provider,
     metric_readers,
@@ -166,12 +160,12 @@ def _set_up(
         tracer_provider = TracerProvider(resource=resource)
         for processor in span_processors(target, journal):
             tracer_provider.add_span_processor(processor)
-        made.add(TRACES.name)
+        made.add(TRACES)
     elif journal is not None and providers.has_tracer_provider():
         join_provider(journal, trace.get_tracer_provider(), deliver=settings["deliver"].value)
     if not (providers.has_meter_provider() or is_described):
         meter_provider = MeterProvider(metric_readers(target, journal), resource)
-        made.add(METRICS.name)
+        made.add(METRICS)
     elif journal is not None and _delivers_metrics(settings, target):
         read_metrics_of(journal, metrics.get_meter_provider())
     _use(tracer_provider, meter_provider)

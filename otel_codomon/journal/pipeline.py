@@ -13,9 +13,9 @@ from opentelemetry.metrics import CallbackOptions, Observation, get_meter
 
 from otel_codomon import names
 from otel_codomon._platform.never_raises import never_raises
+from otel_codomon._platform.otlp_variables import METRICS, TRACES
 from otel_codomon.journal import announcing, folder as folders
 from otel_codomon.journal.collecting import SoonCollector
-from otel_codomon.journal.delivery.endpoints import METRICS, TRACES
 from otel_codomon.journal.delivery.sender import Sender
 from otel_codomon.journal.direct_export import PlainExport, export_metrics, export_spans
 from otel_codomon.journal.heartbeats import HeartbeatWriter

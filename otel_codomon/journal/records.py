@@ -13,6 +13,7 @@ import json
 import os
 from zlib import adler32, crc32
 
+from otel_codomon._platform import otlp_variables
 from otel_codomon._platform.interpreter import interpreter
 from otel_codomon.environment_variables import OTEL_PYTHON_CODOMON_DURABILITY
 from otel_codomon.journal import folder as folders, leader, segments
@@ -35,11 +36,7 @@ COMMAND = "command"
 
 CONFIG_FILE = "OTEL_CONFIG_FILE"
 
-_ENDPOINTS = (
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-)
+_ENDPOINTS = otlp_variables.forms("ENDPOINT", otlp_variables.TRACES, otlp_variables.METRICS)
 
 
 def open_writer(

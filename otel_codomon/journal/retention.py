@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.logs import get_logger
+from otel_codomon._platform.otlp_variables import METRICS, TRACES
 from otel_codomon.journal import folder as folders, segments
-from otel_codomon.journal.delivery.endpoints import METRICS, TRACES
 from otel_codomon.journal.delivery.state import load_state
 from otel_codomon.journal.index import MAX_READ_BYTES, read_from
 from otel_codomon.journal.segments import HISTORY, UNSAMPLED, Record, decode

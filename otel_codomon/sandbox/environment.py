@@ -5,6 +5,8 @@ Imports nothing: `otel-codomon run` needs it before it starts its command.
 
 from __future__ import annotations
 
+from otel_codomon._platform import otlp_variables as otlp
+
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,15 +27,12 @@ TOOLCHAINS = (
 CONTEXT = ("TRACEPARENT", "TRACESTATE", "BAGGAGE")
 _SETTINGS = "OTEL_"
 # What a linked child is told, which has to find a receiver and no credentials.
+_SIGNALS = (otlp.TRACES, otlp.METRICS, otlp.LOGS)
 _OTLP = ("ENDPOINT", "PROTOCOL", "COMPRESSION", "TIMEOUT", "INSECURE", "CERTIFICATE")
 LINKED = frozenset(
     (
-        *(
-            f"OTEL_EXPORTER_OTLP_{kind}{name}"
-            for kind in ("", "TRACES_", "METRICS_", "LOGS_")
-            for name in _OTLP
-        ),
-        *(f"OTEL_{signal}_EXPORTER" for signal in ("TRACES", "METRICS", "LOGS")),
+        *(name for setting in _OTLP for name in otlp.forms(setting, *_SIGNALS)),
+        *map(otlp.exporters_of, _SIGNALS),
         *("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_PROPAGATORS", "OTEL_SDK_DISABLED"),
         *("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_LOG_LEVEL"),
         *("OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_EXPORT_TIMEOUT", "OTEL_BSP_MAX_QUEUE_SIZE"),

@@ -7,8 +7,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from otel_codomon._platform.otlp_variables import METRICS, TRACES
 from otel_codomon.journal import folder as folders, segments
-from otel_codomon.journal.delivery.endpoints import METRICS, TRACES
 from otel_codomon.journal.index import MAX_READ_BYTES, is_locked, read_from
 from otel_codomon.journal.segments import HISTORY, UNSAMPLED, Record, decode
 from otel_codomon.journal.span_data import facts_of

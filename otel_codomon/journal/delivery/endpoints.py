@@ -6,6 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
+from otel_codomon._platform.otlp_variables import (
+    METRICS,
+    PREFIX,
+    TRACES,
+    exporters_of,
+    of_signal,
+    read,
+)
 from otel_codomon._platform.refused_values import shown
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.journal.delivery.addresses import read_address
@@ -15,14 +23,10 @@ if TYPE_CHECKING:
 
     from otel_codomon.journal.delivery.addresses import Address
 
-TRACES: Final = "traces"
-METRICS: Final = "metrics"
 SIGNALS: Final = (TRACES, METRICS)
 HTTP: Final = "http/protobuf"
 GRPC: Final = "grpc"
 
-_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
-_EXPORTERS: Final = {TRACES: "OTEL_TRACES_EXPORTER", METRICS: "OTEL_METRICS_EXPORTER"}
 _TRUE: Final = frozenset({"true", "1"})
 _DEFAULT_TIMEOUT_SECONDS: Final = 10.0  # the specification's
 
@@ -104,26 +108,17 @@ def environment_of(named: Mapping[str, Endpoint]) -> dict[str, str]:
             "CLIENT_KEY": endpoint.client_key or "",
         }
         for name, value in settings.items():
-            found[f"{_PREFIX}{signal.upper()}_{name}"] = value
+            found[of_signal(signal, name)] = value
     return found
-
-
-def _setting(environ: Mapping[str, str], signal: str, name: str) -> str | None:
-    """A variable, in the form for one signal or the form for all."""
-    for variable in (f"{_PREFIX}{signal.upper()}_{name}", f"{_PREFIX}{name}"):
-        value = environ.get(variable, "").strip()
-        if value:
-            return value
-    return None
 
 
 def _address(environ: Mapping[str, str], signal: str, base: str | None) -> str | None:
     """The address somebody named; one for all signals ends in a slash here."""
-    exporters = environ.get(_EXPORTERS[signal], "").strip().lower()
+    exporters = environ.get(exporters_of(signal), "").strip().lower()
     if exporters and "otlp" not in [name.strip() for name in exporters.split(",")]:
         return None
-    own = environ.get(f"{_PREFIX}{signal.upper()}_ENDPOINT", "").strip()
-    shared = base or environ.get(f"{_PREFIX}ENDPOINT", "").strip()
+    own = environ.get(of_signal(signal, "ENDPOINT"), "").strip()
+    shared = base or environ.get(f"{PREFIX}ENDPOINT", "").strip()
     if base is None and own:
         return own
     return shared.rstrip("/") + "/" if shared else None
@@ -136,7 +131,7 @@ def _endpoint(
     protocol: str | None,
     headers: Mapping[str, str] | None,
 ) -> Endpoint:
-    protocol = protocol or _setting(environ, signal, "PROTOCOL") or HTTP
+    protocol = protocol or read(environ, signal, "PROTOCOL") or HTTP
     address = _read(url)
     if protocol == GRPC:
         is_named = "://" in url
@@ -154,11 +149,11 @@ def _endpoint(
         url=address.url,
         insecure=insecure,
         headers={**by_user, **own},
-        compression=(_setting(environ, signal, "COMPRESSION") or "none").lower(),
+        compression=(read(environ, signal, "COMPRESSION") or "none").lower(),
         timeout_seconds=_timeout(environ, signal),
-        certificate=_setting(environ, signal, "CERTIFICATE"),
-        client_certificate=_setting(environ, signal, "CLIENT_CERTIFICATE"),
-        client_key=_setting(environ, signal, "CLIENT_KEY"),
+        certificate=read(environ, signal, "CERTIFICATE"),
+        client_certificate=read(environ, signal, "CLIENT_CERTIFICATE"),
+        client_key=read(environ, signal, "CLIENT_KEY"),
     )
 
 
@@ -167,21 +162,21 @@ def _read(url: str) -> Address:
         return read_address(url)
     except ValueError as error:
         raise InvalidArgumentError(
-            f"{_PREFIX}ENDPOINT",
+            f"{PREFIX}ENDPOINT",
             # Not repeated: a password without the rest of its address has no form.
-            f"cannot send to the address in {_PREFIX}ENDPOINT: {error}; give one such as "
+            f"cannot send to the address in {PREFIX}ENDPOINT: {error}; give one such as "
             "http://localhost:4318, with what is special in a password percent-encoded",
         ) from None
 
 
 def _is_insecure(environ: Mapping[str, str], signal: str) -> bool:
     """Whether an address without a scheme is one without TLS."""
-    return (_setting(environ, signal, "INSECURE") or "").lower() in _TRUE
+    return (read(environ, signal, "INSECURE") or "").lower() in _TRUE
 
 
 def _timeout(environ: Mapping[str, str], signal: str) -> float:
     """Seconds, as the stock Python exporters read it."""
-    value = _setting(environ, signal, "TIMEOUT")
+    value = read(environ, signal, "TIMEOUT")
     if value is None:
         return _DEFAULT_TIMEOUT_SECONDS
     try:
@@ -190,8 +185,8 @@ def _timeout(environ: Mapping[str, str], signal: str) -> float:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
         raise InvalidArgumentError(
-            f"{_PREFIX}TIMEOUT",
-            f"cannot take {shown(value)} for {_PREFIX}TIMEOUT: it is not a number of seconds "
+            f"{PREFIX}TIMEOUT",
+            f"cannot take {shown(value)} for {PREFIX}TIMEOUT: it is not a number of seconds "
             "above zero; set it to one, such as 10",
         )
     return seconds
@@ -200,7 +195,7 @@ def _timeout(environ: Mapping[str, str], signal: str) -> float:
 def _headers(environ: Mapping[str, str], signal: str) -> dict[str, str]:
     """``key=value`` pairs with commas in between, percent-encoded; broken ones left out."""
     found = {}
-    for item in (_setting(environ, signal, "HEADERS") or "").split(","):
+    for item in (read(environ, signal, "HEADERS") or "").split(","):
         key, equals, value = item.partition("=")
         if equals and key.strip():
             found[unquote(key.strip()).lower()] = unquote(value.strip())
