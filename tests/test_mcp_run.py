@@ -394,7 +394,7 @@ def test_names_of_other_programs_are_made_visible(tmp_path: Path) -> None:
             answers = [
                 await client.call_tool(name, arguments)
                 for name, arguments in (
-                    ("list_executions", {}),
+                    ("list_executions", {"limit": 1000}),
                     ("show_execution", {"execution_id": "0"}),
                     ("report", {}),
                     ("stats", {}),
