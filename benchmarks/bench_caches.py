@@ -93,7 +93,7 @@ def look_rows() -> list[Row]:
     ):
         adapter = find_adapter(cache)
         observed = ObservedCache(cache, name=what, adapter=adapter)
-        look = _seconds(lambda use=use, look=observed.look: (use(), look()))  # type: ignore[misc] # bound here
+        look = _seconds(lambda use=use, look=observed.read: (use(), look()))  # type: ignore[misc] # bound here
         library = _seconds(lambda use=use, own=own: (use(), own()))  # type: ignore[misc] # bound here
         own_call = _seconds(own)
         rows.append(

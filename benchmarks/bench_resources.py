@@ -221,7 +221,7 @@ def running_executions(count: int, opened: ExitStack) -> list[int]:
 
 def look() -> None:
     """One look at everything."""
-    sampler.look(at_all=True)
+    sampler.sample(at_all=True)
 
 
 def strangers(count: int, opened: ExitStack) -> None:

@@ -76,7 +76,7 @@ def wait_for_figures(journal: str) -> None:
         TimeoutError: They are not after minutes.
     """
     living = RunningExecutions(journal)
-    wait(lambda: len(living.look()) == RUNNING and len(living.heartbeats) == RUNNING)
+    wait(lambda: len(living.read()) == RUNNING and len(living.heartbeats) == RUNNING)
     time.sleep(SETTLED_SECONDS)
 
 
@@ -155,7 +155,7 @@ def young_deviations(journal: str, monitor: Monitor) -> list[float]:
     """The same of those that have had no heartbeat."""
     off = deviations(monitor)
     living = RunningExecutions(journal)
-    living.look()
+    living.read()
     return [each for span_id, each in off.items() if span_id not in living.heartbeats]
 
 
@@ -163,7 +163,7 @@ def rows() -> Iterator[Row]:
     """Start them, and look."""
     with tempfile.TemporaryDirectory() as journal, running(journal):
         monitor, living = Monitor(journal=journal), RunningExecutions(journal)
-        wait(lambda: len(living.look()) == RUNNING)
+        wait(lambda: len(living.read()) == RUNNING)
         young = young_deviations(journal, monitor)
         what = f"memory of {len(young)} without heartbeat: largest deviation"
         yield Row(what, max(young, default=0) * 100, 5, "%", 1, "the bar")

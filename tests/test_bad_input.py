@@ -89,7 +89,7 @@ def seen_of(recorder: Recorder, target: int) -> str:
     """What an execution sees that *target* was attached to: processes, transfers, outcome."""
     with execution("seen", kind=Kind.COMMAND) as current:
         current.attach(target)
-        sampler.look(at_all=True)
+        sampler.sample(at_all=True)
         latest = current.tracker.latest
         seen = None if latest is None else latest.processes
     run = recorder.executions()[-1]
@@ -217,7 +217,7 @@ def test_ten_thousand_threads_are_read_a_few_a_look_and_the_child_of_the_last_is
         current.attach(child)
         # Of who has done nothing since only at every other look.
         for _ in range(2 * (tracked_process._PARTS + 1)):
-            sampler.look(at_all=True)
+            sampler.sample(at_all=True)
             latest = current.tracker.latest
             if latest is not None and latest.processes == 2:
                 break

@@ -720,7 +720,7 @@ def test_the_curve_begins_when_the_command_does_and_not_when_it_is_first_sampled
     with subprocess.Popen(
         [*COMMAND, "-q", "--", "sh", "-c", burn], stdin=subprocess.PIPE, text=True
     ) as child:
-        wait_for(lambda: bool(living.look()) and bool(living.heartbeats), what="a heartbeat")
+        wait_for(lambda: bool(living.read()) and bool(living.heartbeats), what="a heartbeat")
         go_unix_ns = time.time_ns()
         child.communicate("go\n")
 

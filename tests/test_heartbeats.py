@@ -174,7 +174,7 @@ def test_a_forked_child_begins_its_own(tmp_path: Path, folder_fd: int) -> None:
     _, status = os.waitpid(child, 0)
 
     assert os.waitstatus_to_exitcode(status) == 2
-    assert RunningHeartbeats().look(folder_fd).keys() == {SPAN}, "the parent's lock is still held"
+    assert RunningHeartbeats().read(folder_fd).keys() == {SPAN}, "the parent's lock is still held"
     assert parents.exists()
 
 
@@ -211,7 +211,7 @@ def test_the_heartbeats_of_the_dead_are_read_and_removed_and_not_those_of_the_li
 
     assert used[SPAN].cpu_seconds == 1.0
     assert len(list(tmp_path.glob("h-*.seg"))) == 1
-    assert RunningHeartbeats().look(folder_fd).keys() == {SPAN}
+    assert RunningHeartbeats().read(folder_fd).keys() == {SPAN}
 
 
 PROGRAM = """

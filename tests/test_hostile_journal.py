@@ -262,7 +262,7 @@ def test_any_bytes_leave_readers_and_sender_alive_and_whole_records_arrive(
     for key in good:
         assert show_execution(key.hex(), journal=str(folder)).line.outcome == "success"
     make_report(journal=str(folder))
-    RunningExecutions(str(folder)).look()
+    RunningExecutions(str(folder)).read()
     running(str(folder))
     status = journal_status(journal=str(folder))
     assert status.waiting["traces"].records >= len(good)

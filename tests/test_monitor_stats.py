@@ -43,9 +43,9 @@ def monitored(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
 
 def test_the_host_is_seen_as_psutil_sees_it() -> None:
     look = HostSampler()
-    look.look()
+    look.sample()
 
-    stats = look.look()
+    stats = look.sample()
 
     assert stats.memory is not None
     assert stats.cpu is not None
@@ -56,7 +56,7 @@ def test_the_host_is_seen_as_psutil_sees_it() -> None:
 
 
 def test_the_first_look_has_no_rate_and_not_a_rate_of_zero() -> None:
-    stats = HostSampler().look()
+    stats = HostSampler().sample()
 
     assert stats.cpu is not None
     assert stats.network is not None
@@ -65,7 +65,7 @@ def test_the_first_look_has_no_rate_and_not_a_rate_of_zero() -> None:
 
 
 def test_only_what_was_asked_for_is_looked_at() -> None:
-    stats = HostSampler(("memory",)).look()
+    stats = HostSampler(("memory",)).sample()
 
     assert (stats.cpu, stats.disk, stats.network) == (None, None, None)
     assert stats.memory is not None

@@ -83,14 +83,14 @@ def test_a_tree_is_what_psutil_sees(kind: type[ProcessTree | PsutilTree]) -> Non
     tree = kind()
     with started(HOLD_MEMORY, 32) as child:
         assert tree.add(child.pid)
-        reading = tree.look()
+        reading = tree.read()
         truth = psutil.Process(child.pid).memory_info().rss
-    tree.look()
+    tree.read()
 
     assert reading is not None
     assert (reading.processes, reading.threads) == (1, 1)
     assert reading.memory_bytes == pytest.approx(truth, rel=0.01)
-    assert tree.look() is None
+    assert tree.read() is None
     assert tree.seen == 1
     assert (tree.largest_peak_bytes or 0) >= 32 * MIB
     tree.close()
@@ -104,7 +104,7 @@ def test_a_tree_is_ended_to_its_last_member(kind: type[ProcessTree | PsutilTree]
         assert child.stdout is not None
         child.stdout.readline()
         tree.add(child.pid)
-        tree.look()
+        tree.read()
 
         assert tree.kill()
 
@@ -131,7 +131,7 @@ def test_a_number_that_went_to_another_process_is_not_the_member_any_more() -> N
         member.stat.start_ticks -= 1
         member._stat_text = None
 
-        assert tree.look() is None
+        assert tree.read() is None
         assert not tree.kill()
         assert child.poll() is None  # and nobody else's process is ended for it
         child.kill()

@@ -213,7 +213,7 @@ def test_the_curve_of_a_parent_that_reaps_a_long_life_has_no_spike(recorder: Rec
         for said in (b"burnt\n", b"reaped\n"):
             assert child.stdout.readline() == said
             for _ in range(2):
-                sampler.look(at_all=True)
+                sampler.sample(at_all=True)
             child.stdin.write(b"go on\n")
             child.stdin.flush()
         child.wait(HANG_SECONDS)
@@ -245,7 +245,7 @@ def test_a_look_reads_files_of_members_and_of_nobody_else(recorder: Recorder) ->
     with sleeping(30) as strangers, sleeping(1) as [member], watched as current:
         current.attach(member)
         sys.addaudithook(note)
-        sampler.look(at_all=True)
+        sampler.sample(at_all=True)
         is_on[0] = False
 
     of_strangers = [path for path in read for pid in strangers if f"/{pid}/" in path]

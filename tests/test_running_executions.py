@@ -56,11 +56,11 @@ class Process:
 
 
 def names(living: RunningExecutions) -> list[str]:
-    return sorted(record.labels.name for record in living.look())
+    return sorted(record.labels.name for record in living.read())
 
 
 def test_a_journal_that_is_not_there_has_nothing_that_runs(tmp_path: Path) -> None:
-    assert RunningExecutions(str(tmp_path / "none")).look() == ()
+    assert RunningExecutions(str(tmp_path / "none")).read() == ()
 
 
 def test_what_eight_processes_run_is_seen_from_another_look_after_look(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_what_eight_processes_run_is_seen_from_another_look_after_look(tmp_path:
         for process in processes:
             process.tell(2)
         assert names(living) == sorted(f"p{number}" for number in range(8) for _ in range(2))
-        assert {record.host_pid for record in living.look()} == {p.child.pid for p in processes}
+        assert {record.host_pid for record in living.read()} == {p.child.pid for p in processes}
 
         processes[0].tell(0)
         processes[1].tell(1)

@@ -51,8 +51,8 @@ def test_beyond_a_threshold_an_event_is_on_the_span_once(recorder: Recorder) -> 
     watched = execution("large", kind=Kind.COMMAND, thresholds=marks)
     with watched as current, started(HOLD_MEMORY, 64) as child:
         current.attach(child)
-        sampler.look(at_all=True)
-        sampler.look(at_all=True)
+        sampler.sample(at_all=True)
+        sampler.sample(at_all=True)
 
     assert events(recorder) == [("codomon.threshold.crossed", "memory", 32 * MIB)]
     assert recorder.executions()[-1].outcome is Outcome.SUCCESS
@@ -82,9 +82,9 @@ def test_what_is_attached_beyond_a_threshold_is_ended_for_it(recorder: Recorder)
     marks = Thresholds(wall_seconds=1e-9, end=True)
     watched = execution("late", kind=Kind.COMMAND, thresholds=marks)
     with watched as current, started(HOLD_MEMORY, 1) as child:
-        sampler.look(at_all=True)
+        sampler.sample(at_all=True)
         current.attach(child)
-        sampler.look(at_all=True)
+        sampler.sample(at_all=True)
         current.record(exit_code=child.wait(HANG_SECONDS))
 
     assert recorder.executions()[-1].outcome is Outcome.LIMIT_EXCEEDED
@@ -112,7 +112,7 @@ def test_the_thread_ends_after_the_last_execution() -> None:
 
 def test_a_look_is_measured(recorder: Recorder) -> None:
     with execution("looked at"):
-        sampler.look(at_all=True)
+        sampler.sample(at_all=True)
 
     [point] = recorder.metrics()["codomon.sampler.duration"]
     assert point.count >= 1  # type: ignore[union-attr] # a histogram
@@ -128,7 +128,7 @@ def test_a_forked_child_watches_its_own_and_not_its_parents() -> None:
             inherited = len(sampler._trackers)
             with execution("child"):
                 alone = len(sampler._trackers)
-                sampler.look(at_all=True)
+                sampler.sample(at_all=True)
             thread = sampler._thread
             is_own = thread is not None and thread.is_alive()
             os.write(writer, f"{inherited} {alone} {is_own}".encode())
@@ -148,7 +148,7 @@ def test_a_fork_in_the_middle_of_a_look_leaves_both_at_work(recorder: Recorder) 
 
         def look() -> None:
             while not stop.is_set():
-                sampler.look(at_all=True)
+                sampler.sample(at_all=True)
 
         looking = threading.Thread(target=look)
         looking.start()
@@ -157,7 +157,7 @@ def test_a_fork_in_the_middle_of_a_look_leaves_both_at_work(recorder: Recorder) 
             pid = os.fork()
             if not pid:
                 with execution("child"):
-                    sampler.look(at_all=True)
+                    sampler.sample(at_all=True)
                 os._exit(0)
             codes.append(os.waitpid(pid, 0)[1])
         stop.set()
@@ -180,7 +180,7 @@ def test_a_fork_waits_until_a_look_was_told(monkeypatch: pytest.MonkeyPatch) -> 
     class Fine:
         due = started = 0.0
 
-        def look(self) -> None:
+        def sample(self) -> None:
             return
 
     own, codes = Sampler(), []
@@ -193,7 +193,7 @@ def test_a_fork_waits_until_a_look_was_told(monkeypatch: pytest.MonkeyPatch) -> 
             os._exit(lock.locked())
         codes.append(os.waitpid(pid, 0)[1])
 
-    looking, forking = threading.Thread(target=own.look), threading.Thread(target=fork)
+    looking, forking = threading.Thread(target=own.sample), threading.Thread(target=fork)
     looking.start()
     is_in.wait(HANG_SECONDS)
     forking.start()
@@ -263,19 +263,19 @@ def test_a_look_that_breaks_is_told_and_the_other_executions_are_looked_at(
         due = 0.0
         started = 0.0
 
-        def look(self) -> None:
+        def sample(self) -> None:
             raise RuntimeError("broken on purpose")
 
     class Fine(Broken):
         looks = 0
 
-        def look(self) -> None:
+        def sample(self) -> None:
             self.looks += 1
 
     fine, own = Fine(), Sampler()
     own._trackers = {1: Broken(), 2: fine}  # type: ignore[dict-item] # stand in for watches
 
-    own.look(at_all=True)
+    own.sample(at_all=True)
 
     assert fine.looks == 1
     ours = [record for record in caplog.records if record.name.startswith("otel_codomon")]

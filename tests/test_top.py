@@ -263,11 +263,11 @@ def test_what_ends_between_two_looks_is_seen_also_where_its_process_is_gone(
 ) -> None:
     living = RunningExecutions(str(tmp_path))
     write_history(tmp_path, [Past(name="old", ago_seconds=10)]).close()
-    assert not living.look()
+    assert not living.read()
     assert not living.ended, "of processes that are gone at the first look nothing is read"
 
     write_history(tmp_path, [Past(name="short", ago_seconds=2, outcome=Outcome.ERROR)]).close()
-    living.look()
+    living.read()
 
     (last,) = living.ended
     assert last.labels.name == "short"
@@ -275,9 +275,9 @@ def test_what_ends_between_two_looks_is_seen_also_where_its_process_is_gone(
 
 def test_what_ended_more_than_a_minute_ago_has_not_just_ended(tmp_path: Path) -> None:
     living = RunningExecutions(str(tmp_path))
-    living.look()
+    living.read()
     writer = write_history(tmp_path, [Past(name="long ago", ago_seconds=90, seconds=1)])
-    living.look()
+    living.read()
     writer.close()
 
     assert living.ended == ()
@@ -285,10 +285,10 @@ def test_what_ended_more_than_a_minute_ago_has_not_just_ended(tmp_path: Path) ->
 
 def test_many_ends_at_once_are_bounded(tmp_path: Path) -> None:
     living = RunningExecutions(str(tmp_path))
-    living.look()
+    living.read()
     writer = write_history(tmp_path, [Past(ago_seconds=2) for _ in range(500)])
 
-    living.look()
+    living.read()
     writer.close()
 
     assert len(living.ended) == 50

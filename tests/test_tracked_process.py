@@ -83,7 +83,7 @@ def obedient() -> Iterator[Child]:
 def tree(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessTree]:
     if request.param and not tracked_process._counts_runs():
         pytest.skip("this kernel does not count runs: CONFIG_SCHED_INFO")
-    monkeypatch.setattr(tracked_process, "_tells_runs", lambda: request.param)
+    monkeypatch.setattr(tracked_process, "_counts_runs", lambda: request.param)
     made = ProcessTree()
     yield made
     made.close()
@@ -114,9 +114,9 @@ def test_what_a_sleeper_uses_when_it_wakes_is_in_the_next_look(tree: ProcessTree
     with obedient() as child:
         tree.add(child.pid)
         for _ in range(LOOKS):
-            tree.look()
+            tree.read()
             child.told("burn()")
-            reading = tree.look()
+            reading = tree.read()
 
             assert reading is not None
             assert reading.cpu_ns == pytest.approx(cpu_ns(child.pid), abs=2 * TICK_NS)
@@ -126,9 +126,9 @@ def test_whom_a_sleeper_starts_when_it_wakes_is_in_the_next_look(tree: ProcessTr
     with obedient() as child:
         tree.add(child.pid)
         for started in range(1, LOOKS + 1):
-            tree.look()
+            tree.read()
             child.told("fork()")
-            reading = tree.look()
+            reading = tree.read()
 
             assert reading is not None
             assert reading.processes == 1 + started
@@ -138,10 +138,10 @@ def test_what_a_sleeper_opens_when_it_wakes_is_in_the_next_count(tree: ProcessTr
     with obedient() as child:
         tree.add(child.pid)
         for opened in range(1, LOOKS + 1):
-            tree.look()
+            tree.read()
             child.told("kept.append(open('/dev/null'))")
             tree._slow_ns = -process_tree._SLOW_FACTS_NS  # a second later
-            reading = tree.look()
+            reading = tree.read()
 
             assert reading is not None
             assert reading.file_descriptors == 3 + opened
@@ -157,10 +157,10 @@ def test_memory_that_is_taken_from_a_sleeper_is_missed_in_time(
         child.told("kept[0][::4096].count(b'x')")
         tree.add(child.pid)
         for _ in range(LOOKS):
-            before = tree.look()
+            before = tree.read()
         os.truncate(shared, 0)  # which takes its pages out of the memory of all who hold them
         for _ in range(process_tree._FULL_LOOKS):
-            reading = tree.look()
+            reading = tree.read()
         truth = psutil.Process(child.pid).memory_info().rss
 
     assert before is not None
@@ -175,17 +175,17 @@ def test_a_sleeper_whose_parent_dies_keeps_an_account_of_its_own(tree: ProcessTr
         child.told("'no answer' if burn_and_fork() is None else ''")
         [orphan] = psutil.Process(child.pid).children()
         tree.add(child.pid)
-        tree.look()
+        tree.read()
         while tree._looks % process_tree._FULL_LOOKS:
-            tree.look()
+            tree.read()
         used_ns = cpu_ns(orphan.pid)
         os.kill(child.pid, signal.SIGKILL)
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
 
-        tree.look()
+        tree.read()
         os.kill(orphan.pid, signal.SIGKILL)
         wait_until(lambda: has_ended(orphan))
-        tree.look()
+        tree.read()
 
     # Its parent's account, which never got it, is told by who waited for that.
     assert tree.outside_cpu_ns(frozenset((child.pid,))) >= used_ns
@@ -199,7 +199,7 @@ def test_children_beyond_the_first_page_of_them_are_found(tree: ProcessTree) -> 
                 f"needs to start {many} processes: raise `ulimit -u` or the cgroup's pids.max"
             )
         tree.add(child.pid)
-        reading = tree.look()
+        reading = tree.read()
 
     assert reading is not None
     assert reading.processes == 1 + many

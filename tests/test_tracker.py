@@ -148,7 +148,7 @@ def test_three_children_at_once_are_within_the_bracket() -> None:
 def test_while_it_runs_the_gauges_show_what_psutil_sees(recorder: Recorder) -> None:
     with execution("live", kind=Kind.COMMAND) as current, started(HOLD_MEMORY, 64) as child:
         current.attach(child)
-        sampler.look(at_all=True)
+        sampler.sample(at_all=True)
         points = recorder.metrics()
         rss = psutil.Process(child.pid).memory_info().rss
     [memory] = points["codomon.execution.memory.usage"]

@@ -85,7 +85,7 @@ def running(kind: type[ResourceTracker] = ResourceTracker) -> Iterator[tuple[Res
         tracker.finish()
 
 
-@pytest.mark.parametrize("call", ["look", "finish", "attach"])
+@pytest.mark.parametrize("call", ["sample", "finish", "attach"])
 def test_who_comes_in_the_middle_of_a_look_waits_for_its_end(call: str) -> None:
     def other(tracker: ResourceTracker) -> None:
         arguments = (pid,) if call == "attach" else ()
@@ -95,7 +95,7 @@ def test_who_comes_in_the_middle_of_a_look_waits_for_its_end(call: str) -> None:
         assert isinstance(tracker, Interrupted)
         tracker._make_attached().attach(pid)
         tracker.let_come(other)
-        tracker.look()
+        tracker.sample()
         tracker.come.join(HANG_SECONDS)
 
     assert tracker.most_inside == 1
@@ -105,11 +105,11 @@ def test_after_the_end_nothing_is_opened_and_nothing_is_sampled() -> None:
     # Of a function, whose children are found by looking.
     tracker = ResourceTracker(Labels("over", Kind.FUNCTION), time.monotonic_ns())
     with started(HOLD_MEMORY, 1) as child:
-        tracker.look()
+        tracker.sample()
         tracker.finish()
         latest = tracker.latest
 
-        tracker.look()
+        tracker.sample()
         is_attached = tracker.attach(child)
 
         assert (is_attached, tracker.latest) == (False, latest)
@@ -123,24 +123,24 @@ def test_a_sampler_passes_over_what_ends_while_it_looks() -> None:
         for name in ("first", "second")
     )
 
-    class ProcessExit:
+    class Ender:
         """Ends the one whose turn comes next."""
 
         due = started = 0.0
         at_its_end: object = None
 
-        def look(self) -> None:
+        def sample(self) -> None:
             second.finish()  # takes a sample where this process has children
             self.at_its_end = second.latest
 
-    process_exit = ProcessExit()
+    ender = Ender()
 
-    own._trackers = {1: first, 2: process_exit, 3: second}  # type: ignore[dict-item] # stands in for a watch
+    own._trackers = {1: first, 2: ender, 3: second}  # type: ignore[dict-item] # stands in for a watch
 
-    own.look(at_all=True)
+    own.sample(at_all=True)
 
     assert first.latest is not None
-    assert second.latest is process_exit.at_its_end
+    assert second.latest is ender.at_its_end
     first.finish()
 
 
@@ -162,7 +162,7 @@ def test_a_child_forked_while_another_thread_looks_waits_for_nobody(recorder: Re
         if not pid:
             die_of_a_hang(HANG_SECONDS)  # if it waits for a thread it does not have
             current.attach(child.pid)
-            current.tracker.look()
+            current.tracker.sample()
             os._exit(len(sampler._trackers))
         status = os.waitpid(pid, 0)[1]
         may_end.set()
@@ -179,7 +179,7 @@ def test_a_handler_that_waits_for_the_child_in_the_middle_of_a_look_gets_through
         "from otel_codomon import execution\n"
         "from otel_codomon.resources.process_tree import ProcessTree\n"
         "from otel_codomon.testing import Recorder\n"
-        "look = ProcessTree.look\n"
+        "look = ProcessTree.read\n"
         "def interrupted(self):\n"
         "    signal.raise_signal(signal.SIGUSR1)\n"
         "    return look(self)\n"
@@ -187,8 +187,8 @@ def test_a_handler_that_waits_for_the_child_in_the_middle_of_a_look_gets_through
         "    child = subprocess.Popen(['true'])\n"
         "    current.attach(child)\n"
         "    signal.signal(signal.SIGUSR1, lambda *_: child.wait())\n"
-        "    ProcessTree.look = interrupted\n"
-        "    current.tracker.look()\n"
+        "    ProcessTree.read = interrupted\n"
+        "    current.tracker.sample()\n"
         "print(recorder.executions()[0].usage.cpu_user_seconds is not None)\n"
     )
 

@@ -236,8 +236,8 @@ from otel_codomon import configure, execution
 from otel_codomon.resources.sampler import sampler
 configure()
 looks = threading.Semaphore(0)
-look = sampler.look
-sampler.look = lambda **arguments: (look(**arguments), looks.release())
+sample = sampler.sample
+sampler.sample = lambda **arguments: (sample(**arguments), looks.release())
 def wait_for_looks():
     while looks.acquire(blocking=False):
         pass

@@ -104,14 +104,14 @@ class ObservedCache:
         """What caches of this name have counted up to the last look."""
         return NO_COUNTS if self.latest is None else self.latest.counts
 
-    def look(self) -> CacheReading | None:
+    def read(self) -> CacheReading | None:
         """Read the cache. Never raises: a look that fails is one log record and None."""
         cache = self.reference()
         if cache is None:
             self.reading = None
             return None
         try:
-            self.reading = self._look(cache)
+            self.reading = self._read_and_account(cache)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - an adapter may be anybody's code
             self.reading = None
             self.complain(error)
@@ -145,9 +145,9 @@ class ObservedCache:
         self.first = self.latest = self.reading = self._raw = None
         self._without_base = True
         if not self.traits.blocks:
-            self.look()
+            self.read()
 
-    def _look(self, cache: object) -> CacheReading | None:
+    def _read_and_account(self, cache: object) -> CacheReading | None:
         for _ in range(_TRIES):
             emptied = self._emptying.state
             raw = self._read(cache)

@@ -121,7 +121,7 @@ class CacheRegistry:
         if statistics and observed.traits.count is not None:
             observed.traits.count(owner)
         if not observed.traits.blocks:
-            observed.look()
+            observed.read()
         return name
 
     def forget(self, name: str) -> None:
@@ -210,14 +210,14 @@ class CacheRegistry:
 
     def _look(self, observed: ObservedCache, deadline: float) -> CacheReading | None:
         if not observed.traits.blocks:
-            return observed.look()
+            return observed.read()
         late = self._late.get(observed.name)
         if late is not None and not late.done.is_set():
             return None
         remaining = min(LOOK_SECONDS, deadline - time.monotonic())
         if remaining <= 0:
             return None
-        call = self._aside.call(observed.look, timeout_seconds=remaining)
+        call = self._aside.call(observed.read, timeout_seconds=remaining)
         if call.done.is_set():
             return call.result
         self._late[observed.name] = call
@@ -235,7 +235,7 @@ class CacheRegistry:
                 raise CacheNameTakenError(name, "another cache has this name")
         replaced = self._caches.get(name)
         if replaced is not None and not replaced.traits.blocks:
-            replaced.look()  # what it has counted since the last look
+            replaced.read()  # what it has counted since the last look
         self._drop(name)
         return False
 

@@ -90,7 +90,7 @@ def _run_in(cgroup: Cgroup | None, args: Options, start: Start, identity: Identi
 
 def _look(execution: ForegroundExecution | None, targets: tuple[object, ...]) -> None:
     if execution is not None:
-        _guarded("sample the execution", lambda: execution.look(targets, _set_up_gauges))
+        _guarded("sample the execution", lambda: execution.start_sampling(targets, _set_up_gauges))
 
 
 def _finish(

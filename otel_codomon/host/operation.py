@@ -133,7 +133,7 @@ class HostSampler:
         self._path = path
         self._before: HostSample | None = None
 
-    def look(self) -> HostStats:
+    def sample(self) -> HostStats:
         """Look now."""
         if not self._what:
             return HostStats()

@@ -115,7 +115,7 @@ class RunningHeartbeats:
         self._offsets: dict[str, int] = {}
         self._latest: dict[str, dict[str, tuple[int, Heartbeat]]] = {}
 
-    def look(self, folder_fd: int) -> dict[str, Heartbeat]:
+    def read(self, folder_fd: int) -> dict[str, Heartbeat]:
         """The heartbeats that are fresh, by span id."""
         names = folders.segment_names(folder_fd, folders.HEARTBEATS)
         locked = [name for name in names if is_locked(folder_fd, name)]

@@ -71,7 +71,7 @@ class RunningExecutions:
         self._ends: deque[tuple[Record, int | None]] = deque(maxlen=_MAX_ENDED)
         self._ended: dict[str, ExecutionRecord] = {}
 
-    def look(self) -> tuple[ExecutionRecord, ...]:
+    def read(self) -> tuple[ExecutionRecord, ...]:
         """The executions that run now, oldest first."""
         try:
             folder_fd = folders.find_folder(self._folder)
@@ -85,7 +85,7 @@ class RunningExecutions:
             for name, segment in self._to_read(folder_fd, names, locked).items():
                 _read_on(folder_fd, name, segment, self._ends)
             self._segments = {name: s for name, s in self._segments.items() if name in locked}
-            self.heartbeats = self._running_heartbeats.look(folder_fd)
+            self.heartbeats = self._running_heartbeats.read(folder_fd)
         finally:
             os.close(folder_fd)
         self._note_ends()

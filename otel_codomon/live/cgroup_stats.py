@@ -22,7 +22,7 @@ class CgroupSampler:
         self._sources: dict[str, CgroupSource] = {}
         self._before: dict[str, Reading] = {}
 
-    def look(self, observers: Mapping[str, int]) -> dict[str, TreeStats]:
+    def sample(self, observers: Mapping[str, int]) -> dict[str, TreeStats]:
         """What is in the cgroups of executions; one without such a cgroup is left out.
 
         Args:
@@ -31,21 +31,21 @@ class CgroupSampler:
         for execution_id in self._sources.keys() - observers.keys():
             self._sources.pop(execution_id).cgroup.close()
             self._before.pop(execution_id, None)
-        found = {key: self._look_at(key, pid) for key, pid in observers.items()}
+        found = {key: self._sample_one(key, pid) for key, pid in observers.items()}
         return {key: stats for key, stats in found.items() if stats is not None}
 
     def close(self) -> None:
         """Close the files that are kept open."""
-        self.look({})
+        self.sample({})
 
-    def _look_at(self, execution_id: str, pid: int) -> TreeStats | None:
+    def _sample_one(self, execution_id: str, pid: int) -> TreeStats | None:
         source = self._sources.get(execution_id)
         if source is None:
             cgroup = cgroups.made_for(execution_id, pid=pid)
             if cgroup is None:
                 return None
             source = self._sources[execution_id] = CgroupSource(cgroup)
-        reading, members = source.look(), source.cgroup.pids()
+        reading, members = source.read(), source.cgroup.pids()
         if reading is None or not members:  # it has not begun, or has ended
             return TreeStats(cores=None, memory_bytes=None, process_count=None)
         before, self._before[execution_id] = self._before.get(execution_id), reading

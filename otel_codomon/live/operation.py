@@ -260,7 +260,7 @@ class Monitor:
         found = tuple(self._executions(now))
         stats = Stats(
             unix_ns=now,
-            host=self._host.look(),
+            host=self._host.sample(),
             executions=self._with_trends(found, now / 1e9),
             ended=tuple(self._ended()),
         )
@@ -278,11 +278,11 @@ class Monitor:
         self._cgroups.close()
 
     def _executions(self, now_unix_ns: int) -> Iterator[RunningExecution]:
-        living = self._living.look()
+        living = self._living.read()
         beats = self._living.heartbeats
         roots = {record.execution_id: _root(record) for record in living}
         without = [record for record in living if record.span_id not in beats]
-        own = self._cgroups.look(
+        own = self._cgroups.sample(
             {
                 r.execution_id: r.host_pid
                 for r in without
@@ -293,7 +293,7 @@ class Monitor:
         looked_at = {roots[record.execution_id] for record in without}
         if self._with_processes:
             looked_at = set(roots.values())
-        trees = self._trees.look({pid for pid in looked_at if pid is not None})
+        trees = self._trees.sample({pid for pid in looked_at if pid is not None})
         sharing = Counter(roots[record.execution_id] for record in without)
         for record in living:
             if self._name in (None, record.labels.name):

@@ -63,27 +63,27 @@ class TreeSampler:
         self._trees: dict[int, ProcessTree] = {}
         self._before: dict[int, Reading] = {}
 
-    def look(self, roots: set[int]) -> dict[int, TreeStats]:
+    def sample(self, roots: set[int]) -> dict[int, TreeStats]:
         """The trees of *roots* that live and can be read."""
         if not is_available():
             return {}
         for pid in self._trees.keys() - roots:
             self._trees.pop(pid).close()
             self._before.pop(pid, None)
-        found = {pid: self._look_at(pid) for pid in roots}
+        found = {pid: self._sample_one(pid) for pid in roots}
         return {pid: stats for pid, stats in found.items() if stats is not None}
 
     def close(self) -> None:
         """Close the files that are kept open."""
-        self.look(set())
+        self.sample(set())
 
-    def _look_at(self, pid: int) -> TreeStats | None:
+    def _sample_one(self, pid: int) -> TreeStats | None:
         tree = self._trees.get(pid)
         if tree is None:
             tree = self._trees[pid] = ProcessTree()
             if not tree.add(pid):
                 return None
-        reading = tree.look()
+        reading = tree.read()
         if reading is None:
             return None
         before, self._before[pid] = self._before.get(pid), reading

@@ -119,7 +119,7 @@ class _Monitor:
         if _checked(scope) == "process" or self._journal is None:
             return 0
         here = {running.execution_id for running in registry.running()}
-        living = RunningExecutions(self._journal).look()
+        living = RunningExecutions(self._journal).read()
         return sum(record.execution_id not in here for record in living)
 
 
@@ -325,7 +325,7 @@ class ResourceMonitor(_Monitor):
 
 def _look(running: Execution) -> Sample | None:
     """The sample of this moment; None where nothing can be seen."""
-    running.tracker.look()
+    running.tracker.sample()
     return running.tracker.latest
 
 

@@ -181,7 +181,7 @@ class ProcessTree:
 
     # --- looking --------------------------------------------------------------
 
-    def look(self) -> Reading | None:
+    def read(self) -> Reading | None:
         """Read all members once; None when none is left."""
         begin_ns = time.monotonic_ns()
         self._looks += 1

@@ -53,7 +53,7 @@ class PsutilTree:
             self._roots[pid] = process
         return pid not in above
 
-    def look(self) -> Reading | None:
+    def read(self) -> Reading | None:
         """Read all members once; None when none is left."""
         memory = processes = threads = 0
         for process in self._members():

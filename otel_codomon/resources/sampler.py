@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         started: float
         due: float
 
-        def look(self) -> None:
+        def sample(self) -> None:
             """Take a sample."""
 
         def abandon(self) -> None:
@@ -114,7 +114,7 @@ class Sampler:
             self._wake.wait(self._pause(now))
             self._wake.clear()
             if self._thread is threading.current_thread():
-                self.look()
+                self.sample()
 
     def _may_end(self) -> bool:
         """End, unless an execution has begun at the last moment."""
@@ -129,7 +129,7 @@ class Sampler:
         due = min((tracker.due for tracker in tuple(self._trackers.values())), default=now + 1)
         return min(max(due - now, 0.001), _IDLE_SECONDS)
 
-    def look(self, *, at_all: bool = False) -> None:
+    def sample(self, *, at_all: bool = False) -> None:
         """Look at every execution whose look is due.
 
         Args:
@@ -140,7 +140,7 @@ class Sampler:
         trackers = [w for w in tuple(self._trackers.values()) if at_all or w.due <= latest]
         for tracker in trackers:
             try:
-                tracker.look()
+                tracker.sample()
             except Exception:  # noqa: BLE001 - any failure of ours; the next may do better
                 log_once("look at an execution")
             tracker.due = begin + self._step(begin - tracker.started)

@@ -48,7 +48,7 @@ class CgroupSource:
         self.cache_bytes = 0
         self.peak_bytes: int | None = None
 
-    def look(self) -> Reading | None:
+    def read(self) -> Reading | None:
         """Read what it uses now; None when it is gone."""
         # The CPU time is read first: a rate that is taken from it wants its time, and
         # not that of the memory and the rest.
@@ -246,13 +246,13 @@ class Attached:
                 self._told.append(totals)
         return is_new
 
-    def look(self) -> Reading | None:
+    def read(self) -> Reading | None:
         """Read everything once; None when nothing of it is left."""
         with self._lock:
-            trees = self._tree.look()
+            trees = self._tree.read()
             if not self._cgroups:
                 return trees
-            found = tuple(r for source in self._cgroups if (r := source.look()) is not None)
+            found = tuple(r for source in self._cgroups if (r := source.read()) is not None)
         if not found:
             return trees
         whole = add_readings(found, taken_ns=found[-1].taken_ns)

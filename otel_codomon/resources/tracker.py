@@ -138,7 +138,7 @@ class ResourceTracker:
         with self._lock:
             if self._is_over or not self._make_attached().attach(target):
                 return False
-            self.look()  # it may be gone before the sampler's turn comes
+            self.sample()  # it may be gone before the sampler's turn comes
         self.due = 0.0
         sampler.hurry()
         return True
@@ -188,13 +188,13 @@ class ResourceTracker:
         """Time since the start, seconds."""
         return (time.monotonic_ns() - self._started_ns) / 1e9
 
-    def look(self) -> None:
+    def sample(self) -> None:
         """Take a sample, and tell of marks that it is beyond; nothing once it is over."""
         with self._lock:
             if not self._is_over:
-                self._look(end=self.kill)
+                self._sample(end=self.kill)
 
-    def _look(self, *, end: Callable[[], bool]) -> None:
+    def _sample(self, *, end: Callable[[], bool]) -> None:
         if self._in_process:
             for pid in self.own.children_since(self._started_ns):
                 self._make_attached().add_tree(pid)
@@ -214,7 +214,7 @@ class ResourceTracker:
 
     def _read(self) -> Reading | None:
         """The trees and cgroups, and the thread's own CPU time on top."""
-        attached = None if self._attached is None else self._attached.look()
+        attached = None if self._attached is None else self._attached.read()
         own_ns = self.own.cpu_ns() if self._in_process else None
         if own_ns is None:
             return attached
@@ -303,7 +303,7 @@ class ResourceTracker:
         # First of all: what comes after is our time and not the execution's.
         work = self.own.end()
         if self._attached is not None or self._checker is not None or self._has_children():
-            self._look(end=lambda: False)  # what outlives the execution is not ours to end
+            self._sample(end=lambda: False)  # what outlives the execution is not ours to end
         if self._attached is not None:
             return self._usage_of(self._attached, work)
         if not self._in_process:

@@ -140,7 +140,7 @@ class ForegroundExecution:
         """Why it is not in the journal; None when it is."""
         return self._execution.problem
 
-    def look(self, targets: tuple[object, ...], set_up: Callable[[], None]) -> None:
+    def start_sampling(self, targets: tuple[object, ...], set_up: Callable[[], None]) -> None:
         """Look at it from now on, in a thread: see `LiveSampler`."""
         from otel_codomon.sandbox.foreground_live import LiveSampler  # noqa: PLC0415 - if it lasts
 
