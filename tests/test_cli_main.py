@@ -41,7 +41,7 @@ def in_journal(folder: Path) -> dict[str, str]:
 
 
 def test_without_a_command_three_lines_say_what_there_is_and_what_is_next(tmp_path: Path) -> None:
-    failed = [Past(), Past(outcome=Outcome.ERROR), Past(ago_seconds=2 * 86400)]
+    failed = [Past(ago_seconds=2 * 86400), Past(), Past(outcome=Outcome.ERROR)]
     write_history(tmp_path / "some", failed).forget()
 
     some, none = (typed(env=in_journal(tmp_path / name)) for name in ("some", "none"))

@@ -174,12 +174,22 @@ def _explain(arguments: list[str]) -> int:
     for name, (_, help_line) in COMMANDS.items():
         listed.add_parser(name, help=help_line, add_help=False)
     try:
+        if arguments and arguments[0][:1] != "-":
+            parser.error(_unknown(arguments[0]))
         parser.parse_args(arguments)
     except SystemExit as stop:  # as above
         return _code_of(stop)
     from otel_codomon.cli.status import print_status  # noqa: PLC0415 - this alone
 
     return print_status()
+
+
+def _unknown(word: str) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a message
+
+    near = get_close_matches(word, COMMANDS, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else f": use one of {', '.join(COMMANDS)}"
+    return f"unknown command {word!r:.40}{hint}"
 
 
 def _parser(program: str, description: str, examples: str = "") -> argparse.ArgumentParser:

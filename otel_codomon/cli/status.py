@@ -57,7 +57,11 @@ def _last_day(folder: str) -> Counter[str]:
     newest = JournalReader(folder).executions(
         since_unix_ns=time.time_ns() - _DAY_NS, limit=_COUNTED, keys=frozenset()
     )
-    for record in newest:
+    records = list(newest)
+    spans = {record.span_id for record in records}
+    for record in records:
+        if record.parent_span_id in spans:
+            continue  # within another: the same piece of work
         if record.outcome is None:
             counts["running"] += 1
         else:
