@@ -166,7 +166,7 @@ def parser_of(name: str, command: Command) -> argparse.ArgumentParser:
 
 def _explain(arguments: list[str]) -> int:
     """Answer a line that names no command: the status, help, version, or what is wrong with it."""
-    from otel_codomon.cli.every_command import add_global_options  # noqa: PLC0415 - not for a command
+    from otel_codomon.cli.global_options import add_global_options  # noqa: PLC0415 - not for a command
 
     parser = _parser(PROGRAM, "record executions: a span for each, and what it used", _GLOBAL)
     add_global_options(parser)

@@ -6,10 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from otel_codomon.cli import COMMANDS, PROGRAM, parser_of
-from otel_codomon.cli.answering import add_repeat
-from otel_codomon.cli.options import add_verbose
+from otel_codomon.cli.global_options import add_global_options
 from otel_codomon.cli.parser import Parser
-from otel_codomon.version import __version__
 
 if TYPE_CHECKING:
     import argparse
@@ -20,13 +18,6 @@ def parsers() -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """Each command's name and its parser, in the order of the table."""
     for name, (module, _) in COMMANDS.items():
         yield name, parser_of(name, import_module(module))  # type: ignore[arg-type] # what the table promises
-
-
-def add_global_options(parser: argparse.ArgumentParser) -> None:
-    """What may stand before the command."""
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    add_verbose(parser)
-    add_repeat(parser)
 
 
 def one_parser() -> Parser:
