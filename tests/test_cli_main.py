@@ -123,9 +123,9 @@ def test_a_verbose_summary_has_more_figures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "hint"),
     [
-        ("--limit-memory", "must be 1M or more; did you mean 512M?"),
-        ("--limit-disk", "must be 1M or more; did you mean 512M?"),
-        ("--limit-file-size", "must be 1M or more; did you mean 512M?"),
+        ("--limit-memory", "must be 1M or more (did you mean 512M?)"),
+        ("--limit-disk", "must be 1M or more (did you mean 512M?)"),
+        ("--limit-file-size", "must be 1M or more (did you mean 512M?)"),
     ],
 )
 def test_a_limit_without_its_unit_is_refused_with_what_was_meant(option: str, hint: str) -> None:

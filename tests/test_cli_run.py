@@ -526,7 +526,7 @@ def test_source_text_in_a_file_runs_in_its_language(journal: Path, tmp_path: Pat
         ),
         (
             ["--limit-memory", "512", "--", "true"],
-            "invalid limit '512': must be 1M or more; did you mean 512M?",
+            "invalid limit '512': must be 1M or more (did you mean 512M?)",
         ),
         (["--limit-memory=8388608T", "--", "true"], "invalid size '8388608T': use bytes or a unit"),
         (["--limit-processes", "9" * 5000, "--", "true"], "must be a whole number from 1 to"),

@@ -54,7 +54,7 @@ def limit_bytes(text: str, /) -> int:
         number = text.strip().rstrip("KkMmIiBb")
         meant = number + ("M" if float(number) >= 1 else "G")
         raise ValueError(
-            f"invalid limit {text!r:.40}: must be 1M or more; did you mean {meant:.40}?"
+            f"invalid limit {text!r:.40}: must be 1M or more (did you mean {meant:.40}?)"
         )
     return size
 
