@@ -27,7 +27,7 @@ class NoEventLoopError(CodomonError, RuntimeError):
 
     def __init__(self) -> None:
         super().__init__(
-            "cannot wait for a command here: no event loop of asyncio runs in this thread; "
+            "cannot wait for a command here: no asyncio event loop is running in this thread; "
             "call run in a thread instead, under trio with "
             "`await trio.to_thread.run_sync(functools.partial(run, command))`"
         )
@@ -45,8 +45,8 @@ class UnknownExecutionError(CodomonError, LookupError):
         self.execution_id = execution_id
         self.looked_in = looked_in
         super().__init__(
-            f"cannot find execution {execution_id!r}: it is neither running in this process "
-            f"nor recorded in {looked_in}; list what there is with `otel-codomon list`"
+            f"no execution has the id {execution_id!r} in {looked_in}; "
+            "`otel-codomon list` shows what there is"
         )
 
 
@@ -62,7 +62,7 @@ class AmbiguousExecutionError(CodomonError, LookupError):
         self.beginning = beginning
         self.found = found
         super().__init__(
-            f"{beginning!r} fits several executions: {', '.join(found)}; give more digits"
+            f"{beginning!r} matches several executions: {', '.join(found)}; give more digits"
         )
 
 
@@ -78,8 +78,8 @@ class JournalUnavailableError(CodomonError, OSError):
         self.folder = folder
         self.found = found
         super().__init__(
-            f"cannot keep a journal in {folder}: {found}; name a folder of your own in "
-            "OTEL_PYTHON_CODOMON_JOURNAL, or say off there"
+            f"cannot keep a journal in {folder}: {found}; set OTEL_PYTHON_CODOMON_JOURNAL to "
+            "a directory of your own, or to off"
         )
 
 

@@ -97,7 +97,7 @@ def _one_of(*words: str) -> BeforeValidator:
 _Text = Annotated[str, Field(min_length=1, max_length=1000)]
 _Period = Annotated[float, Field(gt=0, le=LONGEST_SECONDS)]
 _Name = Annotated[
-    _Text | None, Field(description="only executions of this name, or pattern as thumb*")
+    _Text | None, Field(description="only executions with this name; * matches anything")
 ]
 _Id = Annotated[_Text, Field(description="beginning of its id, trace id or span id")]
 _Limit = Annotated[int, Field(ge=1, le=_MOST)]
@@ -126,19 +126,19 @@ class _Tools:
         *,
         name: _Name = None,
         outcome: Annotated[
-            _Outcome | None, Field(description="only those that ended so, or run")
+            _Outcome | None, Field(description="only those with this outcome")
         ] = None,
         since_seconds: Annotated[
-            _Period | None, Field(description="begun at most so long ago")
+            _Period | None, Field(description="started at most this long ago")
         ] = None,
         until_seconds: Annotated[
-            _Period | None, Field(description="begun at least so long ago")
+            _Period | None, Field(description="started at least this long ago")
         ] = None,
         sort: Annotated[
-            str, _one_of(*SORTS), Field(description="largest first by this; started: newest first")
+            str, _one_of(*SORTS), Field(description="sort by this, largest or newest first")
         ] = "started",
         limit: Annotated[
-            _Limit | None, Field(description="how many; default: what fits in 6 KB")
+            _Limit | None, Field(description="at most this many; default: what fits in 6 KB")
         ] = None,
     ) -> BriefList:
         """List executions, running and finished."""
@@ -168,7 +168,7 @@ class _Tools:
         name: _Name = None,
         limit: Annotated[
             Annotated[int, Field(ge=1, le=PROBLEMS)] | None,
-            Field(description="how many problems; default: five, in 6 KB"),
+            Field(description="at most this many; default: 5, within 6 KB"),
         ] = None,
     ) -> BriefReport:
         """Report what ran in a period up to now, what is wrong with it, and what to do about it.
@@ -211,14 +211,14 @@ class _Tools:
         language: Annotated[
             str | None, Field(description="language of the source text, as python or bash")
         ] = None,
-        stdin: Annotated[str | None, Field(description="what it reads; default: nothing")] = None,
+        stdin: Annotated[str | None, Field(description="standard input; default: empty")] = None,
         timeout_seconds: Annotated[float | None, Field(description="time limit")] = None,
         memory_bytes: Annotated[int | None, Field(description="memory of its processes")] = None,
-        cpu_seconds: Annotated[float | None, Field(description="CPU time of all of them")] = None,
-        processes: Annotated[int | None, Field(description="how many at one time")] = None,
+        cpu_seconds: Annotated[float | None, Field(description="CPU time of its processes")] = None,
+        processes: Annotated[int | None, Field(description="processes at the same time")] = None,
         disk_bytes: Annotated[int | None, Field(description="disk space added")] = None,
         output_bytes: Annotated[
-            int | None, Field(description="of each output stream that is returned")
+            int | None, Field(description="bytes of each output stream to return")
         ] = None,
     ) -> CommandReport:
         """Run a command (program and arguments), or a source text in a language, as one execution.

@@ -60,7 +60,7 @@ def read_bool(value: object) -> bool:
     word = str(value).strip().lower()
     if word in _TRUE | _FALSE:
         return word in _TRUE
-    raise ValueError("neither true nor false; set it to one of these")
+    raise ValueError("neither true nor false; use one of these")
 
 
 def read_seconds(value: object) -> float:
@@ -71,7 +71,7 @@ def read_seconds(value: object) -> float:
         seconds = math.nan
     if math.isfinite(seconds) and seconds >= 0:
         return seconds
-    raise ValueError("not a number of seconds; set it to one, such as 2 or 0.5")
+    raise ValueError("not a number of seconds; use one, such as 2 or 0.5")
 
 
 def read_interval(value: object) -> float:
@@ -79,7 +79,7 @@ def read_interval(value: object) -> float:
     seconds = read_seconds(value)
     if seconds > 0:
         return seconds
-    raise ValueError("not above zero; set it to a number of seconds, such as 0.25")
+    raise ValueError("not more than 0; use a number of seconds, such as 0.25")
 
 
 def read_durability(value: object) -> str:
@@ -87,7 +87,7 @@ def read_durability(value: object) -> str:
     word = str(value).strip().lower()
     if word in DURABILITIES:
         return word
-    raise ValueError(f"none of the known ones; set it to one of {', '.join(DURABILITIES)}")
+    raise ValueError(f"unknown; use one of {', '.join(DURABILITIES)}")
 
 
 def read_journal(value: object) -> str | None:
@@ -98,7 +98,7 @@ def read_journal(value: object) -> str | None:
         return None
     if isinstance(value, str) and value and "\0" not in value:
         return value
-    raise ValueError("no folder; set it to a path, or to off")
+    raise ValueError("not a directory; use a path, or off")
 
 
 def _words(*known: str) -> Callable[[object], frozenset[str]]:
@@ -110,7 +110,7 @@ def _words(*known: str) -> Callable[[object], frozenset[str]]:
             words = frozenset(filter(None, (str(word).strip().lower() for word in given)))
             if words <= set(known):
                 return words
-        raise ValueError(f"none of the known ones; set it to some of {', '.join(known)}")
+        raise ValueError(f"unknown; use some of {', '.join(known)}")
 
     return read
 
@@ -175,6 +175,4 @@ def _setting(
         return Setting(option.read(given), origin)
     except ValueError as error:
         name = option.name if origin == "argument" else origin
-        raise InvalidArgumentError(
-            name, f"cannot take {shown(given)} for {name}: it is {error}"
-        ) from None
+        raise InvalidArgumentError(name, f"invalid {name} {shown(given)}: {error}") from None

@@ -79,7 +79,7 @@ def _real() -> str:
         (make_directory, "is not a regular file"),
         (make_closed, "may not be executed"),
         (make_dangling, "cannot be read (no such file or directory)"),
-        (make_other_program, "does not tell its version as bubblewrap does"),
+        (make_other_program, "does not report its version as bubblewrap does"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

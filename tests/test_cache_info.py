@@ -145,7 +145,7 @@ def test_nobody_at_a_terminal_is_not_asked(shown: Path) -> None:
     done = info(shown, "--clear-cache")
 
     assert done.returncode == 2
-    assert done.stderr.endswith("this is no terminal; say --yes\n")
+    assert done.stderr.endswith("standard input and error are not a terminal; use --yes\n")
 
 
 def test_who_says_no_at_the_terminal_empties_nothing(shown: Path) -> None:

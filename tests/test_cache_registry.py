@@ -105,7 +105,7 @@ def test_observing_a_cache_again_changes_nothing(registry: CacheRegistry) -> Non
     registry.observe(square, name="square")
 
     assert registry.observe(square, name="square") == "square"
-    with pytest.raises(CacheNameTakenError, match="it is observed already, as 'square'"):
+    with pytest.raises(CacheNameTakenError, match="it is already observed as 'square'"):
         registry.observe(square, name="another")
 
 
@@ -301,7 +301,7 @@ def test_a_cache_is_cleared_by_name(registry: CacheRegistry) -> None:
 
     assert registry.clear("square") is None
     assert square.cache_info().currsize == 0
-    assert registry.clear("told") == "a cache of kind cache_reading is not ours to clear"
+    assert registry.clear("told") == "a cache of kind cache_reading cannot be cleared here"
     assert registry.clear("unknown") == "no cache of this name is observed"
 
 
@@ -452,7 +452,7 @@ def test_impossible_numbers_are_one_log_record_and_not_known(
 
     assert looks == [CacheReading(misses=5)] * 3
     assert len(caplog.records) == 1
-    assert "impossible numbers: hits" in caplog.text
+    assert "statistics are impossible: hits" in caplog.text
 
 
 def test_a_cache_that_hangs_is_left_out_and_asked_again_when_it_answers(

@@ -162,9 +162,9 @@ def test_the_capacity_that_would_help_is_told_where_it_is_known() -> None:
         name="parse",
         kind="counted",
         rule="thrashing",
-        message="dropped 190 entries in 200 misses with 40 hits at its capacity of 10; "
+        message="dropped 190 entries in 200 misses at its capacity of 10 (hits: 40); "
         "150 of the misses asked for what it had dropped shortly before",
-        advice="a capacity of 20 would have answered these",
+        advice="a capacity of 20 would have kept these",
         evidence={
             "evictions": 190,
             "misses": 200,

@@ -82,7 +82,7 @@ CASES = [
     (record(Outcome.ERROR), "failed: it reported an error"),
     (record(Outcome.SETUP_ERROR, error_reason="no bwrap"), "could not start: no bwrap"),
     (record(Outcome.CANCELLED, seconds=0.04), "cancelled after 40 ms"),
-    (record(Outcome.UNKNOWN), "ended after 2.2 s; nothing shows how"),
+    (record(Outcome.UNKNOWN), "ended after 2.2 s; its exit status is unknown"),
     (record(Outcome.HOST_DIED), "observer died"),
     (
         record(Outcome.HOST_DIED, usage=Usage(curve=curve(GIB, 1945 * MIB))),

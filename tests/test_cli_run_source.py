@@ -110,7 +110,7 @@ def test_source_text_that_does_not_compile_is_an_execution(
 @pytest.mark.parametrize(
     ("option", "code", "outcome", "reason"),
     [
-        ("--limit-cpu=0.2", 137, Outcome.LIMIT_EXCEEDED, "it passed its limit: cpu"),
+        ("--limit-cpu=0.2", 137, Outcome.LIMIT_EXCEEDED, "it exceeded its limit: cpu"),
         ("--timeout=0.2", 124, Outcome.TIMEOUT, "it ran out of time"),
     ],
 )

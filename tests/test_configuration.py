@@ -161,7 +161,7 @@ configure(service_name="other", endpoint="http://127.0.0.1:9", sample_interval=1
     done = run_program(tmp_path, before=before)
 
     assert done.returncode == 0
-    assert done.stderr.startswith("configure() ignores service_name, endpoint: providers are there")
+    assert done.stderr.startswith("configure() ignores service_name, endpoint: providers exist")
 
 
 _CONFIG_FILE = """
@@ -219,11 +219,11 @@ def test_a_configuration_file_that_cannot_be_read_is_an_error_at_start(
     [
         ("endpoint='localhost:4318'", "cannot send to 'localhost:4318'"),
         ("endpoint=4318", "cannot send to 4318"),
-        ("headers='a=b'", "cannot take 'a=b' for headers"),
-        ("resource_attributes={'a': 1}", "cannot take {'a': 1} for resource_attributes"),
-        ("service_name=3", "cannot take 3 for service_name"),
-        ("protocol='http/json'", "cannot send with protocol 'http/json'"),
-        ("durability='forever'", "cannot take 'forever' for durability"),
+        ("headers='a=b'", "invalid headers 'a=b'"),
+        ("resource_attributes={'a': 1}", "invalid resource_attributes {'a': 1}"),
+        ("service_name=3", "invalid service_name 3"),
+        ("protocol='http/json'", "invalid protocol 'http/json'"),
+        ("durability='forever'", "invalid durability 'forever'"),
     ],
 )
 def test_wrong_arguments_are_an_error_at_start(arguments: str, said: str, tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_wrong_variables_are_an_error_at_start(variable: str, value: str, tmp_pa
     done = run_program(tmp_path, env, before="configure()")
 
     assert done.returncode == 1
-    assert "InvalidArgumentError: cannot " in done.stderr
+    assert "InvalidArgumentError: " in done.stderr
     assert variable in done.stderr
 
 

@@ -62,7 +62,7 @@ def test_an_endpoint_that_takes_an_empty_export_is_well(
         (Fault(status=401), "401"),
         (Fault(status=404), "404"),
         (Fault(status=503), "503"),
-        (Fault(status=200, content_type="text/html", body="<html>"), "page for people"),
+        (Fault(status=200, content_type="text/html", body="<html>"), "HTML page"),
     ],
 )
 def test_an_answer_that_is_no_delivery_says_what_to_do(
@@ -103,7 +103,7 @@ def test_each_setting_tells_where_it_comes_from(tmp_path: Path) -> None:
 def test_a_journal_that_is_not_there_is_well_and_not_made(tmp_path: Path) -> None:
     found = lines(tmp_path / "none", category="journal")
 
-    assert found["folder"].state is State.OFF
+    assert found["directory"].state is State.OFF
     assert not (tmp_path / "none").exists()
 
 
@@ -124,7 +124,7 @@ def test_damage_in_the_journal_is_a_warning_with_its_count(tmp_path: Path) -> No
 def test_a_journal_in_the_way_of_a_file_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    found = lines(tmp_path / "file", category="journal")["folder"]
+    found = lines(tmp_path / "file", category="journal")["directory"]
 
     assert found.state is State.FAILURE
 

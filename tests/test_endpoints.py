@@ -111,8 +111,8 @@ def test_arguments_go_before_the_environment() -> None:
 @pytest.mark.parametrize("value", ["soon", "-1", "0", "inf", "nan"])
 def test_a_timeout_that_means_nothing_is_refused(value: str) -> None:
     expected = re.escape(
-        f"cannot take {value!r} for OTEL_EXPORTER_OTLP_TIMEOUT: it is not a number of seconds "
-        "above zero; set it to one, such as 10"
+        f"invalid OTEL_EXPORTER_OTLP_TIMEOUT {value!r}: must be a number of seconds above 0, "
+        "such as 10"
     )
 
     with pytest.raises(InvalidArgumentError, match=f"^{expected}$"):

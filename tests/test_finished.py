@@ -291,14 +291,14 @@ def test_a_time_that_is_none_is_refused(started: Any, ended: Any, part: str) -> 
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        ({}, "how it ended is missing"),
-        ({"result": {"rows": 3}}, "how it ended is missing"),
+        ({}, "no outcome"),
+        ({"result": {"rows": 3}}, "no outcome"),
         ({"outcome": "fine"}, "invalid outcome 'fine'"),
         ({"outcome": 3}, "invalid outcome 3"),
         ({"exit_code": "1"}, "invalid exit_code '1'"),
         ({"exit_code": True}, "invalid exit_code True"),
         ({"outcome": "success", "usage": {"cpu": 1}}, "pass Usage"),
-        ({"outcome": "success", "kind": "no such"}, "as the kind"),
+        ({"outcome": "success", "kind": "no such"}, "invalid kind"),
         ({"outcome": "success", "timeout": -1}, "timeout"),
     ],
 )

@@ -106,7 +106,7 @@ def test_send_without_an_endpoint_says_what_to_set(folder: Path) -> None:
     assert done.returncode == 1
     assert done.stderr == (
         "otel-codomon: cannot send the journal: no endpoint is configured; set "
-        "OTEL_EXPORTER_OTLP_ENDPOINT, such as to http://localhost:4318\n"
+        "OTEL_EXPORTER_OTLP_ENDPOINT, for example to http://localhost:4318\n"
     )
 
 
@@ -129,7 +129,7 @@ def test_purge_throws_away_only_what_was_delivered_unless_told(
     done = command(folder, "purge")
 
     assert (asked.returncode, sent.returncode, done.returncode) == (1, 0, 0)
-    assert "3 records in it are not delivered" in asked.stderr
+    assert "3 records not delivered" in asked.stderr
     assert done.stdout == ("1 segment deleted, with 0 undelivered records\n")
 
 

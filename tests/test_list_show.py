@@ -77,7 +77,7 @@ def test_only_those_are_listed_that_were_asked_for(folder: Path) -> None:
     assert [json.loads(line)["name"] for line in by_name.stdout.splitlines()] == ["number 1"]
     assert [json.loads(line)["name"] for line in by_outcome.stdout.splitlines()] == ["number 2"]
     assert none.stdout == (
-        "no execution fits (3 recorded): leave out --since, --until or --outcome\n"
+        "no execution matches (3 recorded): leave out --since, --until or --outcome\n"
     )
 
 
@@ -320,8 +320,8 @@ def test_an_unknown_id_is_an_error_that_says_what_to_do(folder: Path) -> None:
 
     assert done.returncode == 1
     assert done.stderr == (
-        "otel-codomon: cannot find execution 'nothing': it is neither running in this process "
-        f"nor recorded in {folder}; list what there is with `otel-codomon list`\n"
+        f"otel-codomon: no execution has the id 'nothing' in {folder}; "
+        "`otel-codomon list` shows what there is\n"
     )
 
 

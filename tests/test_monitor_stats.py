@@ -18,7 +18,7 @@ from support.typed import clean_environment, typed, typed_on_terminal
 
 from otel_codomon import names
 from otel_codomon._platform import cgroups
-from otel_codomon.cli.monitor_stats import looks
+from otel_codomon.cli.monitor_stats import samples
 from otel_codomon.host.operation import HostSampler
 from otel_codomon.live.operation import Monitor, Threshold
 from otel_codomon.report.history import STEPS, make_history
@@ -253,7 +253,7 @@ def test_there_are_as_many_looks_as_fit_and_one_at_least(interval: float, durati
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "sleep", lambda _seconds: None)
-        seen = list(looks(Counting(), interval=interval, duration=duration))  # type: ignore[arg-type] # only its look is used
+        seen = list(samples(Counting(), interval=interval, duration=duration))  # type: ignore[arg-type] # only its look is used
 
     # A quotient that is nearly whole may be rounded either way.
     assert (

@@ -387,7 +387,7 @@ def test_what_nobody_could_see_is_no_success_and_no_failure(
     assert {run.outcome for run in runs} == {Outcome.UNKNOWN}
     assert {span.status.status_code for span in spans} == {StatusCode.UNSET}
     assert not any(names.ERROR_TYPE in run.attributes for run in runs)
-    assert "reading of a result" in caplog.text
+    assert "reading a result" in caplog.text
 
 
 def test_the_unknown_are_in_no_ratio(recorder: Recorder) -> None:

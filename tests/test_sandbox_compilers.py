@@ -51,7 +51,7 @@ def test_a_compiler_is_held_to_the_limits_of_its_source_text(
     result = run("int x;", language="c", env=tools.env, limits=Limits(cpu_seconds=0.2))
 
     assert result.outcome is Outcome.LIMIT_EXCEEDED
-    assert result.reason == "compiler cc: it passed its limit: cpu"
+    assert result.reason == "compiler cc: it exceeded its limit: cpu"
     compiler, snippet = recorder.executions()
     assert (compiler.outcome, snippet.outcome) == (result.outcome, result.outcome)
     assert (compiler.labels.kind, compiler.parent_span_id) == (Kind.COMMAND, snippet.span_id)
@@ -77,7 +77,7 @@ def test_the_kernel_holds_a_compiler_to_the_memory_limit(tools: Tools) -> None:
 
     assert result.outcome is Outcome.OOM_KILLED
     assert result.reason == (
-        "compiler cc: the kernel killed 1 of its processes for its memory limit"
+        "compiler cc: the kernel killed 1 of its processes at its memory limit"
     )
 
 

@@ -59,7 +59,7 @@ def test_what_source_text_adds_to_its_directory_is_limited(way: str, recorder: R
 
     assert (result.outcome, result.reason) == (
         Outcome.LIMIT_EXCEEDED,
-        "it passed its limit: disk",
+        "it exceeded its limit: disk",
     )
     [execution] = recorder.executions()
     assert execution.attributes[names.LIMIT_DISK] == 4 * MIB
@@ -70,7 +70,7 @@ def test_what_source_text_adds_to_its_directory_is_limited(way: str, recorder: R
 def test_what_a_command_adds_to_its_directory_is_limited(tmp_path: Path) -> None:
     result = run(python(WAYS["one file"]), cwd=tmp_path, limits=LIMIT)
 
-    assert result.reason == "it passed its limit: disk"
+    assert result.reason == "it exceeded its limit: disk"
 
 
 @needs_bubblewrap
@@ -79,7 +79,7 @@ def test_writable_directories_and_tmpfs_count_together_in_isolation() -> None:
 
     result = run(WRITE + halves + STAY, language="python", isolation="bubblewrap", limits=LIMIT)
 
-    assert result.reason == "it passed its limit: disk"
+    assert result.reason == "it exceeded its limit: disk"
 
 
 @needs_bubblewrap
@@ -95,7 +95,7 @@ def test_memory_in_the_tmpfs_of_a_sandbox_is_limited(monkeypatch: pytest.MonkeyP
         limits=Limits(memory_bytes=50 * MIB),
     )
 
-    assert result.reason == "it passed its limit: memory"
+    assert result.reason == "it exceeded its limit: memory"
 
 
 def test_what_is_there_before_does_not_count(tmp_path: Path) -> None:

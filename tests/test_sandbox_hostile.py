@@ -83,7 +83,7 @@ def test_a_supervisor_that_is_stopped_again_and_again_is_relieved() -> None:
     result = run(python(STOPPING))
 
     assert result.outcome is Outcome.KILLED
-    assert result.reason == "it was ended because its supervisor was kept from its work"
+    assert result.reason == "it was ended because its supervisor was hindered"
     assert not is_alive(int(result.stdout))
     assert result.signal == "SIGKILL"  # the supervisor could report in the end
 
@@ -243,7 +243,7 @@ def test_cpu_time_is_limited_also_where_nobody_waits(ignoring: str, seconds: flo
     result = run(program, limits=Limits(cpu_seconds=0.5))
 
     assert result.outcome is Outcome.LIMIT_EXCEEDED
-    assert result.reason == "it passed its limit: cpu"
+    assert result.reason == "it exceeded its limit: cpu"
 
 
 @pytest.mark.parametrize("seconds", [0.3, 0.01])
@@ -275,7 +275,7 @@ def test_cpu_time_of_children_that_were_waited_for_is_told() -> None:
 def test_hundreds_of_forks_between_two_samples_do_not_hide_cpu_time() -> None:
     result = run(burning("", "while True: burn(0)"), limits=Limits(cpu_seconds=0.5))
 
-    assert result.reason == "it passed its limit: cpu"
+    assert result.reason == "it exceeded its limit: cpu"
 
 
 # --- memory that no process has mapped ---------------------------------------------
@@ -301,7 +301,7 @@ def test_memory_in_a_memfd_is_limited(*, is_mapped: bool) -> None:
 
     result = run(python(code), limits=Limits(memory_bytes=64 * MIB))
 
-    assert result.reason == "it passed its limit: memory"
+    assert result.reason == "it exceeded its limit: memory"
 
 
 @pytest.mark.usefixtures("no_cgroup")

@@ -216,7 +216,7 @@ def test_limits_that_nobody_holds_are_said_once(caplog: pytest.LogCaptureFixture
     assert run(["true"], limits=limits).succeeded
 
     [record] = [record for record in caplog.records if record.name == portable.__name__]
-    assert record.getMessage().startswith("cannot hold memory_bytes, processes of a command here")
+    assert record.getMessage().startswith("cannot enforce memory_bytes, processes here")
 
 
 def test_isolation_that_cannot_be_had_is_a_setup_error() -> None:

@@ -286,7 +286,7 @@ def test_the_cpu_time_of_the_whole_tree_is_limited(recorder: Recorder) -> None:
     result = run(["bash", "-c", f"({spin})& ({spin})& wait"], limits=Limits(cpu_seconds=0.4))
 
     assert result.outcome is Outcome.LIMIT_EXCEEDED
-    assert result.reason == "it passed its limit: cpu"
+    assert result.reason == "it exceeded its limit: cpu"
     assert result.usage.cpu_seconds is not None
     assert result.usage.cpu_seconds > 0.4
     [point] = recorder.metrics()["codomon.execution.limit.reached"]
@@ -305,7 +305,7 @@ def test_the_number_of_processes_is_limited() -> None:
     result = run(["bash", "-c", program], limits=Limits(processes=10))
 
     assert result.outcome is Outcome.LIMIT_EXCEEDED
-    assert result.reason == "it passed its limit: processes"
+    assert result.reason == "it exceeded its limit: processes"
 
 
 def test_the_size_of_a_file_is_limited(tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_out_of_memory_is_told_when_the_kernel_says_so(recorder: Recorder) -> No
     result = run([sys.executable, "-c", program], limits=Limits(memory_bytes=64 * MIB))
 
     assert (result.outcome, result.signal) == (Outcome.OOM_KILLED, "SIGKILL")
-    assert result.reason == "the kernel killed 1 of its processes for its memory limit"
+    assert result.reason == "the kernel killed 1 of its processes at its memory limit"
     [execution] = recorder.executions()
     assert execution.outcome is Outcome.OOM_KILLED
     assert execution.usage.source == "cgroup"

@@ -243,7 +243,7 @@ def test_parking_is_said_once(
 
     messages = [r.getMessage() for r in caplog.records if "traces" in r.getMessage()]
     place = f"{collector.http_endpoint}/v1/traces"
-    waiting = "they wait in the journal until that is mended"
+    waiting = "they stay in the journal until that is fixed"
     assert messages == [
         f"cannot deliver traces to {place}: HTTP 401; {waiting}",
         f"traces are delivered to {place} again",

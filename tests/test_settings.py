@@ -41,7 +41,7 @@ def test_the_environment_sets_what_no_argument_sets(
 
 @pytest.mark.parametrize(("variable", "text"), REFUSED)
 def test_a_variable_that_cannot_mean_anything_is_refused_by_name(variable: str, text: str) -> None:
-    with pytest.raises(InvalidArgumentError, match=rf"^cannot take .* for {variable}: .*; .*"):
+    with pytest.raises(InvalidArgumentError, match=rf"^invalid {variable} .*: .*; .*"):
         read_settings({}, {variable: text})
 
 

@@ -424,7 +424,7 @@ def test_without_a_terminal_it_prints_once(writer: Writer, tmp_path: Path) -> No
     done = typed("top", "-i", "0.1", "--journal", str(tmp_path))
 
     assert done.returncode == 0, done.stderr
-    assert "2 executions run, by memory" in done.stdout
+    assert "2 executions running, by memory" in done.stdout
     assert "64 GiB" in done.stdout
     assert "\x1b" not in done.stdout
     assert "q quit" not in done.stdout

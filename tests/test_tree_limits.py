@@ -171,7 +171,7 @@ def test_memory_that_nobody_may_see_is_limited_as_far_as_it_is_known(
     ended, _ = run_hiding(program, tmp_path, 1, 300, 1000)
 
     assert ended["outcome"] == "limit_exceeded"
-    assert ended["reason"] == "it passed its limit: memory"
+    assert ended["reason"] == "it exceeded its limit: memory"
 
 
 @pytest.mark.parametrize("program", [LIBRARY, SHELL], ids=["run()", "otel-codomon run"])
@@ -185,7 +185,7 @@ def test_a_limit_that_may_not_have_held_is_told_once_and_is_no_outcome(
 
     doubt = (
         "the limit on memory may not have held: it could not be measured "
-        "(2 of its processes let nobody see their memory)"
+        "(2 of its processes hide their memory)"
     )
     assert ended == {**ended, "outcome": "success", "reason": doubt}
     assert [line for line in errors if doubt in line] in (

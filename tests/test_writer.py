@@ -92,8 +92,8 @@ def test_a_folder_behind_a_link_is_refused(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(target)
     expected = re.escape(
-        f"cannot keep a journal in {link}: it is a symbolic link; name a folder of your own in "
-        "OTEL_PYTHON_CODOMON_JOURNAL, or say off there"
+        f"cannot keep a journal in {link}: it is a symbolic link; set OTEL_PYTHON_CODOMON_JOURNAL "
+        "to a directory of your own, or to off"
     )
 
     with pytest.raises(JournalUnavailableError, match=f"^{expected}$") as caught:
@@ -137,9 +137,9 @@ def test_no_home_means_no_journal_rather_than_a_folder_called_tilde(
     monkeypatch.setenv("HOME", "nowhere")
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(JournalUnavailableError, match="this user has no home"):
+    with pytest.raises(JournalUnavailableError, match="this user has no home directory"):
         folders.journal_folder({})
-    with pytest.raises(JournalUnavailableError, match="this user has no home"):
+    with pytest.raises(JournalUnavailableError, match="this user has no home directory"):
         folders.open_folder(state_folder({}))
 
     assert list(tmp_path.iterdir()) == []

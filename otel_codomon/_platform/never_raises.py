@@ -72,7 +72,7 @@ def log_once(what: str) -> None:
         if what in _told:
             return
         _told.add(what)
-    _log.exception("%s failed; the observed program is not affected, and is not told again", what)
+    _log.exception("%s failed; the observed program is not affected; this is logged once", what)
 
 
 def never_raises(what: str, *, default: D) -> Callable[[Callable[P, T]], Callable[P, T | D]]:

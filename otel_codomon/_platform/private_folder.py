@@ -43,7 +43,7 @@ def open_folder(path: str) -> int:
             directory, or belongs to another user; or there is no home to have it in.
     """
     if path.startswith("~"):
-        raise JournalUnavailableError(path, "this user has no home")
+        raise JournalUnavailableError(path, "this user has no home directory")
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
         return _open_checked(path, os.O_NOFOLLOW)

@@ -321,7 +321,7 @@ def on_fork(
 ) -> None:
     """Have *part*, one of `FORK_ORDER`, do this at every fork from now on."""
     if part not in FORK_ORDER:
-        raise ValueError(f"unknown part {part!r}: add it to FORK_ORDER, where its turn is")
+        raise ValueError(f"unknown part {part!r}: add it to FORK_ORDER")
     _hooks[part] = (before, in_parent, in_child)
 
 

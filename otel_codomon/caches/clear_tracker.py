@@ -70,5 +70,7 @@ class ClearTracker:
         try:
             return self._read(cache).counts
         except Exception:  # noqa: BLE001 - the program only wants its cache empty
-            _log.debug("cannot note what a cache had counted before it was emptied", exc_info=True)
+            _log.debug(
+                "cannot record what a cache had counted before it was emptied", exc_info=True
+            )
             return NO_COUNTS

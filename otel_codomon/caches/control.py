@@ -64,5 +64,5 @@ def _is_allowed(environ: Mapping[str, str] | None) -> bool:
     try:
         return CLEAR in read_setting("control", environ).value
     except InvalidArgumentError as error:
-        _log.warning("%s; until then nothing is allowed", error)
+        _log.warning("%s; until then requests are refused", error)
         return False

@@ -189,63 +189,63 @@ RULES: Final = (
         "no_capacity",
         _no_capacity,
         "has a capacity of {capacity}: it keeps nothing",
-        "give it a capacity, or take it out",
+        "give it a capacity, or remove it",
     ),
     Rule(
         "no_lifetime",
         _no_lifetime,
-        "lets its entries live {lifetime_seconds} s: it keeps nothing",
-        "give it a lifetime above zero, or take it out",
+        "has a lifetime of {lifetime_seconds} s: it keeps nothing",
+        "give it a longer lifetime, or remove it",
     ),
     Rule(
         "keeps_instances",
         _keeps_instances,
         "is on a method: each entry keeps its instance alive",
-        "put it on a function of what the result depends on, or in each instance",
+        "cache a function of only what the result depends on, or keep a cache in each instance",
     ),
     Rule(
         "unbounded",
         _unbounded,
         "has no limit",
-        "give it a capacity or a lifetime, unless its keys are few",
+        "give it a capacity or a lifetime, unless it has few keys",
     ),
     Rule(
         "never_hit",
         _never_hit,
-        "was asked {misses} times and never had the answer",
-        "its keys do not come back: take it out, or make the keys coarser",
+        "was asked {misses} times without a hit",
+        "its keys do not repeat: remove it, or make its keys coarser",
     ),
     Rule(
         "thrashing",
         _small,
-        "dropped {evictions} entries in {misses} misses with {hits} hits at its capacity of "
-        "{capacity}; {returning} of the misses asked for what it had dropped shortly before",
-        "a capacity of {twice} would have answered these",
+        "dropped {evictions} entries in {misses} misses at its capacity of {capacity} "
+        "(hits: {hits}); {returning} of the misses asked for what it had dropped shortly before",
+        "a capacity of {twice} would have kept these",
     ),
     Rule(
         "thrashing",
         _thrashing_unexplained,
-        "dropped {evictions} entries in {misses} misses with {hits} hits at its capacity of "
-        "{capacity}",
-        "give it more room; which capacity would do cannot be told from these numbers",
+        "dropped {evictions} entries in {misses} misses at its capacity of {capacity} "
+        "(hits: {hits})",
+        "increase its capacity; how far cannot be told from these numbers",
     ),
     Rule(
         "growing_without_limit",
         _growing,
         "has no limit and grew from {before} to {entries} entries",
-        "give it a capacity, or clear it where its entries lose their use",
+        "give it a capacity, or clear it when its entries are no longer needed",
     ),
     Rule(
         "far_too_large",
         _too_large,
         "has room for {capacity} entries and holds {entries} after {lookups} lookups",
-        "a capacity of a tenth would do",
+        "a tenth of this capacity is enough",
     ),
     Rule(
         "always_cleared",
         _always_cleared,
         "was emptied {clears} times in {lookups} lookups",
-        "it is emptied before it is of use: clear it less often, or only the entries that changed",
+        "it is emptied before it can help: clear it less often, or only the entries that changed",
     ),
 )
 

@@ -68,9 +68,9 @@ class ObservedCache:
         except TypeError:
             raise InvalidArgumentError(
                 "cache",
-                f"cannot observe a cache of type {type(cache).__qualname__}: it cannot be "
-                "referred to weakly, so it could never be let go; add '__weakref__' to its "
-                "__slots__, or observe an object that holds it",
+                f"cannot observe a cache of type {type(cache).__qualname__}: it does "
+                "not support weak references; add '__weakref__' to its __slots__, or "
+                "observe an object that holds it",
             ) from None
         self.name = name
         self.kind = adapter.name
@@ -123,7 +123,7 @@ class ObservedCache:
             self._complained = True
             _log.warning(
                 "cannot read cache %r (%s): its values are missing until it can be read; "
-                "this is said once",
+                "this is logged once",
                 self.name,
                 self.kind,
                 exc_info=error,
@@ -173,7 +173,7 @@ class ObservedCache:
         """Do so for a first look, and after anything that is not plain growth."""
         raw, refused = without_nonsense(raw)
         if refused:
-            self.complain(ValueError(f"it tells impossible numbers: {', '.join(refused)}"))
+            self.complain(ValueError(f"its statistics are impossible: {', '.join(refused)}"))
         self._move_base(raw, emptied)
         reading = raw.on_top_of(self._base)
         if self.latest is not None:

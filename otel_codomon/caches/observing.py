@@ -119,7 +119,7 @@ class CacheObserver:
             except CacheNameTakenError:  # two functions made by one piece of code
                 return self.registry.observe(cache, name=path, adapters=adapters)
         except CodomonError:
-            _log.warning("cannot observe the cache that is at %s", path, exc_info=True)
+            _log.warning("cannot observe the cache at %s", path, exc_info=True)
             return None
 
     def after_fork(self) -> None:
@@ -206,13 +206,13 @@ def observe_cache(
     if name is not None and not isinstance(name, str):
         raise InvalidArgumentError(
             "name",
-            f"cannot call a cache {shown(name)}: not a text; leave it out for the default",
+            f"invalid name {shown(name)}: must be a string; leave it out for the default",
         )
     if not isinstance(adapters, Sequence):
         raise InvalidArgumentError(
             "adapters",
-            f"cannot read caches by {shown(adapters)}: not a list of adapters; "
-            "pass one, as (YourAdapter(), *DEFAULT_ADAPTERS)",
+            f"invalid adapters {shown(adapters)}: must be a sequence of adapters, "
+            "such as (YourAdapter(), *DEFAULT_ADAPTERS)",
         )
 
     def observe(cache: C) -> C:

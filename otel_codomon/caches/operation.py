@@ -161,7 +161,7 @@ def _failure(answer: dict[str, Any] | None, name: str) -> str | None:
     if isinstance(caches, dict) and name in caches:
         failure = caches[name]
         return None if failure is None else str(failure)
-    return str(answer.get("refused", "its process does not know it"))
+    return str(answer.get("refused", "its process has no such cache"))
 
 
 # --- from points to readings ---

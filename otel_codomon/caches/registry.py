@@ -178,7 +178,7 @@ class CacheRegistry:
             return "no cache of this name is observed"
         empty = observed.traits.clear
         if empty is None:
-            return f"a cache of kind {observed.kind} is not ours to clear"
+            return f"a cache of kind {observed.kind} cannot be cleared here"
         outcome: list[str | None] = []
 
         def attempt() -> None:
@@ -194,7 +194,7 @@ class CacheRegistry:
                 self._aside.call(attempt, timeout_seconds=COLLECTION_SECONDS)
             else:
                 attempt()
-        return outcome[0] if outcome else "it has not come to an end yet"
+        return outcome[0] if outcome else "it has not finished yet"
 
     def names(self) -> tuple[str, ...]:
         """The names of what is observed."""
@@ -230,7 +230,7 @@ class CacheRegistry:
             if is_same and observed.name == name:
                 return True
             if is_same:
-                raise CacheNameTakenError(name, f"it is observed already, as {observed.name!r}")
+                raise CacheNameTakenError(name, f"it is already observed as {observed.name!r}")
             if observed.name == name and not replaces(name):
                 raise CacheNameTakenError(name, "another cache has this name")
         replaced = self._caches.get(name)
@@ -244,7 +244,7 @@ class CacheRegistry:
         if self.refused == 1:
             _log.warning(
                 "cannot observe cache %r: %d are observed, the most there may be; "
-                "this is said once, and further ones are only counted",
+                "this is logged once, and further ones are only counted",
                 name,
                 self._capacity,
             )
@@ -286,7 +286,7 @@ def _checked_name(name: str | None, cache: object) -> str:
     if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
         raise InvalidArgumentError(
             "name",
-            f"cannot observe a cache as {shown(name)}: a name is a text of 1 to {_LONGEST_NAME} "
+            f"cannot observe a cache as {shown(name)}: a name must have 1 to {_LONGEST_NAME} "
             "printable characters; choose another",
         )
     return scrub(name, known_secrets())  # it is on metrics

@@ -38,7 +38,7 @@ class Call(Generic[T]):
         try:
             self.result = self._context.run(self._function)
         except BaseException:  # noqa: BLE001 - a thread that ended would never be waited for
-            _log.exception("a look failed that was made aside; what it watches is not affected")
+            _log.exception("reading a cache in a thread failed; the cache is not affected")
         finally:
             self.done.set()
 

@@ -33,7 +33,7 @@ def add_answer_file(parser: argparse.ArgumentParser, /) -> None:
         "--output-file",
         dest="answer_file",
         metavar="FILE",
-        help="write the answer into FILE instead of standard output",
+        help="write the answer to FILE instead of standard output",
     )
 
 
@@ -45,7 +45,7 @@ def add_repeat(parser: argparse.ArgumentParser, /) -> None:
         dest="repeat_seconds",
         type=options.positive_seconds,
         metavar="SECONDS",
-        help="give the answer again every SECONDS, until Ctrl-C",
+        help="show the answer again every SECONDS, until Ctrl-C",
     )
 
 

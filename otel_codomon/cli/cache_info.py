@@ -191,16 +191,16 @@ def _freed(line: ClearLine) -> str:
 
 
 def _agrees(chosen: tuple[CacheLine, ...]) -> bool:
-    """Ask whoever sits at the terminal.
+    """Ask on the terminal.
 
     Raises:
-        InvalidArgumentError: Nobody does.
+        InvalidArgumentError: There is no terminal.
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise InvalidArgumentError(
             "--clear-cache",
             f"cannot ask whether to empty {in_words(len(chosen), 'cache', 'caches')}: "
-            "this is no terminal; say --yes",
+            "standard input and error are not a terminal; use --yes",
         )
     for line in chosen:
         output.complain(f"  {line.name} of process {line.pid}")

@@ -221,8 +221,8 @@ def _remarks(seen: Sequence[Seen], configuration: Configuration, *, verbose: boo
 
 def _where_next(seen: Sequence[Seen]) -> Iterator[tuple[str, str]]:
     shown = next((each.execution_id for each in seen if each.execution_id), None)
-    yield f"otel-codomon show {'ID' if shown is None else short_id(shown)}", "one of these"
-    yield "otel-codomon report", "what is wrong with them"
-    yield "otel-codomon run -- COMMAND", "a command of yours"
-    yield "@otel_codomon.execution", "a function of yours, decorated"
-    yield "OTEL_EXPORTER_OTLP_ENDPOINT", "set it to send to any OTLP receiver"
+    yield f"otel-codomon show {'ID' if shown is None else short_id(shown)}", "shows one of these"
+    yield "otel-codomon report", "says what is wrong with them"
+    yield "otel-codomon run -- COMMAND", "records a command of yours"
+    yield "@otel_codomon.execution", "decorates a function of yours"
+    yield "OTEL_EXPORTER_OTLP_ENDPOINT", "exports to any OTLP receiver"

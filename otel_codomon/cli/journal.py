@@ -80,7 +80,7 @@ def _purge(args: argparse.Namespace) -> int:
     waiting = sum(one.records for one in status.waiting.values())
     if waiting and not args.yes:
         output.complain(
-            f"cannot purge {status.journal}: {waiting:,} records in it are not "
+            f"cannot purge {status.journal}: {in_words(waiting, 'record', 'records')} not "
             "delivered; send them with `otel-codomon journal send`, or add --yes to delete them"
         )
         return 1
@@ -127,7 +127,7 @@ def _sent_lines(sent: Sent) -> Iterator[str]:
         yield f"{describe_sender(sent.sender_pid)} delivers this journal".capitalize()
     yield f"{in_words(sent.delivered, 'record', 'records')} delivered, {sent.rejected:,} rejected"
     if sent.died:
-        yield f"{in_words(sent.died, 'execution', 'executions')} of processes that died among them"
+        yield f"among them {in_words(sent.died, 'execution', 'executions')} whose process died"
     waiting = sum(sent.waiting_bytes.values())
     if waiting:
         yield f"{in_bytes(waiting)} not delivered yet"

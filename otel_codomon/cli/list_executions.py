@@ -77,9 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         metavar="TIME",
         help="only those that started before TIME, as for --since",
     )
-    parser.add_argument(
-        "--name", help="only executions with this name; * matches anything, such as thumb*"
-    )
+    parser.add_argument("--name", help="only executions with this name; * matches anything")
     parser.add_argument(
         "--outcome",
         choices=("running", *(outcome.value for outcome in Outcome)),
@@ -236,7 +234,7 @@ def why_nothing(
         near = get_close_matches(wanted, names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"no execution is named {wanted!r} ({recorded:,} recorded{hint})"
-    return f"no execution fits ({recorded:,} recorded): {remedy}"
+    return f"no execution matches ({recorded:,} recorded): {remedy}"
 
 
 def local_time(unix_ns: int) -> str:

@@ -41,7 +41,7 @@ DEFAULT_SECONDS: Final = 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser, /) -> None:
-    """What to look at, how often, for how long, and where to put it."""
+    """What to sample, how often, for how long, and where to put it."""
     parser.add_argument(
         "what",
         nargs="?",
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         metavar="SECONDS",
         help="how long to run; 0 means until interrupted (default: %(default)s)",
     )
-    parser.add_argument("--name", help="only executions of this name")
+    parser.add_argument("--name", help="only executions with this name; * matches anything")
     parser.add_argument(
         "--threshold",
         type=threshold,
@@ -67,7 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         help=f"warn when one of {', '.join(UNITS)} reaches its limit, such as memory=90%% or "
         f"execution.memory=1G, and exit with {CROSSED} at the end; repeatable",
     )
-    options.add_since(parser, help_line="start with what executions used since then, such as 1h")
+    options.add_since(
+        parser, help_line="first show what executions have used since TIME, such as 1h"
+    )
     parser.add_argument(
         "-o", "--output-file", metavar="FILE", help="append one JSON object per sample to FILE"
     )
@@ -123,7 +125,7 @@ _LIMITS: Final[Mapping[str, tuple[Callable[[str], float], str]]] = {
 
 
 def run(args: argparse.Namespace, /) -> int:
-    """Look until the time is over; 3 when a threshold was crossed, otherwise 0."""
+    """Sample until the time is over; 3 when a threshold was crossed, otherwise 0."""
     monitor = Monitor(
         journal=args.journal,
         what=WHAT if args.what == "all" else (args.what,),
@@ -138,7 +140,7 @@ def run(args: argparse.Namespace, /) -> int:
         write = _file_writer(args.output_file, stack)
         show = stack.enter_context(display(_history(args, monitor), monitor, verbose=args.verbose))
         try:
-            for stats in looks(monitor, interval=args.interval, duration=args.duration):
+            for stats in samples(monitor, interval=args.interval, duration=args.duration):
                 write(stats)
                 show(stats)
                 crossed = crossed or bool(stats.alerts)
@@ -151,11 +153,11 @@ def _usual_form() -> str:
     return "text" if output.is_terminal() else "jsonl"
 
 
-def looks(monitor: Monitor, *, interval: float, duration: float) -> Iterator[Stats]:
-    """Look every *interval* seconds for *duration* seconds, at least once.
+def samples(monitor: Monitor, *, interval: float, duration: float) -> Iterator[Stats]:
+    """Sample every *interval* seconds for *duration* seconds, at least once.
 
-    A look before the first one that counts makes the first rates. Instants are
-    multiples of the interval from there, so that the time a look takes does
+    One more sample, before the first, makes the first rates. Instants are
+    multiples of the interval from there, so that the time a sample takes does
     not add up.
     """
     begin = time.monotonic()
@@ -186,7 +188,7 @@ _DISPLAYS: Final = {"jsonl": stats_display.lines, "text": stats_display.text}
 
 
 def _file_writer(path: str | None, stack: ExitStack) -> Callable[[Stats], None]:
-    """What appends a look to the file: one write for each line, so that there are whole lines."""
+    """What appends a sample to the file: one write for each line, so that there are whole lines."""
     if path is None:
         return lambda _: None
     import json  # noqa: PLC0415 - only where there is a file

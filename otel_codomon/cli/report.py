@@ -42,11 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
         help_line="length of the period, as 90s, 15m, 1h or 2d; regressions are found against the "
         "period of equal length before it (default: 1d)",
     )
-    parser.add_argument("--name", help="only executions of this name, or of names like thumb*")
+    parser.add_argument("--name", help="only executions with this name; * matches anything")
     options.add_journal(parser)
     options.add_format(parser, formats=("text", "markdown", "json", "html"))
     parser.add_argument(
-        "--html", metavar="FILE", help="write the page with pictures into FILE; the text is printed"
+        "--html", metavar="FILE", help="also write the report to FILE, as an HTML page"
     )
     options.add_verbose(parser)
     add_answer_options(parser)

@@ -130,7 +130,7 @@ def _print_memory_kills(report: Report) -> None:
     output.print_line("out of memory")
     print_wrapped(
         f"the kernel has killed {processes} since this machine started {age}; "
-        f"{executions} of this period ended so",
+        f"{executions} in this period ended like that",
         first="  ",
         indent="  ",
     )

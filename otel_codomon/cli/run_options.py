@@ -260,7 +260,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
             groups[option.group] = parser.add_argument_group(option.group)
         option.add_to(groups[option.group])
     parser.add_argument(
-        "command", nargs="...", metavar="COMMAND", help="the command, as it is typed"
+        "command", nargs="...", metavar="COMMAND", help="the command and its arguments"
     )
 
 

@@ -118,7 +118,7 @@ def _lines(found: ExecutionDetail, *, verbose: bool) -> Iterator[str]:
     ]
     if verbose:
         rows += [
-            ("parent", line.parent_span_id or "none: it is a root"),
+            ("parent", line.parent_span_id or "none (a root span)"),
             ("observed by", f"process {found.host_pid}" if found.host_pid else ""),
         ]
     yield from _aligned([(key, value) for key, value in rows if value])

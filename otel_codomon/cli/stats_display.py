@@ -1,4 +1,4 @@
-"""How looks are shown: refreshed in place, as text, or as JSON lines."""
+"""How samples are shown: refreshed in place, as text, or as JSON lines."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ _MAX_LINES: Final = 40
 
 @contextmanager
 def lines(history: History | None, monitor: Monitor, *, verbose: bool) -> Iterator[Show]:
-    """One JSON object for each look, on a line; the history before them, if there is one."""
-    del monitor, verbose  # it was looked at, or not
+    """One JSON object for each sample, on a line; the history before them, if there is one."""
+    del monitor, verbose  # it was sampled, or not
     if history is not None:
         output.write_json_line({"history": history})
     yield output.write_json_line
@@ -58,14 +58,14 @@ def lines(history: History | None, monitor: Monitor, *, verbose: bool) -> Iterat
 def text(
     history: History | None, monitor: Monitor, *, verbose: bool
 ) -> AbstractContextManager[Show]:
-    """Text: refreshed in place on a terminal, look below look elsewhere."""
+    """Text: refreshed in place on a terminal, one below the other elsewhere."""
     show = _live if output.is_terminal() else _plain_text
     return show(history, monitor, verbose=verbose)
 
 
 @contextmanager
 def _plain_text(history: History | None, monitor: Monitor, *, verbose: bool) -> Iterator[Show]:
-    """The figures of each look one below the other."""
+    """The figures of each sample one below the other."""
     for line in _history_lines(history):
         output.print_line(line)
 
@@ -124,7 +124,7 @@ def _host_picture(
 
 
 def rows(host: HostStats, *, verbose: bool) -> Iterator[tuple[str, str, str]]:
-    """The host's figures that were looked at; with *verbose* each core, disk and interface."""
+    """The host's figures that were sampled; with *verbose* each core, disk and interface."""
     for what, to_rows in _ROWS.items():
         found = getattr(host, what)
         if found is not None:
@@ -140,7 +140,9 @@ def _cpu_rows(cpu: CpuStats) -> _Rows:
         (f" core {number}", in_percent(share), "")
         for number, share in enumerate(cpu.per_core_share)
     ]
-    return [("cpu", in_percent(cpu.used_share), f"of {cpu.cores} cores{load}")], cores
+    return [
+        ("cpu", in_percent(cpu.used_share), f"of {in_words(cpu.cores, 'core', 'cores')}{load}")
+    ], cores
 
 
 def _memory_rows(memory: MemoryStats) -> _Rows:
@@ -246,7 +248,7 @@ def _history_lines(history: History | None) -> Iterator[str]:
         return
     yield in_words(history.executions, "execution", "executions")
     if history.unreadable:
-        yield f"{history.unreadable:,} records of the journal could not be read and are left out"
+        yield f"{in_words(history.unreadable, 'record', 'records')} could not be read: left out"
     for name, figure in history.figures.items():
         write = _PAST_WRITERS[name]
         top = max(figure.values, default=0.0)

@@ -174,11 +174,11 @@ def _level(share: float | None) -> tuple[str, str]:
 
 def _count_line(stats: Stats, view: View, rows: Sequence[RunningExecution]) -> Line:
     if not stats.executions:
-        return [Part("no execution runs", "bold")]
-    runs = in_words(len(stats.executions), "execution runs", "executions run")
+        return [Part("no executions running", "bold")]
+    runs = in_words(len(stats.executions), "execution running", "executions running")
     line = [Part(runs, "bold"), Part(f", by {view.sort}", "dim")]
     if view.wanted:
-        line.append(Part(f", {len(rows)} of them like {view.wanted!r}"))
+        line.append(Part(f", {len(rows)} matching {view.wanted!r}"))
     return line
 
 

@@ -44,7 +44,7 @@ def check_target(
         raise InvalidArgumentError(
             "endpoint",
             f"cannot send to {shown(endpoint)}: it begins with neither http:// nor https://; "
-            "give the whole address, such as http://localhost:4318",
+            "give the full address, such as http://localhost:4318",
         )
     for name, value in (
         ("protocol", protocol),
@@ -53,8 +53,7 @@ def check_target(
         if value and value not in OTLP_PROTOCOLS:
             raise InvalidArgumentError(
                 name,
-                f"cannot send with {name} {shown(value)}: it is none of the known ones; "
-                f"use one of {', '.join(OTLP_PROTOCOLS)}",
+                f"invalid {name} {shown(value)}: use one of {', '.join(OTLP_PROTOCOLS)}",
             )
     check_texts("headers", headers)
     return Target(endpoint, protocol, headers)
@@ -74,8 +73,8 @@ def check_texts(argument: str, value: object) -> None:
         return
     raise InvalidArgumentError(
         argument,
-        f"cannot take {shown(value)} for {argument}: not a mapping of texts; "
-        'pass a dict, such as {"name": "value"}',
+        f"invalid {argument} {shown(value)}: must be a mapping of strings, "
+        'such as {"name": "value"}',
     )
 
 

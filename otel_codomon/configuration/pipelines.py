@@ -76,7 +76,7 @@ def read_metrics_of(journal: JournalPipeline, provider: metrics.MeterProvider) -
     """Have *journal* deliver the metrics of somebody else's provider."""
     add = getattr(provider, "add_metric_reader", None)
     if add is None:  # SDKs before 1.42, or another implementation
-        _log.warning("the meter provider takes no readers: its metrics are its exporters' business")
+        _log.warning("the meter provider accepts no readers: its own exporters deliver the metrics")
         return
     add(journal.metric_reader(is_guest=True))
 

@@ -134,8 +134,8 @@ def _check_resource(service_name: object, attributes: object) -> None:
     if service_name is not None and not isinstance(service_name, str):
         raise InvalidArgumentError(
             "service_name",
-            f"cannot take {shown(service_name)} for service_name: not a text; pass one, or set "
-            "OTEL_SERVICE_NAME",
+            f"invalid service_name {shown(service_name)}: must be a string"
+            "; pass one, or set OTEL_SERVICE_NAME",
         )
 
 

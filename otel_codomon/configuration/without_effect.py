@@ -49,13 +49,13 @@ def report_first(given: Mapping[str, Any], configuration: Configuration) -> None
         for name, has_effect in _EFFECTS.items()
         if given.get(name) is not None and not has_effect(configuration)
     ]
-    _report(names, "providers are there already, or there is no journal; configure those instead")
+    _report(names, "providers exist already, or there is no journal; configure those instead")
 
 
 def report_again(given: Mapping[str, Any], before: Mapping[str, Any]) -> None:
     """Log which arguments of a later call are not those of the first."""
     names = [name for name, value in given.items() if value is not None and value != before[name]]
-    _report(names, "the first call stands; pass them there")
+    _report(names, "the first call counts; pass them there")
 
 
 def _report(names: list[str], reason: str) -> None:

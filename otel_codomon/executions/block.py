@@ -204,7 +204,7 @@ class Block:
         self._entered.append(current)
         return current
 
-    @never_raises("start of an execution", default=None)
+    @never_raises("starting an execution", default=None)
     def _begin(self) -> Execution | None:
         telemetry = active_telemetry()
         return None if telemetry is None else self._spec.begin(telemetry)
@@ -215,5 +215,5 @@ def _not_watchable(thing: object) -> InvalidArgumentError:
     return InvalidArgumentError(
         "name",
         f"cannot observe {clean_text(repr(type(thing)), limit=80)} as executions: it is {found}; "
-        "decorate a function or method, or give the block's name as a text",
+        "decorate a function or method, or give the block's name as a string",
     )

@@ -25,7 +25,7 @@ def choose(kinds: Iterable[str] | None) -> None:
     _wanted = None if kinds is None else frozenset(kinds)
 
 
-@never_raises("capture of a text", default=None)
+@never_raises("capturing a text", default=None)
 def captured(kind: str, text: object, *, is_cut: bool = False) -> str | None:
     """*text*, scrubbed and then truncated, if texts of this *kind* were asked for; else None.
 
@@ -39,7 +39,7 @@ def captured(kind: str, text: object, *, is_cut: bool = False) -> str | None:
     return scrubbed_text(text, limit=MAX_CAPTURED, is_cut=is_cut)
 
 
-@never_raises("capture of arguments", default=None)
+@never_raises("capturing arguments", default=None)
 def captured_arguments(words: Sequence[str]) -> tuple[str, ...] | None:
     """The first of *words*, a command's, scrubbed as one list, if they were asked for."""
     return scrubbed_words(words) if "arguments" in _chosen() else None

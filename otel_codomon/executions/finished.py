@@ -89,7 +89,7 @@ def make_finished(
     """
     if details.outcome is None:
         raise InvalidArgumentError(
-            "outcome", "how it ended is missing: pass an outcome, an exit code or a result"
+            "outcome", "no outcome: pass an outcome, an exit code or a result"
         )
     if not isinstance(usage, (Usage, type(None))):
         raise InvalidArgumentError("usage", f"invalid usage {shown(usage)}: pass Usage(...)")
@@ -115,8 +115,8 @@ def check_id(execution_id: object) -> str:
     if not isinstance(execution_id, str) or not _is_visible(execution_id):
         raise InvalidArgumentError(
             "execution_id",
-            f"invalid execution_id {shown(execution_id)}: use visible text of 1 to {MAX_NAME} "
-            "characters, or leave it out",
+            f"invalid execution_id {shown(execution_id)}: use 1 to {MAX_NAME} "
+            "visible characters, or leave it out",
         )
     if scrubbed_text(execution_id) != execution_id:  # it cannot be scrubbed: it has to be found
         raise InvalidArgumentError(
@@ -221,7 +221,7 @@ def report_finished(telemetry: Telemetry, finished: Finished) -> ExecutionRecord
     return record
 
 
-@never_raises("telemetry of a finished execution", default=INVALID_SPAN)
+@never_raises("recording a finished execution", default=INVALID_SPAN)
 def _span_of(telemetry: Telemetry, finished: Finished) -> Span:
     spec, outcome, details = finished.spec, finished.outcome, finished.details
     own = OwnFacts({names.EXECUTION_ID: finished.execution_id, **spec.attributes})

@@ -166,7 +166,7 @@ def _record_sample_duration(seconds: float) -> None:
         telemetry.sampler_duration.record(seconds)
 
 
-@never_raises("reading how to sample", default=None)
+@never_raises("reading the sampling settings", default=None)
 def _sample_as_the_environment_says() -> None:
     """For programs that never call `configure`, which goes before this."""
     settings = read_settings({})

@@ -220,7 +220,7 @@ class Execution:
 
     # --- what the observed code may tell --------------------------------------
 
-    @never_raises("attach to an execution", default=None)
+    @never_raises("attaching to an execution", default=None)
     def attach(self, target: object) -> None:
         """Count what *target* and its descendants use as this execution's.
 
@@ -230,7 +230,7 @@ class Execution:
         """
         self._tracker.attach(target)
 
-    @never_raises("record of an execution", default=None)
+    @never_raises("recording an execution", default=None)
     def record(
         self,
         *,
@@ -283,7 +283,7 @@ class Execution:
         }
         self._extra.update(scrubbed_attributes(facts))
 
-    @never_raises("attribute of an execution", default=None)
+    @never_raises("setting an attribute of an execution", default=None)
     def set_attribute(self, key: str, value: object) -> None:
         """Put an attribute on its span; the value is cleaned, scrubbed and bounded first.
 
@@ -293,13 +293,13 @@ class Execution:
         if value is not None and not is_refused(name):
             self._span.set_attribute(name, scrubbed_attribute(name, value))
 
-    @never_raises("attribute of an execution", default=None)
+    @never_raises("setting an attribute of an execution", default=None)
     def note(self, key: str, value: object) -> None:
         """Keep an attribute of our own, one of `otel_codomon.names`, for its end."""
         if value is not None:
             self._extra[key] = clean_attribute(value)
 
-    @never_raises("event of an execution", default=None)
+    @never_raises("adding an event to an execution", default=None)
     def add_event(self, name: str, attributes: Mapping[str, object] | None = None) -> None:
         """Put an event on its span; name and attributes are cleaned, scrubbed and bounded.
 
@@ -309,7 +309,7 @@ class Execution:
         if not is_refused(cleaned):
             self._span.add_event(cleaned, without_reserved(scrubbed_attributes(attributes or {})))
 
-    @never_raises("event of an execution", default=None)
+    @never_raises("adding an event to an execution", default=None)
     def _add_own_event(self, name: str, attributes: Mapping[str, object]) -> None:
         self._own.add_event(
             self._span, OwnEvent(name, clean_attributes(attributes), time.time_ns())
@@ -322,7 +322,7 @@ class Execution:
         self._add_own_event(names.EVENT_LIMIT_REACHED, facts)
         self._telemetry.count_limit(self.labels, limit_type)
 
-    @never_raises("threshold of an execution", default=None)
+    @never_raises("handling a threshold of an execution", default=None)
     def _cross(self, crossing: Crossing, *, is_first: bool, is_end: bool) -> None:
         """Note that it is beyond one of its thresholds, and if it was ended for that."""
         if is_end and self._exceeded is None:
@@ -342,7 +342,7 @@ class Execution:
         self._token = otel_context.attach(self._context)
         self._outer = _current.set(self)
 
-    @never_raises("exit from an execution", default=None)
+    @never_raises("leaving the block of an execution", default=None)
     def leave(self) -> None:
         """Give the calling context back what was current before `enter`."""
         token, outer, self._token, self._outer = self._token, self._outer, None, None
@@ -356,14 +356,14 @@ class Execution:
             return
         otel_context.detach(token)
 
-    @never_raises("end of an execution", default=None)
+    @never_raises("ending an execution", default=None)
     def succeed(self, result: object = None) -> None:
         """End it with what the observed code returned."""
         if not self._ended:
             own = self._read_result
             self._end(read_result(result) if own is None else read_with(own, result), None)
 
-    @never_raises("end of an execution", default=None)
+    @never_raises("ending an execution", default=None)
     def fail(self, error: BaseException) -> None:
         """End it with what the observed code raised."""
         if not self._ended:

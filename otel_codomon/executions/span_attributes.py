@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _UNREADABLE: Final = OutcomeDetails(outcome=Outcome.UNKNOWN)
 
 
-@never_raises("reading of a result", default=_UNREADABLE)
+@never_raises("reading a result", default=_UNREADABLE)
 def read_with(own: Callable[[object], object], result: object) -> OutcomeDetails:
     """Read *result* by a reader that was asked for, or the caller's own function.
 

@@ -181,8 +181,8 @@ def _text(argument: str, value: object) -> str:
         return value
     raise InvalidArgumentError(
         argument,
-        f"cannot take {shown(value)} as the {argument} of an execution: it is not a text "
-        "with something in it; leave it out for the default",
+        f"invalid {argument} {shown(value)}: must be a non-empty string; "
+        "leave it out for the default",
     )
 
 
@@ -190,7 +190,7 @@ def _check_type(argument: str, value: object, kind: type, way_out: str) -> None:
     if value is not None and not isinstance(value, kind):
         raise InvalidArgumentError(
             argument,
-            f"cannot take {shown(value)} as the {argument} of an execution: "
+            f"invalid {argument} {shown(value)}: "
             f"it is of type {type(value).__qualname__}; {way_out}",
         )
 
@@ -202,8 +202,7 @@ def _member(choices: type[E], argument: str, value: object) -> E:
         known = ", ".join(choice.value for choice in choices)
         raise InvalidArgumentError(
             argument,
-            f"cannot take {shown(value)} as the {argument} of an execution: it is none of "
-            f"the known ones; use one of {known}",
+            f"invalid {argument} {shown(value)}: use one of {known}",
         ) from None
 
 
@@ -215,7 +214,7 @@ def _check_timeout(timeout: object) -> None:
         return
     raise InvalidArgumentError(
         "timeout",
-        f"cannot set the timeout to {shown(timeout)}: it is not a positive number of seconds; "
+        f"invalid timeout {shown(timeout)}: must be a number of seconds above 0; "
         "leave it out for none",
     )
 

@@ -34,7 +34,7 @@ class Starter:
         self._spec = spec
         self._read_arguments = ArgumentReader(function, spec.arguments)
 
-    @never_raises("start of an execution", default=None)
+    @never_raises("starting an execution", default=None)
     def start(
         self, args: tuple[object, ...], kwargs: dict[str, object], *, thread: bool
     ) -> Execution | None:

@@ -241,7 +241,7 @@ def _election() -> LeaderLock | None:
     return LeaderLock(LOCK_FILE)
 
 
-@never_raises("the election of the process that reports the host", default=False)
+@never_raises("electing the process that reports the host", default=False)
 def _stand(folder: str) -> bool:
     """Whether this process reports the host; each does where none can be elected."""
     election = _election()
@@ -261,7 +261,7 @@ def _release(folder: str) -> None:
 _switch = _Switch()
 
 
-@never_raises("metrics of the host", default=None)
+@never_raises("reporting metrics of the host", default=None)
 def report_host(meter_provider: MeterProvider | None, settings: Mapping[str, Setting[Any]]) -> None:
     """Report this process, and from one process of a host the host, if *settings* ask for it.
 

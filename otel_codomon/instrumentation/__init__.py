@@ -63,6 +63,6 @@ def _check_provider(argument: str, value: object, method: str) -> None:
     if value is not None and not callable(getattr(value, method, None)):
         raise InvalidArgumentError(
             argument,
-            f"cannot take {shown(value)} for {argument}: it has no {method}(); "
+            f"invalid {argument} {shown(value)}: it has no {method}(); "
             "pass a provider, or leave it out for the global one",
         )

@@ -49,7 +49,7 @@ class SoonCollector:
         self._thread = None  # first: what is new from here on needs another
         self._collect()
 
-    @never_raises("journal: a collection", default=None)
+    @never_raises("collecting metrics for the journal", default=None)
     def _collect(self) -> None:
         with before_forks():
             self._reader.collect()

@@ -154,7 +154,7 @@ class PlainExport(Generic[T]):
                     self.lost += 0 if taken else len(batch)
                     self._changed.notify_all()
 
-    @never_raises("plain export", default=False)
+    @never_raises("direct export", default=False)
     def _send(self, batch: list[T]) -> bool:
         return self._export(self._exporter, batch)
 

@@ -69,7 +69,7 @@ class SpanEncoder:
     def __init__(self) -> None:
         self._envelopes: dict[tuple[int, int], _Envelope] = {}
 
-    @never_raises("encoding of a span", default=None)
+    @never_raises("encoding a span", default=None)
     def encode(self, span: ReadableSpan) -> bytes | None:
         """*span* as one request; None where it cannot be encoded even when cleaned."""
         try:
@@ -211,7 +211,7 @@ def _encode_each(data: MetricsData) -> tuple[list[bytes], int]:
     return whole, len(encoded) - len(whole)
 
 
-@never_raises("encoding of a metric", default=None)
+@never_raises("encoding a metric", default=None)
 def _encode_alone(data: MetricsData) -> bytes | None:
     return encode_metrics(data).SerializeToString()
 

@@ -52,7 +52,7 @@ def journal_folder(environ: Mapping[str, str] | None = None) -> str | None:
         return os.path.abspath(os.path.expanduser(named))
     folder = state_folder(environ)
     if not os.path.isabs(folder):
-        raise JournalUnavailableError(folder, "this user has no home")
+        raise JournalUnavailableError(folder, "this user has no home directory")
     return folder
 
 

@@ -14,7 +14,7 @@ class JournalOffError(CodomonError):
     def __init__(self) -> None:
         super().__init__(
             "cannot read the journal: OTEL_PYTHON_CODOMON_JOURNAL is off; "
-            "name its folder with --journal, or there"
+            "name a directory with --journal or in that variable"
         )
 
 

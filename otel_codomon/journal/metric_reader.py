@@ -45,7 +45,7 @@ class JournalMetricReader(PeriodicExportingMetricReader):
             if not self._wake.wait(self._interval_seconds):
                 self._collect_at_interval()
 
-    @never_raises("journal: a collection", default=None)
+    @never_raises("collecting metrics for the journal", default=None)
     def _collect_at_interval(self) -> None:
         self.collect()
 
@@ -77,7 +77,7 @@ def _interval_milliseconds() -> float:
     if 0 < said < math.inf:
         return said
     _log.warning(
-        "cannot collect metrics every %.80r ms (%s): use a positive number; it is every 60 s now",
+        "cannot collect metrics every %.80r ms (%s): use a positive number; using 60 s",
         os.environ.get(OTEL_METRIC_EXPORT_INTERVAL),
         OTEL_METRIC_EXPORT_INTERVAL,
     )

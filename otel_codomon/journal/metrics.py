@@ -88,7 +88,7 @@ class JournalMetricExporter(MetricExporter):
         del timeout_millis
         return self._export(metrics_data)
 
-    @never_raises("journal: metrics", default=MetricExportResult.FAILURE)
+    @never_raises("writing metrics to the journal", default=MetricExportResult.FAILURE)
     def _export(self, metrics_data: MetricsData) -> MetricExportResult:
         requests, refused = encode_metrics_data(metrics_data)
         self._writer.unwritten += refused

@@ -1,4 +1,4 @@
-"""What waits in the journal, ship it now, throw it away."""
+"""What is not delivered yet, and how to deliver or delete it."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ SEND_SECONDS: Final = 60.0
 
 
 class NoEndpointError(CodomonError):
-    """Nobody said where to send to."""
+    """No endpoint is configured."""
 
     def __init__(self) -> None:
         super().__init__(
             "cannot send the journal: no endpoint is configured; set OTEL_EXPORTER_OTLP_ENDPOINT, "
-            "such as to http://localhost:4318"
+            "for example to http://localhost:4318"
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """What of one signal waits.
+    """The undelivered records of one signal.
 
     Attributes:
-        endpoint: Where it goes; None where nobody said.
-        records: Records that nobody has taken yet.
-        bytes: What there is to look through, bytes.
+        endpoint: Where they go; None where none is configured.
+        records: Records that are not delivered yet.
+        bytes: Size of the undelivered parts of the segments, bytes.
     """
 
     endpoint: str | None
@@ -70,11 +70,11 @@ class JournalStatus:
         bytes: Their size together, bytes.
         oldest_unix_ns: When the oldest was begun, nanoseconds since the epoch;
             None where there is none.
-        set_aside: Dead letters: records that no receiver takes.
-        damaged: Stretches of bytes that are not records, and are passed over.
-        sender_pid: Process that ships it now; None where nobody does, 0 where
-            it cannot be told.
-        waiting: What waits, by signal.
+        set_aside: Dead letters: records that the receiver rejected.
+        damaged: Damaged parts of segments, which are skipped.
+        sender_pid: Process that delivers it now; None where there is none, 0 where
+            its id cannot be known.
+        waiting: What is not delivered yet, by signal.
     """
 
     journal: str
@@ -94,12 +94,12 @@ class Sent:
 
     Attributes:
         journal: Its folder.
-        delivered: Records that were taken.
-        rejected: Records, spans or points that will never be taken.
+        delivered: Records that were accepted.
+        rejected: Records, spans or points that the receiver rejected.
         died: Executions of dead processes that were found.
-        waiting_bytes: What still waits, by signal, bytes.
+        waiting_bytes: What is not delivered yet, by signal, bytes.
         trouble: Why, by signal.
-        sender_pid: Another process that ships the journal; None where it was this one.
+        sender_pid: Another process that delivers the journal; None where it was this one.
     """
 
     journal: str
@@ -112,18 +112,18 @@ class Sent:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing waits any more."""
+        """Whether everything is delivered."""
         return not any(self.waiting_bytes.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purged:
-    """What was thrown away.
+    """What was deleted.
 
     Attributes:
         journal: Its folder.
         segments: How many segments.
-        undelivered: Records in them that nobody had taken.
+        undelivered: Records in them that were not delivered.
         kept: Segments that stayed, because a running process writes them.
     """
 
@@ -134,7 +134,7 @@ class Purged:
 
 
 def journal_status(*, journal: str | None = None) -> JournalStatus:
-    """What is in the journal, and what of it waits.
+    """What is in the journal, and what of it is not delivered yet.
 
     Args:
         journal: Its folder; None for what the environment says.
@@ -161,13 +161,13 @@ def journal_status(*, journal: str | None = None) -> JournalStatus:
 
 
 def waiting_of(folder_fd: int, signal: str, state: State, endpoint: str | None) -> Waiting:
-    """What of *signal* waits: the one figure that every command shows.
+    """What of *signal* is not delivered yet: the one figure that every command shows.
 
     Args:
         folder_fd: The journal's folder.
         signal: `TRACES` or `METRICS`.
         state: How far each signal was delivered.
-        endpoint: Where it goes; None where nobody said.
+        endpoint: Where it goes; None where none is configured.
     """
     backlog = Backlog(VerifiedDescriptor(folder_fd), signal, state)
     records = backlog.waiting_records()
@@ -176,7 +176,7 @@ def waiting_of(folder_fd: int, signal: str, state: State, endpoint: str | None) 
 
 
 def describe_waiting(waiting: Waiting) -> str:
-    """How many records wait, with their size: ``1 record (2.2 KiB)``."""
+    """How many records are not delivered, with their size: ``1 record (2.2 KiB)``."""
     return f"{in_words(waiting.records, 'record', 'records')} ({in_bytes(waiting.bytes)})"
 
 
@@ -195,7 +195,7 @@ def _sender_pid(folder: str) -> int | None:
 
 
 def count_dead_letters(folder_fd: int) -> int:
-    """How many records are kept that no receiver takes."""
+    """How many records are kept that the receiver rejected."""
     return sum(
         count_records(folder_fd, name, signals=(segments.TRACES,))
         for name in folders.segment_names(folder_fd, folders.DEAD_LETTERS)
@@ -208,7 +208,7 @@ def send_journal(
     timeout_seconds: float = SEND_SECONDS,
     on_progress: Callable[[int], None] = lambda _delivered: None,
 ) -> Sent:
-    """Ship what waits, or wait for the process that does.
+    """Deliver what is not delivered yet, or wait for the process that does.
 
     Args:
         journal: Folder of the journal; None for what the environment says.
@@ -216,7 +216,7 @@ def send_journal(
         on_progress: Called with how many records were delivered, now and then.
 
     Raises:
-        NoEndpointError: Nobody said where to.
+        NoEndpointError: No endpoint is configured.
     """
     folder = find_journal(journal)
     named = endpoints(os.environ)
@@ -246,7 +246,7 @@ def send_journal(
 
 
 def purge_journal(*, journal: str | None = None) -> Purged:
-    """Throw away everything but what a running process writes.
+    """Delete everything but what a running process writes.
 
     Args:
         journal: Folder of the journal; None for what the environment says.

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from otel_codomon.words import Durability
 
 _NOT_SAFE: Final = (
-    "until it can be used executions are exported directly, and lost where the receiver does not "
-    "take them"
+    "until it can be used executions are exported directly, and lost if the receiver does not "
+    "accept them"
 )
 _NOT_KEPT: Final = "until it can be used executions are not recorded"
 
@@ -246,7 +246,7 @@ def _take_out(provider: Any, processor: JournalSpanProcessor) -> None:  # noqa: 
 
 
 def _callback(key: str, read: Any) -> Any:  # noqa: ANN401 - as the API takes them
-    @never_raises("journal: its own metrics", default=())
+    @never_raises("reporting the metrics of the journal", default=())
     def observe(_options: CallbackOptions) -> Iterable[Observation]:
         return [Observation(value, {key: word}) for word, value in read().items()]
 

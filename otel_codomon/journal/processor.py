@@ -79,7 +79,7 @@ class JournalSpanProcessor(SpanProcessor):
         self._resource_keys: dict[int, tuple[Resource, str]] = {}
         self._flusher = Flusher(self._write_pending, writer)
         if beat is not None:
-            self._flusher.beat = never_raises("journal: heartbeats", default=None)(beat)
+            self._flusher.beat = never_raises("writing heartbeats", default=None)(beat)
         self._pending: list[ReadableSpan] = []
         self._own: dict[int, OwnFacts] = {}
         self._parents: frozenset[bytes] = frozenset()
@@ -97,7 +97,7 @@ class JournalSpanProcessor(SpanProcessor):
         # Some SDKs end a span when it is let go of, as here in the child.
         self._parents |= self._writer.open_keys()
 
-    @never_raises("journal: start of a span", default=None)
+    @never_raises("writing the start of a span to the journal", default=None)
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Write the start of an execution."""
         own = own_of(parent_context) if _is_in_scope(span) else None
@@ -138,7 +138,7 @@ class JournalSpanProcessor(SpanProcessor):
             found = self._resource_keys[id(resource)] = (resource, key.hex())
         return found[1]
 
-    @never_raises("journal: end of a span", default=None)
+    @never_raises("writing the end of a span to the journal", default=None)
     def on_end(self, span: ReadableSpan) -> None:
         """Write the span of an execution; take any other into the next batch."""
         own = self._own.pop(_context(span).span_id, None)
@@ -197,7 +197,7 @@ class JournalSpanProcessor(SpanProcessor):
         self._flusher.flush_now()
         return self._writer.unwritten == before
 
-    @never_raises("journal: flush", default=False)
+    @never_raises("flushing the journal", default=False)
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         """Write what is pending, and wait for its delivery; whether it is where it should be."""
         deadline = time.monotonic() + timeout_millis / 1000

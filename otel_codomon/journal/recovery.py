@@ -69,7 +69,7 @@ class Recovery:
             if name not in self._state.settled and not is_locked(self._kept.checked(), name)
         )
 
-    @never_raises("the span of an execution whose process died", default=False)
+    @never_raises("recovering an execution whose process died", default=False)
     def _append_died(self, index: Index, key: bytes, place: Place, used: Usage | None) -> bool:
         record = read_record(self._kept.checked(), index.names[place.segment], place)
         if record is None or (facts := facts_of(record)) is None:

@@ -59,8 +59,8 @@ class TroubleReport:
         if not self._has_moved:
             self._has_moved = True
             _log(
-                "the journal's folder %s was removed, renamed or unmounted; what is recorded from "
-                "now on goes into the one that is there now",
+                "the journal directory %s was removed, renamed or unmounted; what is recorded "
+                "from now on goes into the directory that is there now",
                 self._folder,
             )
 

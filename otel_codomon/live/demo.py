@@ -123,7 +123,7 @@ def demonstrate() -> Iterator[Seen]:
         if program.needs_cgroup and not _can_make_cgroup():
             yield Seen(
                 title=program.title,
-                remark="not shown: needs the right to make a cgroup, as root has",
+                remark="not shown: needs permission to create a cgroup, such as root's",
             )
             continue
         yield _run(program)
@@ -174,7 +174,7 @@ def _raise_in_function() -> Iterator[Seen]:
             seconds=time.monotonic() - started,
             usage=running.usage or Usage(),
             execution_id=running.execution_id,
-            remark="ValueError, which its caller got as it was",
+            remark="ValueError, passed on to its caller",
         )
     yield from inside
 

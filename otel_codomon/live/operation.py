@@ -17,6 +17,7 @@ from otel_codomon.live.recent import Recent
 from otel_codomon.live.tree_stats import ProcessStats, TreeSampler, TreeStats
 from otel_codomon.report.cause import cause_of
 from otel_codomon.report.distribution import Trend, find_trend
+from otel_codomon.report.name_patterns import fits
 from otel_codomon.resources.labels import Kind
 
 if TYPE_CHECKING:
@@ -296,7 +297,7 @@ class Monitor:
         trees = self._trees.sample({pid for pid in looked_at if pid is not None})
         sharing = Counter(roots[record.execution_id] for record in without)
         for record in living:
-            if self._name in (None, record.labels.name):
+            if self._name is None or fits(record.labels.name, self._name):
                 root = roots[record.execution_id]
                 tree = None if root is None else trees.get(root)
                 found = _running(record, root, max(1, sharing[root]), tree, now_unix_ns)
@@ -336,7 +337,7 @@ class Monitor:
 
     def _ended(self) -> Iterator[EndedExecution]:
         for record in self._living.ended:
-            if self._name in (None, record.labels.name):
+            if self._name is None or fits(record.labels.name, self._name):
                 yield EndedExecution(
                     execution_id=record.execution_id,
                     name=record.labels.name,

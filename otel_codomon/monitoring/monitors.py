@@ -93,8 +93,8 @@ class _Monitor:
     @property
     def _looked_in(self) -> str:
         if self._journal is None:
-            return "a journal, which is switched off"
-        return f"the journal {self._journal}"
+            return "this process (the journal is off)"
+        return f"this process or the journal in {self._journal}"
 
     def _finished(self, scope: Scope) -> Iterable[ExecutionRecord]:
         """Finished executions, each once: of this process, or of the journal too."""
@@ -189,7 +189,7 @@ class ExecutionMonitor(_Monitor):
         said = check_details(outcome=outcome, exit_code=exit_code, reason=reason)
         running = registry.find(execution_id)
         if running is None:
-            raise UnknownExecutionError(execution_id, "the running ones, which alone can be ended")
+            raise UnknownExecutionError(execution_id, "this process, running")
         running.record(outcome=said.outcome, exit_code=exit_code, reason=reason)
         if error is None:
             running.succeed(result)

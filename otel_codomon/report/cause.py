@@ -229,7 +229,7 @@ def _cancelled(record: ExecutionRecord) -> str:
 
 
 def _unknown(record: ExecutionRecord) -> str:
-    return f"ended {_after(record)}; nothing shows how"
+    return f"ended {_after(record)}; its exit status is unknown"
 
 
 def _host_died(record: ExecutionRecord) -> str:

@@ -13,6 +13,7 @@ from otel_codomon import names
 from otel_codomon.journal.location import find_journal
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.report.distribution import Trend, find_trend
+from otel_codomon.report.name_patterns import fits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +81,7 @@ def make_history(
     Args:
         journal: Folder of the journal; None for what the environment says.
         since_seconds: Length of the stretch up to now, seconds.
-        name: Only executions of this name; None for all.
+        name: Only executions of this name, or of names like ``thumb*``; None for all.
         now_unix_ns: End of the stretch, nanoseconds since the epoch; None for now.
         on_progress: Called with the number of executions read, now and then.
     """
@@ -91,7 +92,7 @@ def make_history(
     earliest = until - int((since_seconds + _BEFORE_SECONDS) * 1e9)
     records = reader.executions(since_unix_ns=earliest, keys=_KEYS)
     for count, record in enumerate(records, 1):
-        if name in (None, record.labels.name):
+        if name is None or fits(record.labels.name, name):
             steps.add(record, until)
         if count % _PROGRESS_STEP == 0:
             on_progress(count)

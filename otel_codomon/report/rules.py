@@ -142,7 +142,7 @@ RULES: Final = (
         weight=0.5,
         look=ended(Outcome.LIMIT_EXCEEDED),
         message="{count} of {executions} exceeded a limit",
-        advice="raise the limit if the work is legitimate; otherwise it did its job",
+        advice="raise the limit if the work is legitimate; otherwise the limit did its job",
         outcomes=(Outcome.LIMIT_EXCEEDED,),
     ),
     Rule(

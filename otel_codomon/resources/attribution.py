@@ -22,7 +22,7 @@ QUIET_NS: Final = 50_000
 
 OTHER_THREADS: Final = "other threads may have started or waited for child processes"
 OTHER_TASKS: Final = "other code ran in the same thread and may have started child processes"
-HANDED_OVER: Final = "other threads worked meanwhile, and some of it may have been handed to them"
+HANDED_OVER: Final = "other threads worked at the same time, perhaps for it"
 SHARED: Final = "other tasks, or green threads, ran in the same thread"
 
 

@@ -132,7 +132,7 @@ def _number(value: object) -> float | None:
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or len(value) > _MAX_TEXT:
-        raise TypeError("not a short text")
+        raise TypeError("not a short string")
     return value
 
 

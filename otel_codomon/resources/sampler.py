@@ -142,7 +142,7 @@ class Sampler:
             try:
                 tracker.sample()
             except Exception:  # noqa: BLE001 - any failure of ours; the next may do better
-                log_once("look at an execution")
+                log_once("sampling an execution")
             tracker.due = begin + self._step(begin - tracker.started)
         if trackers and self.on_sample is not None:
             with before_forks():

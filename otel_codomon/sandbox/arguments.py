@@ -68,7 +68,7 @@ def text_of(argument: str) -> Callable[[object], str]:
         raise refusal(
             argument,
             f"take {shown(value)} as the {argument}",
-            "not a non-empty text",
+            "must be a non-empty string",
             "leave it out for the default",
         )
 
@@ -96,7 +96,9 @@ def source_text(value: object) -> str:
     """The source text that *value* is."""
     text = plain_text(value) or ""
     if not text.strip():
-        raise refusal("command", f"run {shown(text)}", "the source text is empty", "pass some")
+        raise refusal(
+            "command", f"run {shown(text)}", "the source text is empty", "pass source text"
+        )
     _check_text("command", "run a source text", text, str.encode)
     return text
 
@@ -146,7 +148,7 @@ def _word(word: object) -> str:
             "command",
             doing,
             f"it is of type {type(word).__qualname__}",
-            "pass texts, bytes or paths",
+            "pass strings, bytes or paths",
         )
     return text_for_kernel("command", doing, word)
 
@@ -166,7 +168,7 @@ def variables(env: object) -> dict[str, str]:
 def _variable(name: object, value: object) -> tuple[str, str]:
     doing = f"set the variable {shown(name)}"
     if not isinstance(name, str) or not isinstance(value, str):
-        raise refusal("env", doing, "name and value are not both texts", "pass texts")
+        raise refusal("env", doing, "name and value are not both strings", "pass strings")
     pair = text_for_kernel("env", doing, name), text_for_kernel("env", doing, value)
     if not pair[0] or "=" in pair[0]:
         raise refusal("env", doing, "not a variable name", "use one without =")
@@ -276,5 +278,5 @@ def input_bytes(stdin: object) -> bytes:
         "stdin",
         f"feed it {shown(stdin)}",
         f"it is of type {type(stdin).__qualname__}",
-        "pass bytes or text",
+        "pass bytes or a string",
     )

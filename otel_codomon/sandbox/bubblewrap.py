@@ -109,10 +109,10 @@ def _too_old(real: str, identity: tuple[int, int, int]) -> str | None:
             check=False,
         ).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"does not tell its version ({type(error).__name__})"
+        return f"does not report its version ({type(error).__name__})"
     version = _VERSION.match(told)
     if version is None:
-        return "does not tell its version as bubblewrap does"
+        return "does not report its version as bubblewrap does"
     if tuple(map(int, version.groups())) < _OLDEST:
         return f"is too old ({told.decode('ascii', 'replace').strip()})"
     return None

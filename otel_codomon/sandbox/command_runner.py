@@ -35,7 +35,7 @@ def run_to_end(
         return _run(command, deadline, on_start)
     if not has_supervisor():
         raise UnavailableError(
-            "cannot isolate with bubblewrap: it takes Linux, and an interpreter of its own"
+            "cannot isolate with bubblewrap: this needs Linux and a Python interpreter of its own"
         )
     return unwrap(_run(command, deadline, on_start))
 

@@ -42,7 +42,7 @@ _SETTINGS: Final = (
 _BY_SIGNAL: Final = 128
 _LAST_SIGNAL: Final = 64
 _SAID_BYTES: Final = 200
-_SEE_NAMESPACES: Final = "see whether user namespaces are allowed here"
+_SEE_NAMESPACES: Final = "check whether user namespaces are allowed here"
 _SEE_PROGRAM: Final = (
     "the program, where it leads as a link, or the interpreter that it names is not among what an "
     "isolated command sees"
@@ -107,7 +107,7 @@ def isolate(
     if filter_ is None:
         raise UnavailableError(
             "cannot isolate with bubblewrap: the system calls of this machine are not known; "
-            "use x86_64, aarch64 or riscv64 with programs of 64 bits"
+            "use x86_64, aarch64 or riscv64 with 64-bit programs"
         )
     wrapper = Wrapper(
         path=find_bubblewrap(os.environ.get("PATH"), writable=writable),

@@ -59,7 +59,7 @@ class MemoryMeter:
         closed = [pid for pid, text in maps.items() if text is None]
         if closed:
             raise UnreadError(
-                f"{len(closed)} of its processes let nobody see their memory",
+                f"{len(closed)} of its processes hide their memory",
                 # Any of them may share what it has, but only with the others.
                 at_least=found + max(map(_own_bytes, closed)),
             )

@@ -94,8 +94,8 @@ def _report_not_held(limits: tuple[str, ...]) -> None:
     """Say, once for the same ones, that nobody holds *limits* here."""
     if limits:
         _log.warning(
-            "cannot hold %s of a command here: that takes Linux, and an interpreter of its own; "
-            "it runs without, and this is said once",
+            "cannot enforce %s here: this needs Linux and a Python interpreter of its own; "
+            "the command runs without; this is logged once",
             ", ".join(limits),
         )
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.logs import get_logger
+from otel_codomon._platform.quantities import in_words
 from otel_codomon.sandbox.removal import DIRECTORY_FLAGS, Removal, identity, why
 from otel_codomon.sandbox.toolchains import refused_by_the_kernel
 
@@ -84,8 +85,7 @@ class PrivateDirectory:
                 raise
             return f"{self.path}: {why(error)}"
         if removal.failures:
-            count = removal.failures
-            entries = "1 entry" if count == 1 else f"{count} entries"
+            entries = in_words(removal.failures, "entry", "entries")
             return f"{self.path}: {entries} left, such as {removal.first}"
         self._close()
         return None

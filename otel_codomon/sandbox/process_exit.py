@@ -246,12 +246,12 @@ _MEANINGS: Final[tuple[tuple[_Question, Outcome, _Answer], ...]] = (
     (
         lambda e, _: e.oom_kills > 0 and e.returncode != 0,
         Outcome.OOM_KILLED,
-        lambda e, _: f"the kernel killed {e.oom_kills} of its processes for its memory limit",
+        lambda e, _: f"the kernel killed {e.oom_kills} of its processes at its memory limit",
     ),
     (
         lambda _, limit: limit is not None,
         Outcome.LIMIT_EXCEEDED,
-        lambda _, limit: f"it passed its limit: {limit and limit.limit}",
+        lambda _, limit: f"it exceeded its limit: {limit and limit.limit}",
     ),
     (
         lambda e, _: e.is_lost,
@@ -266,7 +266,7 @@ _MEANINGS: Final[tuple[tuple[_Question, Outcome, _Answer], ...]] = (
     (
         lambda e, _: e.rescue is not None,
         Outcome.KILLED,
-        lambda *_: "it was ended because its supervisor was kept from its work",
+        lambda *_: "it was ended because its supervisor was hindered",
     ),
 )
 

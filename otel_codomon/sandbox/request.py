@@ -114,9 +114,9 @@ def _toolchain(language: str | None) -> Toolchain:
     if language is None:
         raise refusal(
             "language",
-            "run a single text",
-            "it is a source text of no language",
-            f"say which, as language= (one of {known}), or pass a command as a list of words",
+            "run a single string",
+            "the language of the source text is missing",
+            f"pass language= (one of {known}), or pass a command as a list of words",
         )
     toolchain = BY_LANGUAGE.get(known_language(language) or "")
     if toolchain is None:

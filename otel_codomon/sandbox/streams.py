@@ -156,7 +156,7 @@ class Streams:
         os.write(self._wake, b"x")
         for output in self._outputs:
             if not output.outlast(patience_seconds):
-                self.problem = "the rest of its output was not taken, and is lost"
+                self.problem = "the reader stopped reading: the rest of its output is lost"
         self._fed.join(_LOOK_SECONDS)
         self.release()
 

@@ -102,8 +102,7 @@ class Toolchain:
             process_exit.errors.kept or process_exit.output.kept, default="nothing"
         )
         raise UnavailableError(
-            f"cannot run {self.language}: {tool} does not work here, and says {said!r}; "
-            f"{self.way_out}"
+            f"cannot run {self.language}: {tool} does not work here: {said!r}; {self.way_out}"
         )
 
 

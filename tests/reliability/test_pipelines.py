@@ -249,6 +249,6 @@ def test_a_user_without_a_home_is_warned_once_and_has_the_plain_pipeline(
     done = program.run(source)
 
     assert done.returncode == 0
-    assert done.stderr.count("this user has no home") == 1
+    assert done.stderr.count("this user has no home directory") == 1
     assert Counter(span.name for span in running_collector.spans()) == EXPECTED
     assert {path.name for path in tmp_path.iterdir()} == {"program.py"}

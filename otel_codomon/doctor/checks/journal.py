@@ -38,24 +38,24 @@ def check(scene: Scene) -> Iterator[CheckResult]:
     """Check the directory, its segments, the backlog and the sender."""
     if scene.journal is None:
         yield _line(
-            "folder",
+            "directory",
             State.WARNING,
             "switched off: executions are lost while no receiver accepts them",
-            hint="remove off from OTEL_PYTHON_CODOMON_JOURNAL",
+            hint="unset OTEL_PYTHON_CODOMON_JOURNAL, or set it to a directory",
         )
         return
     if not os.path.lexists(scene.journal):
         yield _line(
-            "folder", State.OFF, f"{scene.journal} does not exist yet; it is created when needed"
+            "directory", State.OFF, f"{scene.journal} does not exist yet; it is created when needed"
         )
         return
     try:
         folder_fd = folders.find_folder(scene.journal)
     except OSError as error:  # JournalUnavailableError says what to do itself
-        yield _line("folder", State.FAILURE, str(error))
+        yield _line("directory", State.FAILURE, str(error))
         return
     if folder_fd is None:  # a link that leads nowhere, or removed in this instant
-        yield _line("folder", State.FAILURE, f"{scene.journal} links to nothing that exists")
+        yield _line("directory", State.FAILURE, f"{scene.journal} links to nothing that exists")
         return
     try:
         yield from _look(scene, scene.journal, folder_fd)
@@ -81,23 +81,23 @@ def _folder(folder: str, folder_fd: int) -> CheckResult:
     space = os.fstatvfs(folder_fd)
     free = space.f_bavail * space.f_frsize
     held = in_words(len(names), "segment", "segments")
-    detail = f"{folder} has {in_bytes(size)} in {held}, {in_bytes(free)} are free"
+    detail = f"{folder} has {in_bytes(size)} in {held}, {in_bytes(free)} free"
     mode = stat.S_IMODE(os.fstat(folder_fd).st_mode)
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         return _line(
-            "folder",
+            "directory",
             State.WARNING,
             f"{detail}; other users may write there (mode {mode:04o})",
             hint=f"chmod 700 {folder}: other users could delete undelivered records",
         )
     if free < _SCARCE_BYTES:
         return _line(
-            "folder",
+            "directory",
             State.WARNING,
             detail,
             hint="free some space: nothing is recorded on a full disk",
         )
-    return _line("folder", State.OK, detail)
+    return _line("directory", State.OK, detail)
 
 
 def _size(folder_fd: int, name: str) -> int:
@@ -177,5 +177,5 @@ def _sender(scene: Scene, folder: str) -> CheckResult:
         "sender",
         State.OFF,
         describe_sender(pid),
-        hint="any process that has called configure() will, or `otel-codomon journal send`",
+        hint="start a program that calls configure(), or run `otel-codomon journal send`",
     )

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform import cgroups
+from otel_codomon._platform.quantities import in_words
 from otel_codomon.doctor.checks.result import CheckResult, State
 from otel_codomon.sandbox.command import Command
 from otel_codomon.sandbox.command_runner import run_to_end
@@ -77,7 +78,8 @@ def _clock_state() -> int | None:
 
 def check_machine(scene: Scene) -> Iterator[CheckResult]:
     """Cgroups, subreaper, bubblewrap, the process files."""
-    system = f"{platform.system()} {platform.release()}, {os.cpu_count()} cores"
+    cores = in_words(os.cpu_count() or 1, "core", "cores")
+    system = f"{platform.system()} {platform.release()}, {cores}"
     yield _line("system", State.OK, system)
     yield _cgroup()
     yield _process_files()

@@ -102,7 +102,7 @@ def _host_and_port(server: str) -> tuple[str, int | None]:
         parts = urlsplit(f"//{server}")
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ValueError("its host or its port cannot be read") from None
+        raise ValueError("its host or port is invalid") from None
     if not host or any(c.isspace() for c in host):
-        raise ValueError("there is no host in it")
+        raise ValueError("it has no host")
     return host, port

@@ -165,7 +165,7 @@ def _read(url: str) -> Address:
             f"{PREFIX}ENDPOINT",
             # Not repeated: a password without the rest of its address has no form.
             f"cannot send to the address in {PREFIX}ENDPOINT: {error}; give one such as "
-            "http://localhost:4318, with what is special in a password percent-encoded",
+            "http://localhost:4318, with special characters in a password percent-encoded",
         ) from None
 
 
@@ -186,8 +186,8 @@ def _timeout(environ: Mapping[str, str], signal: str) -> float:
     if not 0 < seconds < float("inf"):
         raise InvalidArgumentError(
             f"{PREFIX}TIMEOUT",
-            f"cannot take {shown(value)} for {PREFIX}TIMEOUT: it is not a number of seconds "
-            "above zero; set it to one, such as 10",
+            f"invalid {PREFIX}TIMEOUT {shown(value)}: must be a number of seconds above 0, "
+            "such as 10",
         )
     return seconds
 

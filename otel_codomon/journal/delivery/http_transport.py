@@ -182,7 +182,7 @@ class HttpTransport:
             and response.status != http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE
             and is_page(response.headers.get("content-type", ""), body)
         ):
-            return Answer(kind=AnswerKind.BLOCKED, reason=f"{reason} with a page for people")
+            return Answer(kind=AnswerKind.BLOCKED, reason=f"{reason} with an HTML page")
         return Answer(
             kind=kind,
             reason=reason,

@@ -36,7 +36,7 @@ def proxy_for(address: Address, *, names: tuple[str, ...] = ()) -> Address | Non
     try:
         proxy = read_address(text)
     except ValueError as error:
-        raise ValueError(f"the address of the proxy is not usable: {error}") from None
+        raise ValueError(f"invalid proxy address: {error}") from None
     if proxy.scheme != _SUPPORTED:
-        raise ValueError("the proxy is none of HTTP: only http:// is supported")
+        raise ValueError("not an HTTP proxy: only http:// is supported")
     return proxy

@@ -167,8 +167,8 @@ class DeliverySession:
             if "state" not in self._reported:
                 self._reported.add("state")
                 _log.warning(
-                    "cannot note in %s how far it is delivered: %s; the next sender may deliver "
-                    "some of it again",
+                    "cannot record in %s how far it was delivered: %s; the next sender may deliver "
+                    "some records again",
                     self._folder,
                     reason_of(error),
                 )
@@ -202,7 +202,7 @@ class DeliverySession:
         if reason not in self._reported:
             self._reported.add(reason)
             _log.warning(
-                "a record cannot be delivered (%s) and is set aside as a dead letter; "
+                "a record was rejected (%s) and is kept as a dead letter; "
                 "`otel-codomon journal status` counts them",
                 reason,
             )

@@ -167,14 +167,14 @@ class SignalQueue:
         is_blocked = answer.kind is AnswerKind.BLOCKED
         if is_blocked and not self._is_blocked:
             _log.warning(
-                "cannot deliver %s to %s: %s; they wait in the journal until that is mended",
+                "cannot deliver %s to %s: %s; they stay in the journal until that is fixed",
                 self.endpoint.signal,
                 self.endpoint.place,
                 answer.reason,
             )
         elif self._failures == 1:
             _log.warning(
-                "cannot deliver %s to %s now: %s; they wait in the journal",
+                "cannot deliver %s to %s now: %s; they stay in the journal until then",
                 self.endpoint.signal,
                 self.endpoint.place,
                 answer.reason,
