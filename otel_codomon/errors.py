@@ -28,7 +28,7 @@ class NoEventLoopError(CodomonError, RuntimeError):
     def __init__(self) -> None:
         super().__init__(
             "cannot wait for a command here: no asyncio event loop is running in this thread; "
-            "call run in a thread instead, under trio with "
+            "call run in a thread instead; under trio, with "
             "`await trio.to_thread.run_sync(functools.partial(run, command))`"
         )
 

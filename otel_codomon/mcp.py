@@ -209,7 +209,7 @@ class _Tools:
         command: Annotated[list[str] | None, Field(description="program and its arguments")] = None,
         source: Annotated[str | None, Field(description="source text, instead of command")] = None,
         language: Annotated[
-            str | None, Field(description="language of the source text, as python or bash")
+            str | None, Field(description="language of the source text, such as python or bash")
         ] = None,
         stdin: Annotated[str | None, Field(description="standard input; default: empty")] = None,
         timeout_seconds: Annotated[float | None, Field(description="time limit")] = None,
@@ -314,7 +314,7 @@ def _unknown_tool(name: str, known: tuple[str, ...]) -> str:
     permission = next((row.permission for row in TOOLS if row.name == name), None)
     if permission is not None:
         return (
-            f"the tool {name} is not offered: its user has to start this server "
+            f"the tool {name} is not offered: the server has to be started "
             f"with --allow-{permission}, where that works"
         )
     return f"unknown tool {_shown(name)}: " + _alternative(name, known, f"use {', '.join(known)}")

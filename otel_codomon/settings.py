@@ -110,7 +110,7 @@ def _words(*known: str) -> Callable[[object], frozenset[str]]:
             words = frozenset(filter(None, (str(word).strip().lower() for word in given)))
             if words <= set(known):
                 return words
-        raise ValueError(f"unknown; use some of {', '.join(known)}")
+        raise ValueError(f"unknown; use any of {', '.join(known)}")
 
     return read
 

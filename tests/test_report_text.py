@@ -126,7 +126,7 @@ def test_before_anything_ran_the_first_step_is_named(tmp_path: Path) -> None:
 def test_a_period_in_which_nothing_ran_is_told_from_an_empty_journal(service: Path) -> None:
     done = typed("report", "--since", "3s", env=at(service))
 
-    assert done.stdout == "no execution matches (488 recorded): use a longer --since, as 7d\n"
+    assert done.stdout == "no execution matches (488 recorded): use a longer --since, such as 7d\n"
 
 
 def test_a_crowd_of_processes_is_counted_in_short_numbers(service: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_supervisor_that_is_stopped_again_and_again_is_relieved() -> None:
     result = run(python(STOPPING))
 
     assert result.outcome is Outcome.KILLED
-    assert result.reason == "it was ended because its supervisor was hindered"
+    assert result.reason == "it was ended because its supervisor was kept from working"
     assert not is_alive(int(result.stdout))
     assert result.signal == "SIGKILL"  # the supervisor could report in the end
 

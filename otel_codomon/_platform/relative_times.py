@@ -8,7 +8,7 @@ from typing import Final
 
 from otel_codomon._platform.bounds import LONGEST_SECONDS
 
-ACCEPTED: Final = "use 90s, 15m, 2d or 1w, a time as 14:30, a date, ISO 8601, or yesterday"
+ACCEPTED: Final = "use 90s, 15m, 2d or 1w, a time such as 14:30, a date, ISO 8601, or yesterday"
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")

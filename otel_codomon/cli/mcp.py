@@ -129,9 +129,7 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     )
     options.add_journal(parser)
     options.add_verbose(parser)
-    group = parser.add_argument_group(
-        "limits on commands; the agent can ask for less, never for more"
-    )
+    group = parser.add_argument_group("limits on commands; the agent can only ask for less")
     for option in OPTIONS:
         option.add_to(group)
 

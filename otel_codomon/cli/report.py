@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser, /) -> None:
     """Which period, which executions, and in which form."""
     options.add_since(
         parser,
-        help_line="length of the period, as 90s, 15m, 1h or 2d; regressions are found against the "
-        "period of equal length before it (default: 1d)",
+        help_line="length of the period, such as 90s, 15m, 1h or 2d; regressions are found against "
+        "the period of equal length before it (default: 1d)",
     )
     parser.add_argument("--name", help="only executions with this name; * matches anything")
     options.add_journal(parser)
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace, /) -> int:
         report = replace(report, marks=())  # for the page alone
     if args.format in _FOR_PEOPLE and not (report.executions or report.running or report.caches):
         output.print_line(
-            why_nothing(JournalReader(folder), args.name, remedy="use a longer --since, as 7d")
+            why_nothing(JournalReader(folder), args.name, remedy="use a longer --since, such as 7d")
         )
         for line in notes(report):
             output.print_line(line)

@@ -158,7 +158,7 @@ class HostMetrics:
                 for row in self._rows
             }
         except Exception:  # noqa: BLE001 - any failure of ours at all
-            log_once("reporting the host and this process, which is now off,")
+            log_once("reporting the host and this process, which stops now,")
             self._is_elected = None
             return {}
 

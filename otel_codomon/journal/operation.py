@@ -184,7 +184,7 @@ def describe_sender(pid: int | None) -> str:
     """Which process delivers the journal now: ``process 4711``, ``not running``."""
     if pid is None:
         return "not running"
-    return f"process {pid}" if pid else "a process of another pid namespace"
+    return f"process {pid}" if pid else "a process in another PID namespace"
 
 
 def _sender_pid(folder: str) -> int | None:

@@ -381,7 +381,7 @@ class Writer:
                 if self.durability != "process":
                     os.fsync(folder_fd)
                 return descriptor, name
-        raise OSError(errno.EAGAIN, "three new segments were deleted as soon as they were made")
+        raise OSError(errno.EAGAIN, "three new segments were deleted as soon as they were created")
 
     def _make_room(self, folder_fd: int, now: int) -> None:
         """Evict the oldest segments where there are too many; rarely, and cheap otherwise."""

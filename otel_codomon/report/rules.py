@@ -150,7 +150,7 @@ RULES: Final = (
         severity=Severity.HIGH,
         weight=1.5,
         look=ended(Outcome.KILLED),
-        message="{count} of {executions} crashed or got killed by a signal",
+        message="{count} of {executions} crashed or were killed by a signal",
         advice="SIGSEGV and SIGABRT are crashes in native code: run one under a debugger; "
         "SIGKILL and SIGTERM come from another process or the kernel",
         outcomes=(Outcome.KILLED,),

@@ -85,7 +85,7 @@ class Allowance:
             if self.isolation != "none"
             else ("with the rights of this server's user: this is no security boundary")
         )
-        return f"Commands run {where}. At most: {', '.join(most)}. A request can ask for less only."
+        return f"Commands run {where}. At most: {', '.join(most)}. A request can only ask for less."
 
 
 def _described(limits: Limits) -> list[str]:

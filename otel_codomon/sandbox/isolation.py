@@ -44,8 +44,8 @@ _LAST_SIGNAL: Final = 64
 _SAID_BYTES: Final = 200
 _SEE_NAMESPACES: Final = "check whether user namespaces are allowed here"
 _SEE_PROGRAM: Final = (
-    "the program, where it leads as a link, or the interpreter that it names is not among what an "
-    "isolated command sees"
+    "an isolated command cannot see the program, the target of its link, or the interpreter that "
+    "it names"
 )
 _MIB: Final = 1024 * 1024
 # Memory that nobody else is charged with, so it is bounded; /dev/shm is Docker's.

@@ -95,7 +95,7 @@ def _report_not_held(limits: tuple[str, ...]) -> None:
     if limits:
         _log.warning(
             "cannot enforce %s here: this needs Linux and a Python interpreter of its own; "
-            "the command runs without; this is logged once",
+            "the command runs without it; this is logged once",
             ", ".join(limits),
         )
 

@@ -266,7 +266,7 @@ _MEANINGS: Final[tuple[tuple[_Question, Outcome, _Answer], ...]] = (
     (
         lambda e, _: e.rescue is not None,
         Outcome.KILLED,
-        lambda *_: "it was ended because its supervisor was hindered",
+        lambda *_: "it was ended because its supervisor was kept from working",
     ),
 )
 
