@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.history import Past, write_history
-from support.typed import clean_environment, typed
+from support.typed import clean_environment, typed, typed_on_terminal
 
 from otel_codomon.journal.execution_record import Outcome
 
@@ -38,6 +38,13 @@ def test_verbose_means_the_same_before_and_after_the_command(
     assert len(before.stdout) > len(plain.stdout)
 
 
+def test_a_verbose_status_of_the_journal_has_more_lines(env: dict[str, str]) -> None:
+    plain, verbose = (typed(*more, "journal", "status", env=env).stdout for more in ((), ("-v",)))
+
+    assert "rejected" not in plain
+    assert "rejected  0 dead letters" in verbose
+
+
 def test_what_follows_the_command_of_run_belongs_to_it(env: dict[str, str]) -> None:
     echo = typed("run", "-q", "echo", "-v", "-i", "2", env=env)
     dashes = typed("-v", "run", "--", "echo", "-i", env=env)
@@ -45,6 +52,13 @@ def test_what_follows_the_command_of_run_belongs_to_it(env: dict[str, str]) -> N
     assert (echo.stdout, echo.stderr) == ("-v -i 2\n", "")
     assert dashes.stdout == "-i\n"
     assert "disk write" in dashes.stderr  # more detail in our own line
+
+
+def test_short_options_before_the_command_can_share_a_dash(env: dict[str, str]) -> None:
+    code, shown = typed_on_terminal("-vi", "0.05", "list", env=env, ctrl_c_after=b"outcome")
+
+    assert code == 130
+    assert "outcome" in shown
 
 
 @pytest.mark.parametrize("words", [["-i", "1", "run", "--", "echo", "x"], ["-i", "run", "list"]])

@@ -148,9 +148,9 @@ def _command_first(arguments: list[str]) -> list[str]:
     at = 0
     while at < len(arguments):
         word = arguments[at]
-        if word in ("-i", "--interval"):
+        if word in ("-i", "-vi", "--interval"):  # the seconds are the next word
             at += 2
-        elif word in ("-v", "--verbose") or word.startswith(("-i", "--interval=")):
+        elif word == "--verbose" or word.startswith(("-v", "-i", "--interval=")):
             at += 1
         else:
             break

@@ -79,14 +79,17 @@ def run(args: argparse.Namespace, /) -> int:
     if args.clear_cache is not None:
         return _clear(args)
     report = report_caches(journal=args.journal, what=args.what, pid=args.pid)
-    _PRINTERS[args.format](report, with_stats=args.show_stats)
+    if args.format == "text":
+        _print_text(report, with_stats=args.show_stats, verbose=args.verbose)
+    else:
+        _PRINTERS[args.format](report, with_stats=args.show_stats)
     return 0
 
 
 # --- showing ---
 
 
-def _print_text(report: CacheReport, *, with_stats: bool) -> None:
+def _print_text(report: CacheReport, *, with_stats: bool, verbose: bool) -> None:
     if not report.caches:
         print_wrapped(
             "no running process reports a cache; `observe_all()` in a program that has called "
@@ -95,6 +98,9 @@ def _print_text(report: CacheReport, *, with_stats: bool) -> None:
         return
     columns = _COLUMNS if with_stats else _COLUMNS[:3]
     rows = [_cells(line)[: len(columns)] for line in report.caches]
+    if verbose:
+        columns = (*columns, "service")
+        rows = [(*row, line.service or "-") for row, line in zip(rows, report.caches, strict=True)]
     output.print_table(columns, rows)
     for line in report.caches if with_stats else ():
         for found in line.findings:
@@ -146,7 +152,6 @@ def _print_csv(report: CacheReport, *, with_stats: bool) -> None:
 
 
 _PRINTERS = {
-    "text": _print_text,
     "json": _print_json,
     "jsonl": _print_lines,
     "csv": _print_csv,

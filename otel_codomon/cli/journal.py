@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from otel_codomon._platform.quantities import in_bytes, in_seconds, in_words
@@ -58,7 +59,8 @@ def run(args: argparse.Namespace, /) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
-    _print(args.format, journal_status(journal=args.journal), _status_lines)
+    lines = partial(_status_lines, verbose=args.verbose)
+    _print(args.format, journal_status(journal=args.journal), lines)
     return 0
 
 
@@ -100,7 +102,7 @@ def _print(form: str, result: T, lines: Callable[[T], Iterator[str]]) -> None:
         print_wrapped(line, indent=" " * _INDENT)
 
 
-def _status_lines(status: JournalStatus) -> Iterator[str]:
+def _status_lines(status: JournalStatus, *, verbose: bool) -> Iterator[str]:
     yield f"journal   {status.journal}"
     if not status.exists:
         yield "          does not exist yet; `otel-codomon run -- true` creates it"
@@ -114,11 +116,12 @@ def _status_lines(status: JournalStatus) -> Iterator[str]:
         if waiting.endpoint is not None:
             where = f"waiting for {waiting.endpoint}"
         yield f"{signal:<9} {describe_waiting(waiting)}, {where}"
-    if status.set_aside:
+    if status.set_aside or verbose:
         letters = in_words(status.set_aside, "dead letter", "dead letters")
         yield f"rejected  {letters}: records that the receiver rejected, kept in x-*.seg"
-    if status.damaged:
-        yield f"damage    {status.damaged:,} damaged parts of segments, skipped"
+    if status.damaged or verbose:
+        parts = in_words(status.damaged, "damaged part", "damaged parts")
+        yield f"damage    {parts} of segments, skipped"
     yield f"sender    {describe_sender(status.sender_pid)}"
 
 
