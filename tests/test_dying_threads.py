@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.collector import PATIENT, Collector
+from support.unmeasured import UNMEASURED
 from support.user_program import Program
 
 from otel_codomon._platform import threads_and_forks
@@ -99,7 +100,8 @@ print(all(thread.is_alive() for thread in threads if thread.name in names[:2]))
 def test_whatever_ends_the_threads_of_a_program_everything_goes_on(
     tmp_path: Path, collector: Collector
 ) -> None:
-    program = Program(tmp_path, {**collector.environment(), **PATIENT})
+    # Unmeasured: an exception that arrives in a tracer is lost.
+    program = Program(tmp_path, {**collector.environment(), **PATIENT, **UNMEASURED})
 
     done = program.run(KILLS_THREADS)
 
