@@ -255,7 +255,9 @@ def wait_for_heartbeats(folder: Path) -> dict[str, Any]:
     while time.monotonic() < deadline:
         seen = {one.name: one for one in monitor.look().executions}
         large = seen.get("large")
-        is_own = len(seen) == 2 and all(one.shared_by == 1 for one in seen.values())
+        is_own = len(seen) == 2 and all(
+            one.shared_by == 1 and one.memory_bytes is not None for one in seen.values()
+        )
         if is_own and large is not None and (large.memory_bytes or 0) > 40_000_000:
             return seen
         time.sleep(0.05)
