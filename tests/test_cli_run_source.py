@@ -167,7 +167,7 @@ def test_a_tool_that_only_stands_in_is_a_setup_error_with_its_words(
     done = workshop.run("--language", language, "source")
 
     assert done.returncode == code
-    assert "does not work here, and says 'no default is chosen'" in done.stderr
+    assert "does not work here: 'no default is chosen'" in done.stderr
     assert workshop.recorded()[0].outcome is Outcome.SETUP_ERROR
 
 

@@ -107,7 +107,7 @@ def test_a_tool_that_only_stands_in_is_a_setup_error_with_its_words(
 
     assert (result.outcome, result.exit_code, result.pid) == (Outcome.SETUP_ERROR, None, None)
     assert result.reason is not None
-    assert f"{tool} does not work here, and says '{REFUSAL}'; install " in result.reason
+    assert f"{tool} does not work here: '{REFUSAL}'; install " in result.reason
     assert recorder.executions()[-1].outcome is Outcome.SETUP_ERROR
 
 

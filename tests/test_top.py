@@ -348,7 +348,7 @@ def test_keys_filter_open_and_leave(writer: Writer, tmp_path: Path) -> None:
         terminal.type(DOWN_KEY + b"\r")
         terminal.wait_for(b"thumbnail (command): running")
         terminal.type(b"x/craw")
-        terminal.wait_for(b"1 of them like 'craw'")
+        terminal.wait_for(b"1 matching 'craw'")
         add(writer, Past(name="worker", ago_seconds=3, outcome=Outcome.OOM_KILLED))
         terminal.wait_for(b"out of memory")
         terminal.type(b"\rq")
