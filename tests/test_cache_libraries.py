@@ -433,7 +433,7 @@ def test_a_redis_server_tells_its_own_numbers(registry: CacheRegistry, tmp_path:
         assert found.hits >= 1
         assert (found.evictions, found.expirations, found.entries) == (0, 1, 1)
         assert found.epoch is not None
-        assert registry.clear("server") == "a cache of kind redis is not ours to clear"
+        assert registry.clear("server") == "a cache of kind redis cannot be cleared here"
 
         client.config_resetstat()
         client.get("missing")
@@ -545,7 +545,7 @@ def test_django_s_memcached_tells_what_its_servers_count(
     assert (found.hits, found.misses, found.evictions, found.entries) == (1, 1, 0, 2)
     assert found.size_bytes is not None
     assert found.size_bytes > 0
-    assert registry.clear("server") == "a cache of kind django is not ours to clear"
+    assert registry.clear("server") == "a cache of kind django cannot be cleared here"
 
 
 def test_evictions_of_memcached_are_told_and_expirations_are_not(

@@ -125,6 +125,6 @@ def test_on_a_terminal_the_programs_are_shown_while_they_run(tmp_path: Path) -> 
 
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
     assert code == 0
-    assert "1 execution runs, by age" in text
+    assert "1 execution running, by age" in text
     assert "crashed: SIGSEGV" in text  # just ended, with its cause
     assert "a CPU burner" in text

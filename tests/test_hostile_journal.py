@@ -434,7 +434,7 @@ def test_a_foreign_thing_in_the_place_of_a_file_of_ours_stops_no_execution(
         assert [span.name for span in collector.wait_for_spans(1)] == ["among litter"]
         is_blocked = name == "sent.json.new" or (name, kind) == ("sent.json", "directory")
         assert len(reported) == is_blocked
-        assert all("how far it is delivered" in line for line in reported)
+        assert all("how far it was delivered" in line for line in reported)
     status = subprocess.run(
         [sys.executable, "-m", "otel_codomon", "journal", "status"],
         env=program.environment(),

@@ -187,7 +187,7 @@ def test_where_a_program_leads_that_a_command_may_have_made_is_not_shown(tmp_pat
     assert [result.stdout for result in results] == ["", ""]
     assert [result.outcome for result in results] == [Outcome.SETUP_ERROR] * 2
     for result in results:
-        assert "is not among what an isolated command sees" in (result.reason or "")
+        assert "an isolated command cannot see the program" in (result.reason or "")
 
 
 def test_a_program_below_the_working_directory_leaves_that_writable(tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ print("success")
 
     assert done.stderr == ""
     said, outcome = done.stdout.splitlines()
-    assert said.startswith("cannot wait for a command here: no event loop of asyncio runs")
+    assert said.startswith("cannot wait for a command here: no asyncio event loop is running")
     assert "trio.to_thread.run_sync" in said
     assert outcome == "success"
 
