@@ -17,6 +17,7 @@ from opentelemetry.proto.common.v1.common_pb2 import (
     ArrayValue,
     InstrumentationScope,
     KeyValue,
+    KeyValueList,
 )
 from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     AggregationTemporality,
@@ -28,7 +29,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     Sum,
 )
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, SpanFlags, Status
 
 from otel_codomon import names
 from otel_codomon._platform.cleaning import MAX_NAME, clean_text
@@ -77,7 +78,12 @@ def span_request(facts: SpanFacts, resource: Mapping[str, Any]) -> bytes:
         kind=facts.kind,  # type: ignore[arg-type] # a number, as OTLP has it
         start_time_unix_nano=facts.started_unix_ns,
         end_time_unix_nano=facts.ended_unix_ns or facts.started_unix_ns,
+        trace_state=facts.trace_state,
+        flags=_flags(is_remote=facts.has_remote_parent),
         attributes=_pairs(facts.attributes),
+        dropped_attributes_count=facts.dropped[0],
+        dropped_events_count=facts.dropped[1],
+        dropped_links_count=facts.dropped[2],
         status=Status(
             code=facts.status,  # type: ignore[arg-type] # as above
             message=clean_text(facts.message),
@@ -87,12 +93,19 @@ def span_request(facts: SpanFacts, resource: Mapping[str, Any]) -> bytes:
                 name=clean_text(event.get("name", ""), limit=MAX_NAME),
                 time_unix_nano=int(event.get("unix_ns", 0)),
                 attributes=_pairs(event.get("attributes", {})),
+                dropped_attributes_count=event.get("dropped", 0),
             )
             for event in facts.events
         ],
         links=[
-            Span.Link(trace_id=bytes.fromhex(trace_id), span_id=bytes.fromhex(span_id))
-            for trace_id, span_id in facts.links
+            Span.Link(
+                trace_id=bytes.fromhex(link.trace_id),
+                span_id=bytes.fromhex(link.span_id),
+                attributes=_pairs(link.attributes),
+                dropped_attributes_count=link.dropped,
+                flags=_flags(is_remote=link.is_remote),
+            )
+            for link in facts.links
         ],
     )
     request = ExportTraceServiceRequest()
@@ -116,6 +129,12 @@ def metrics_request(facts: SpanFacts, resource: Mapping[str, Any]) -> bytes:
     group = request.resource_metrics.add(resource=Resource(attributes=_pairs(resource)))
     group.scope_metrics.add(scope=_scope(), metrics=metrics, schema_url=names.SCHEMA_URL)
     return request.SerializeToString(deterministic=True)
+
+
+def _flags(*, is_remote: bool) -> int:
+    """That it is known whether a context is remote, and whether it is."""
+    known = SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+    return known | SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK if is_remote else known
 
 
 def _scope() -> InstrumentationScope:
@@ -212,4 +231,6 @@ def _value(value: Any) -> AnyValue:  # noqa: ANN401 - any value that JSON can ca
         return AnyValue(double_value=value)
     if isinstance(value, (list, tuple)):
         return AnyValue(array_value=ArrayValue(values=[_value(item) for item in value]))
+    if isinstance(value, dict):
+        return AnyValue(kvlist_value=KeyValueList(values=_pairs(value)))
     return AnyValue(string_value=clean_text(value))

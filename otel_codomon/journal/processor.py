@@ -7,13 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.trace import SpanProcessor
-from opentelemetry.trace import (
-    INVALID_SPAN_CONTEXT,
-    SpanContext,
-    SpanKind,
-    format_span_id,
-    format_trace_id,
-)
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 
 from otel_codomon import names
 from otel_codomon._platform.never_raises import never_raises
@@ -22,6 +16,7 @@ from otel_codomon.journal import records, segments
 from otel_codomon.journal.encoding import SpanEncoder, cleaned, restored
 from otel_codomon.journal.flusher import Flusher
 from otel_codomon.journal.own_attributes import own_of
+from otel_codomon.journal.span_payload import ended_payload, started_payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,13 +32,11 @@ if TYPE_CHECKING:
 _MAX_PENDING: Final = 512
 """Spans that are not executions and wait for the next write: the stock batch's size."""
 
-_KINDS: Final = {kind: kind.value + 1 for kind in SpanKind}  # OTLP counts from 1
-
 
 class JournalSpanProcessor(SpanProcessor):
     """Writes the spans of a provider to the journal.
 
-    An execution's start is on disk when its block is entered, and its span
+    An execution's start is on disk when its block is entered, and its end
     when its call returns. Other spans follow within 100 ms.
 
     Args:
@@ -51,6 +44,8 @@ class JournalSpanProcessor(SpanProcessor):
         deliver: Whether the journal delivers. If not, somebody else's exporter
             does: then executions are kept, as this machine's history, and
             other spans are none of the journal's business.
+        counts: Whether the metrics of executions are made from their ends; if
+            not, instruments report them.
         on_write: Called after spans were written.
         on_flush: Waits, for so many seconds at most, until what was written is
             delivered, and says whether it is; None where nobody delivers.
@@ -64,6 +59,7 @@ class JournalSpanProcessor(SpanProcessor):
         writer: Writer,
         *,
         deliver: bool = True,
+        counts: bool = False,
         on_write: Callable[[], None] = lambda: None,
         on_flush: Callable[[float], bool] | None = None,
         beat: Callable[[], None] | None = None,
@@ -72,6 +68,7 @@ class JournalSpanProcessor(SpanProcessor):
         self._writer = writer
         self._plain = plain
         self.deliver = deliver
+        self._counts = counts
         self.is_on = True
         self._on_write = on_write
         self._on_flush = on_flush
@@ -104,30 +101,18 @@ class JournalSpanProcessor(SpanProcessor):
         if self.is_on and (own is not None or is_execution(span)):
             if own is not None:
                 self._own[_context(span).span_id] = own
-            key, payload = self._started(span, own)
-            flags = 0 if _is_sampled(span) else segments.UNSAMPLED
-            # Not now: one that had ended before it was recorded started long ago.
-            start = span.start_time
+            payload = started_payload(span, own, resource=self._resource_key(span.resource))
+            if own is not None and own.command:
+                payload[records.COMMAND] = scrubbed_words(own.command)
             self._writer.append(
-                segments.STARTED, payload, key=key, flags=flags, dated_unix_ns=start
+                segments.STARTED,
+                records.to_json(payload),
+                key=_key(span),
+                flags=0 if _is_sampled(span) else segments.UNSAMPLED,
+                # Not now: one that had ended before it was recorded started long ago.
+                dated_unix_ns=span.start_time,
             )
             self._flusher.watch_life()
-
-    def _started(self, span: Span, own: OwnFacts | None) -> tuple[bytes, bytes]:
-        context = span.get_span_context()
-        attributes = span.attributes or {}
-        payload: dict[str, object] = {
-            "trace_id": format_trace_id(context.trace_id),
-            "parent_span_id": None if span.parent is None else format_span_id(span.parent.span_id),
-            "name": span.name,
-            "kind": _KINDS[span.kind],
-            "started": span.start_time,
-            "attributes": dict(attributes) if own is None else own.restored(attributes),
-            "resource": self._resource_key(span.resource),
-        }
-        if own is not None and own.command:
-            payload[records.COMMAND] = scrubbed_words(own.command)
-        return context.span_id.to_bytes(8, "big"), records.to_json(payload)
 
     def _resource_key(self, resource: Resource) -> str:
         found = self._resource_keys.get(id(resource))
@@ -145,7 +130,7 @@ class JournalSpanProcessor(SpanProcessor):
         if not self.is_on:
             return
         if own is not None or is_execution(span):
-            self._write_execution(span if own is None else restored(span, own))
+            self._write_execution(span, own)
         elif self.deliver and _is_sampled(span):
             with self._lock:
                 self._pending.append(span)
@@ -153,25 +138,21 @@ class JournalSpanProcessor(SpanProcessor):
             if count == 1 or count >= _MAX_PENDING:
                 self._flusher.flush_soon(now=count >= _MAX_PENDING)
 
-    def _write_execution(self, span: ReadableSpan) -> None:
-        key = _context(span).span_id.to_bytes(8, "big")
+    def _write_execution(self, span: ReadableSpan, own: OwnFacts | None) -> None:
+        key = _key(span)
         if key in self._parents:
             return  # it goes on in the process that was forked from
-        request = self._encoder.encode(span)
-        if request is None:
-            self._writer.unwritten += 1
-            return
-        delivered = self.deliver and _is_sampled(span)
+        payload = ended_payload(span, own, resource=self._resource_key(span.resource))
+        flags = 0 if self._counts else segments.UNCOUNTED
+        flags |= 0 if self.deliver else segments.HISTORY
+        flags |= 0 if _is_sampled(span) else segments.UNSAMPLED
         is_written = self._writer.append(
-            segments.TRACES,
-            request,
-            key=key,
-            flags=0 if delivered else segments.HISTORY,
+            segments.ENDED, records.to_json(payload), key=key, flags=flags
         )
-        if delivered and is_written:
+        if is_written and (self.deliver or self._counts):
             self._on_write()
-        elif delivered:
-            self._export_plainly(span)
+        elif self.deliver and _is_sampled(span):
+            self._export_plainly(span if own is None else restored(span, own))
 
     def _write_pending(self) -> None:
         with self._writing:  # who flushes waits for who is at it already
@@ -223,6 +204,10 @@ def is_execution(span: ReadableSpan) -> bool:
 def _is_in_scope(span: ReadableSpan) -> bool:
     scope = span.instrumentation_scope
     return scope is not None and scope.name == names.SCOPE
+
+
+def _key(span: ReadableSpan) -> bytes:
+    return _context(span).span_id.to_bytes(8, "big")
 
 
 def _is_sampled(span: ReadableSpan) -> bool:

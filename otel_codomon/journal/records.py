@@ -90,7 +90,7 @@ def write_started(
         attributes: Attributes of its span, as far as they are known;
             ``codomon.execution.id`` must be among them.
         resource: Attributes of the OpenTelemetry resource: see `resource`.
-        parent_span_id: The span it is a child of; None for a root.
+        parent_span_id: The span of another process that it is a child of; None for a root.
         span_kind: `KIND_INTERNAL` or `KIND_CLIENT`.
         links: Trace id and span id of each span it is linked to.
         is_sampled: Whether its span is to be delivered.
@@ -108,6 +108,7 @@ def write_started(
         "started": started_unix_ns,
         "attributes": attributes,
         "links": links,
+        "has_remote_parent": parent_span_id is not None,
     }
     if command:
         payload[COMMAND] = command
@@ -163,6 +164,7 @@ def write_ended(
         "ended": ended_unix_ns,
         "attributes": attributes,
         "links": links,
+        "has_remote_parent": parent_span_id is not None,
         "status": status,
         "message": status_message,
         "events": events,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.never_raises import never_raises
-from otel_codomon.journal import folder as folders, segments
-from otel_codomon.journal.conversion import resource_attributes, span_request
+from otel_codomon.journal import folder as folders, records, segments
 from otel_codomon.journal.delivery.backlog import segment_size
 from otel_codomon.journal.heartbeats import remove_of_dead, usage_so_far
 from otel_codomon.journal.index import build_index, is_locked, read_record
@@ -75,10 +74,14 @@ class Recovery:
         if record is None or (facts := facts_of(record)) is None:
             return False
         died = facts.as_died(index.last_sign_unix_ns(place), used)
-        resource = resource_attributes(index.resources.get(facts.resource_key or b""))
-        flags = segments.HISTORY if record.flags & segments.UNSAMPLED else 0
-        request = span_request(died, resource)
-        return self._writer.append(segments.TRACES, request, key=key, flags=flags)
+        resource = index.resources.get(facts.resource_key or b"")
+        if facts.resource_key is not None and resource is not None:
+            # Not declared: each dead process has its own, and the writer would keep them all.
+            self._writer.append(segments.RESOURCE, resource, key=facts.resource_key)
+        # No instrument of the dead process reported it: it counts, whoever delivers.
+        flags = record.flags & (segments.UNSAMPLED | segments.UNCOUNTED)
+        payload = records.to_json(died.payload())
+        return self._writer.append(segments.ENDED, payload, key=key, flags=flags)
 
     def _settle(self, index: Index) -> None:
         """Note the segments that need not be read again.

@@ -71,6 +71,8 @@ HEARTBEAT = 7
 HISTORY = 1
 # Flag: of an execution that is not sampled. Its span is kept as history, its metrics count.
 UNSAMPLED = 2
+# Flag: in no metric that is made from ends: instruments report it, or no metrics are wanted.
+UNCOUNTED = 4
 
 NO_KEY = bytes(8)
 

@@ -23,6 +23,8 @@ _HEX: Final = frozenset("0123456789abcdef")
 _KINDS: Final = 6  # of spans, as OTLP numbers them
 _STATUSES: Final = 3
 _END_OF_TIME: Final = 2**63  # nanoseconds: in the year 2262
+_MAX_DROPPED: Final = 2**32
+_NONE_DROPPED: Final = (0, 0, 0)
 _DIED: Final = "the process that observed it died"
 IDENTITY: Final = frozenset(
     {
@@ -35,6 +37,24 @@ IDENTITY: Final = frozenset(
     }
 )
 """The attributes that say which execution it is, and how it ended."""
+
+
+class SpanLink(NamedTuple):
+    """A link of a span.
+
+    Attributes:
+        trace_id: 32 hexadecimal digits.
+        span_id: 16 hexadecimal digits.
+        attributes: Its attributes.
+        is_remote: Whether the linked span is of another process.
+        dropped: Attributes that a limit of the SDK dropped.
+    """
+
+    trace_id: str
+    span_id: str
+    attributes: Mapping[str, Any] = {}
+    is_remote: bool = False
+    dropped: int = 0
 
 
 class SpanFacts(NamedTuple):
@@ -52,9 +72,12 @@ class SpanFacts(NamedTuple):
         status: Status code, as OTLP numbers it.
         message: Status description.
         events: Mappings with ``name``, ``unix_ns``, ``attributes``.
-        links: Trace id and span id, hexadecimal, of each span it is linked to.
+        links: The spans it is linked to.
         resource_key: Key of the RESOURCE record that tells its resource; None
             where the record tells it itself.
+        trace_state: The W3C trace state; empty for none.
+        has_remote_parent: Whether its parent is of another process.
+        dropped: Attributes, events and links that limits of the SDK dropped.
     """
 
     trace_id: str
@@ -68,8 +91,35 @@ class SpanFacts(NamedTuple):
     status: int = 0
     message: str = ""
     events: tuple[Mapping[str, Any], ...] = ()
-    links: tuple[tuple[str, str], ...] = ()
+    links: tuple[SpanLink, ...] = ()
     resource_key: bytes | None = None
+    trace_state: str = ""
+    has_remote_parent: bool = False
+    dropped: tuple[int, int, int] = _NONE_DROPPED
+
+    def payload(self) -> dict[str, object]:
+        """The same as the payload of a STARTED or ENDED record, before it becomes JSON."""
+        found: dict[str, object] = {
+            "trace_id": self.trace_id,
+            "parent_span_id": self.parent_span_id,
+            "name": self.name,
+            "kind": self.kind,
+            "started": self.started_unix_ns,
+            "attributes": self.attributes,
+        }
+        rest = {
+            "ended": self.ended_unix_ns,
+            "status": self.status,
+            "message": self.message,
+            "events": self.events,
+            "links": self.links,
+            "resource": None if self.resource_key is None else self.resource_key.hex(),
+            "trace_state": self.trace_state,
+            "has_remote_parent": self.has_remote_parent,
+            "dropped": self.dropped if any(self.dropped) else None,
+        }
+        found.update((key, value) for key, value in rest.items() if value)
+        return found
 
     def with_usage(self, used: Usage | None) -> SpanFacts:
         """The same, still running, with what it has used so far; None for nothing known."""
@@ -188,12 +238,28 @@ def _of_json(record: Record, wanted: frozenset[str] | None) -> SpanFacts:
         message=clean_text(told.get("message", "")),
         # Not for a line of a list: what is decoded of each execution counts.
         events=() if wanted is not None else tuple(_events(told.get("events", ()))),
-        links=tuple(
-            (_hex(trace_id, digits=32), _hex(span_id, digits=16))
-            for trace_id, span_id in told.get("links", ())
-        ),
+        links=() if wanted is not None else tuple(map(_link, told.get("links", ()))),
         resource_key=bytes.fromhex(told["resource"]) if "resource" in told else None,
+        trace_state=clean_text(told.get("trace_state", "")),
+        has_remote_parent=told.get("has_remote_parent") is True,
+        dropped=_dropped(told["dropped"]) if "dropped" in told else _NONE_DROPPED,
     )
+
+
+def _link(told: Any) -> SpanLink:  # noqa: ANN401 - JSON
+    """One link: its ids, and perhaps attributes, whether it is remote, and what was dropped."""
+    ids = _hex(told[0], digits=32), _hex(told[1], digits=16)
+    if len(told) == len(ids):
+        return SpanLink(*ids)
+    attributes, is_remote, dropped = told[2:]
+    return SpanLink(
+        *ids, bounded_mapping(attributes), is_remote is True, _whole(dropped, below=_MAX_DROPPED)
+    )
+
+
+def _dropped(told: Any) -> tuple[int, int, int]:  # noqa: ANN401 - JSON
+    attributes, events, links = (_whole(count, below=_MAX_DROPPED) for count in told)
+    return attributes, events, links
 
 
 def _events(told: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
@@ -206,6 +272,7 @@ def _events(told: Iterable[Any]) -> Iterator[Mapping[str, Any]]:
                 "name": clean_text(event.get("name", ""), limit=MAX_NAME),
                 "unix_ns": moment if is_moment else 0,
                 "attributes": bounded_mapping(event.get("attributes", {})),
+                "dropped": _whole(event.get("dropped", 0), below=_MAX_DROPPED),
             }
 
 
@@ -253,7 +320,7 @@ def _of_request(record: Record, wanted: frozenset[str] | None) -> SpanFacts:
             }
             for event in span.events
         ),
-        links=tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
+        links=tuple(SpanLink(link.trace_id.hex(), link.span_id.hex()) for link in span.links),
     )
 
 

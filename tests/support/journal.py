@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from contextlib import ExitStack
@@ -97,11 +98,18 @@ class Journal:
         return self.records(signal)
 
     def span_names(self) -> list[str]:
-        """Names of all spans in TRACES records, in their order."""
-        return [
-            span.name
-            for record in self.records(segments.TRACES)
-            for group in ExportTraceServiceRequest.FromString(record.payload).resource_spans
-            for scope in group.scope_spans
-            for span in scope.spans
-        ]
+        """Names of all spans in TRACES and ENDED records, in their order."""
+        return [name for record in self.records() for name in _span_names(record)]
+
+
+def _span_names(record: Record) -> list[str]:
+    if record.signal == segments.ENDED:
+        return [json.loads(record.payload)["name"]]
+    if record.signal != segments.TRACES:
+        return []
+    return [
+        span.name
+        for group in ExportTraceServiceRequest.FromString(record.payload).resource_spans
+        for scope in group.scope_spans
+        for span in scope.spans
+    ]
