@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from support.collector import Collector
 from support.needs import HAS_CGROUPS
+from support.sending import sending
 
 from otel_codomon import names
 from otel_codomon.journal import segments
@@ -112,26 +113,32 @@ def emitted(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         subprocess.run(
             command, env=environment, check=True, capture_output=True, timeout=_PATIENCE_SECONDS
         )
-    return set(_names_in(journal))
+    with Collector() as collector:
+        with sending(str(journal), collector.environment()) as sender:
+            assert sender.flush(_PATIENCE_SECONDS)
+        return {*_names_in(journal), *_names_of_spans(collector), *_names_of_sums(collector)}
 
 
 def _names_in(journal: Path) -> Iterator[str]:
+    """Names of the metrics that the journal holds."""
     for path in journal.glob("*.seg"):
         for record in decode(path.read_bytes()):
-            if isinstance(record, Record) and record.signal == segments.TRACES:
-                yield from _names_of_spans(record.payload)
-            elif isinstance(record, Record) and record.signal == segments.METRICS:
+            if isinstance(record, Record) and record.signal == segments.METRICS:
                 yield from _names_of_metrics(record.payload)
 
 
-def _names_of_spans(payload: bytes) -> Iterator[str]:
-    for resource in ExportTraceServiceRequest.FromString(payload).resource_spans:
-        for scope in resource.scope_spans:
-            for span in scope.spans:
-                yield from (pair.key for pair in span.attributes)
-                for event in span.events:
-                    yield event.name
-                    yield from (pair.key for pair in event.attributes)
+def _names_of_spans(collector: Collector) -> Iterator[str]:
+    for span in collector.spans():
+        yield from span.attributes
+        for event in span.events:
+            yield event.name
+            yield from event.attributes
+
+
+def _names_of_sums(collector: Collector) -> Iterator[str]:
+    for point in collector.points():
+        yield point.metric
+        yield from point.attributes
 
 
 def _names_of_metrics(payload: bytes) -> Iterator[str]:

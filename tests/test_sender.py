@@ -444,7 +444,7 @@ def test_an_execution_that_was_written_as_a_value_becomes_a_span_and_points(
     assert [event.attributes for event in span.events] == [{"codomon.limit.type": "memory"}]
     points = {point.metric: point for point in collector.points()}
     duration = points["codomon.execution.duration"]
-    assert (duration.value, duration.count, duration.temporality) == (0.5, 1, 1)
+    assert (duration.value, duration.count, duration.temporality) == (0.5, 1, 2)
     assert duration.attributes["codomon.execution.outcome"] == "error"
     assert "codomon.execution.id" not in duration.attributes
     assert duration.exemplars == ["ab" * 16]
@@ -453,7 +453,7 @@ def test_an_execution_that_was_written_as_a_value_becomes_a_span_and_points(
     reached = points["codomon.execution.limit.reached"]
     assert (reached.value, reached.temporality, reached.attributes) == (
         1,
-        1,
+        2,
         {
             **{key: facts[key] for key in facts if key != "codomon.execution.id"},
             "codomon.limit.type": "memory",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given, strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
@@ -20,6 +21,9 @@ from otel_codomon.journal.segments import Record
 from otel_codomon.journal.span_data import facts_of
 from otel_codomon.journal.span_payload import ended_payload
 from otel_codomon.version import __version__
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 RESOURCE = Resource({"service.name": "a service", "host.cpu.cache.l2.size": 4096})
 SCOPE = InstrumentationScope(names.SCOPE, __version__, names.SCHEMA_URL)

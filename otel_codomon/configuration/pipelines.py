@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.configuration.exporters import Target
     from otel_codomon.journal.pipeline import JournalPipeline
+    from otel_codomon.journal.processor import MetricsBy
     from otel_codomon.settings import Setting
 
 _log = get_logger(__name__)
@@ -81,20 +82,38 @@ def read_metrics_of(journal: JournalPipeline, provider: metrics.MeterProvider) -
     add(journal.metric_reader(is_guest=True))
 
 
-def span_processors(target: Target, journal: JournalPipeline | None) -> list[SpanProcessor]:
+def span_processors(
+    target: Target, journal: JournalPipeline | None, *, metrics_by: MetricsBy
+) -> list[SpanProcessor]:
     """What a tracer provider of ours hands its spans to."""
     names = exporter_names(TRACES, target)
     if journal is None:
         return [BatchSpanProcessor(make_exporter(TRACES, name, target)) for name in names]
     deliver = _delivers(TRACES, names)
     return [
-        journal.span_processor(deliver=deliver),
+        journal.span_processor(deliver=deliver, metrics_by=metrics_by),
         *(
             BatchSpanProcessor(make_exporter(TRACES, name, target))
             for name in names
             if name != "otlp"
         ),
     ]
+
+
+def execution_metrics_by(
+    target: Target, journal: JournalPipeline | None, *, is_ours: bool
+) -> MetricsBy:
+    """What the metrics of executions are made from: never from two things.
+
+    Args:
+        target: Where OTLP goes.
+        journal: The journal; None without one.
+        is_ours: Whether both providers are ours, and nobody else's.
+    """
+    if os.environ.get(exporters_of(METRICS), "").strip().lower() == "none":
+        return "nothing"
+    others = set(exporter_names(METRICS, target)) - {"otlp"}
+    return "ends" if is_ours and journal is not None and not others else "instruments"
 
 
 def metric_readers(target: Target, journal: JournalPipeline | None) -> list[MetricReader]:

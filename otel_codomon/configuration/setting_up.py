@@ -19,12 +19,14 @@ from otel_codomon.configuration import config_file, without_effect
 from otel_codomon.configuration.configured import Configuration
 from otel_codomon.configuration.exporters import Target, check_target, check_texts, has_endpoint
 from otel_codomon.configuration.pipelines import (
+    execution_metrics_by,
     join_provider,
     metric_readers,
     open_journal,
     read_metrics_of,
     span_processors,
 )
+from otel_codomon.configuration.recording_sampler import RecordingSampler
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.executions import providers
 from otel_codomon.executions.captured_texts import choose as choose_capture
@@ -156,9 +158,15 @@ def _set_up(
     # Before the providers: what is made first ends last, and sends what they leave.
     journal = open_journal(settings, target)
     tracer_provider, meter_provider = None, None
+    is_ours = not (
+        providers.has_tracer_provider() or providers.has_meter_provider() or is_described
+    )
+    metrics_by = execution_metrics_by(target, journal, is_ours=is_ours)
     if not (providers.has_tracer_provider() or is_described):
         tracer_provider = TracerProvider(resource=resource)
-        for processor in span_processors(target, journal):
+        if journal is not None:
+            tracer_provider.sampler = RecordingSampler(tracer_provider.sampler)
+        for processor in span_processors(target, journal, metrics_by=metrics_by):
             tracer_provider.add_span_processor(processor)
         made.add(TRACES)
     elif journal is not None and providers.has_tracer_provider():
@@ -168,17 +176,22 @@ def _set_up(
         made.add(METRICS)
     elif journal is not None and _delivers_metrics(settings, target):
         read_metrics_of(journal, metrics.get_meter_provider())
-    _use(tracer_provider, meter_provider)
+    _use(tracer_provider, meter_provider, is_measured=metrics_by == "instruments" or not is_ours)
     if journal is not None:
         with take_turn():
             journal.observe()
     return Configuration(settings, frozenset(made), journal=journal)
 
 
-def _use(tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None) -> None:
+def _use(
+    tracer_provider: TracerProvider | None,
+    meter_provider: MeterProvider | None,
+    *,
+    is_measured: bool,
+) -> None:
     """Set the providers that were made, once executions can go there at once."""
     if tracer_provider is not None or meter_provider is not None:
-        providers.prepare(tracer_provider, meter_provider)
+        providers.prepare(tracer_provider, meter_provider, is_measured=is_measured)
     if meter_provider is not None:
         metrics.set_meter_provider(meter_provider)
     if tracer_provider is not None:

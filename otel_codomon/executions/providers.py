@@ -101,7 +101,10 @@ def _global_telemetry() -> Telemetry | None:
 
 
 def prepare(
-    tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None
+    tracer_provider: TracerProvider | None,
+    meter_provider: MeterProvider | None,
+    *,
+    is_measured: bool = True,
 ) -> Telemetry | None:
     """Make what executions go to, once for the process.
 
@@ -112,6 +115,8 @@ def prepare(
     Args:
         tracer_provider: Where spans go; None for the global one.
         meter_provider: Where measurements go; None for the global one.
+        is_measured: Whether instruments report executions that end; if not, their
+            metrics are made from what the journal holds.
     """
     global _global, _is_making  # noqa: PLW0603 - made once a process, when first needed
     with _lock:
@@ -119,7 +124,9 @@ def prepare(
             _is_making = True
             try:
                 with take_turn():
-                    _global = _made(Telemetry(tracer_provider, meter_provider))
+                    _global = _made(
+                        Telemetry(tracer_provider, meter_provider, is_measured=is_measured)
+                    )
             finally:
                 _is_making = False
         return _global

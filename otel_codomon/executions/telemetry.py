@@ -43,12 +43,16 @@ class Telemetry:
     Args:
         tracer_provider: Where spans go; None for the global one.
         meter_provider: Where measurements go; None for the global one.
+        is_measured: Whether instruments report executions that end; if not, their
+            metrics are made from what the journal holds.
     """
 
     def __init__(
         self,
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
+        *,
+        is_measured: bool = True,
     ) -> None:
         self.tracer: Tracer = trace.get_tracer(
             names.SCOPE, __version__, tracer_provider, names.SCHEMA_URL
@@ -56,13 +60,8 @@ class Telemetry:
         self.meter: Meter = metrics.get_meter(
             names.SCOPE, __version__, meter_provider, names.SCHEMA_URL
         )
-        self._duration = histogram(self.meter, names.EXECUTION_DURATION)
-        self._cpu_time = histogram(self.meter, names.EXECUTION_CPU_TIME)
-        self._memory_peak = histogram(self.meter, names.EXECUTION_MEMORY_PEAK)
-        self._disk_io = counter(self.meter, names.EXECUTION_DISK_IO)
         self.sampler_duration = histogram(self.meter, names.SAMPLER_DURATION)
-        self._limit_reached = counter(self.meter, names.EXECUTION_LIMIT_REACHED)
-        self._error_types: set[str] = set()
+        self._ended = EndInstruments(self.meter) if is_measured else None
 
     def start_span(
         self,
@@ -103,10 +102,44 @@ class Telemetry:
         context: Context,
     ) -> None:
         """Record what an execution took, within its span's *context*: exemplars find it."""
-        record = partial(self._measure, labels, outcome, seconds=seconds, usage=usage)
-        in_turn(partial(record, error_type=error_type, context=context))
+        if self._ended is not None:
+            record = partial(self._ended.record, labels, outcome, seconds=seconds, usage=usage)
+            in_turn(partial(record, error_type=error_type, context=context))
 
-    def _measure(
+    def count_limit(self, labels: Labels, limit_type: str) -> None:
+        """Count that an execution ran into its limit *limit_type*."""
+        if self._ended is not None:
+            attributes = {**labels.attributes(), names.LIMIT_TYPE: limit_type}
+            in_turn(partial(self._ended.limit_reached.add, 1, attributes))
+
+    def observe_active(self, count: Callable[[], Mapping[Labels, int]]) -> None:
+        """Report what *count* returns as the gauge of running executions."""
+
+        def callback(_options: CallbackOptions) -> Iterable[Observation]:
+            return [Observation(n, labels.attributes()) for labels, n in count().items()]
+
+        row = names.EXECUTION_ACTIVE
+        self.meter.create_observable_gauge(
+            row.name, [callback], unit=row.unit, description=row.description
+        )
+
+
+class EndInstruments:
+    """The instruments that report executions that end.
+
+    Args:
+        meter: Makes them.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        self._duration = histogram(meter, names.EXECUTION_DURATION)
+        self._cpu_time = histogram(meter, names.EXECUTION_CPU_TIME)
+        self._memory_peak = histogram(meter, names.EXECUTION_MEMORY_PEAK)
+        self._disk_io = counter(meter, names.EXECUTION_DISK_IO)
+        self.limit_reached = counter(meter, names.EXECUTION_LIMIT_REACHED)
+        self._error_types: set[str] = set()
+
+    def record(
         self,
         labels: Labels,
         outcome: Outcome,
@@ -116,6 +149,7 @@ class Telemetry:
         error_type: str | None,
         context: Context,
     ) -> None:
+        """Record what an execution took: see `Telemetry.measure`."""
         ended: dict[str, AttributeValue] = {**labels.attributes()}
         if usage.disk_read_bytes is not None:
             self._disk_io.add(usage.disk_read_bytes, {**ended, names.DISK_IO_DIRECTION: "read"})
@@ -130,28 +164,12 @@ class Telemetry:
             ended[names.ERROR_TYPE] = self._known_error(error_type)
         self._duration.record(seconds, ended, context)
 
-    def count_limit(self, labels: Labels, limit_type: str) -> None:
-        """Count that an execution ran into its limit *limit_type*."""
-        attributes = {**labels.attributes(), names.LIMIT_TYPE: limit_type}
-        in_turn(partial(self._limit_reached.add, 1, attributes))
-
     def _known_error(self, error_type: str) -> str:
         """*error_type*, or one word for all beyond the hundredth: code can make up classes."""
         if error_type in self._error_types or len(self._error_types) < _MAX_ERROR_TYPES:
             self._error_types.add(error_type)
             return error_type
         return _OTHER_ERROR
-
-    def observe_active(self, count: Callable[[], Mapping[Labels, int]]) -> None:
-        """Report what *count* returns as the gauge of running executions."""
-
-        def callback(_options: CallbackOptions) -> Iterable[Observation]:
-            return [Observation(n, labels.attributes()) for labels, n in count().items()]
-
-        row = names.EXECUTION_ACTIVE
-        self.meter.create_observable_gauge(
-            row.name, [callback], unit=row.unit, description=row.description
-        )
 
 
 def histogram(meter: Meter, row: names.Metric) -> Histogram:

@@ -5,21 +5,17 @@ from __future__ import annotations
 import math
 import os
 import weakref
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.environment_variables import OTEL_METRIC_EXPORT_INTERVAL
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 
-from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.never_raises import never_raises
 from otel_codomon._platform.threads_and_forks import PausableThread, Wake, on_fork
+from otel_codomon.journal.metric_choice import interval_seconds
 from otel_codomon.journal.metric_lock import take_turn
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter
-
-_log: Final = get_logger(__name__)
-_DEFAULT_MILLISECONDS: Final = 60_000.0
 
 
 class JournalMetricReader(PeriodicExportingMetricReader):
@@ -31,7 +27,7 @@ class JournalMetricReader(PeriodicExportingMetricReader):
 
     def __init__(self, exporter: MetricExporter) -> None:
         super().__init__(exporter, export_interval_millis=math.inf)  # no thread of the SDK's
-        self._interval_seconds = _interval_milliseconds() / 1000
+        self._interval_seconds = interval_seconds(os.environ)
         self._wake = Wake()
         self._own_thread = PausableThread(self._run, name="codomon-metrics", wake=self._wake.set)
         self._own_thread.start()
@@ -66,22 +62,6 @@ class JournalMetricReader(PeriodicExportingMetricReader):
         if not self._shutdown:
             self._own_thread.forget()
             self._own_thread.start()
-
-
-def _interval_milliseconds() -> float:
-    """As the standard variable says; the default where that is not a positive number."""
-    try:
-        said = float(os.environ.get(OTEL_METRIC_EXPORT_INTERVAL, _DEFAULT_MILLISECONDS))
-    except ValueError:
-        said = 0.0
-    if 0 < said < math.inf:
-        return said
-    _log.warning(
-        "cannot collect metrics every %.80r ms (%s): use a positive number; using 60 s",
-        os.environ.get(OTEL_METRIC_EXPORT_INTERVAL),
-        OTEL_METRIC_EXPORT_INTERVAL,
-    )
-    return _DEFAULT_MILLISECONDS
 
 
 _readers: weakref.WeakSet[JournalMetricReader] = weakref.WeakSet()

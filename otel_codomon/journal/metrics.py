@@ -5,10 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry.sdk.environment_variables import (
-    OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION,
-    OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE,
-)
 from opentelemetry.sdk.metrics import Counter, Histogram, ObservableCounter
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -21,6 +17,7 @@ from opentelemetry.sdk.metrics.view import Aggregation, ExponentialBucketHistogr
 from otel_codomon._platform.never_raises import never_raises
 from otel_codomon.journal import segments
 from otel_codomon.journal.encoding import encode_metrics_data
+from otel_codomon.journal.metric_choice import choice_of, temporality
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,19 +31,17 @@ _DELTA: Final[dict[str, tuple[type, ...]]] = {
     "delta": (Counter, Histogram, ObservableCounter),
     "lowmemory": (Counter, Histogram),
 }
-_EXPONENTIAL: Final = "base2_exponential_bucket_histogram"
 
 
 def preferred_temporality(environ: Mapping[str, str]) -> dict[type, AggregationTemporality]:
     """Temporality of each instrument, as the standard variable says it."""
-    preference = environ.get(OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE, "")
-    return dict.fromkeys(_DELTA.get(preference.strip().lower(), ()), AggregationTemporality.DELTA)
+    preferred = _DELTA.get(temporality(environ), ())
+    return dict.fromkeys(preferred, AggregationTemporality.DELTA)
 
 
 def preferred_aggregation(environ: Mapping[str, str]) -> dict[type, Aggregation]:
     """Aggregation of histograms, as the standard variable says it."""
-    wanted = environ.get(OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION, "")
-    if wanted.strip().lower() != _EXPONENTIAL:
+    if not choice_of(environ).is_exponential:
         return {}
     return {Histogram: ExponentialBucketHistogramAggregation()}
 

@@ -17,13 +17,13 @@ from otel_codomon.journal.delivery.backlog import (
     Backlog,
     count_damaged,
     count_records,
-    segment_size,
 )
 from otel_codomon.journal.delivery.endpoints import SIGNALS, endpoints
 from otel_codomon.journal.delivery.sender import Sender
 from otel_codomon.journal.delivery.state import State, load_state
 from otel_codomon.journal.location import find_journal
 from otel_codomon.journal.retention import Caps, Evicted, evict
+from otel_codomon.journal.segment_reader import segment_size
 from otel_codomon.journal.writer import Writer
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def waiting_of(folder_fd: int, signal: str, state: State, endpoint: str | None) 
     """
     backlog = Backlog(VerifiedDescriptor(folder_fd), signal, state)
     records = backlog.waiting_records()
-    size = sum(backlog.own_waiting_bytes().values()) if records else 0
+    size = sum(backlog.waiting_bytes().values()) if records else 0
     return Waiting(endpoint=endpoint, records=records, bytes=size)
 
 

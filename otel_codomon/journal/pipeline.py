@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.journal.delivery.endpoints import Endpoint
     from otel_codomon.journal.heartbeats import Source
+    from otel_codomon.journal.processor import MetricsBy
     from otel_codomon.words import Durability
 
 _NOT_SAFE: Final = (
@@ -98,17 +99,21 @@ class JournalPipeline:
         self._pid = os.getpid()
         atexit.register(self.close)
 
-    def span_processor(self, *, deliver: bool) -> JournalSpanProcessor:
+    def span_processor(
+        self, *, deliver: bool, metrics_by: MetricsBy = "instruments"
+    ) -> JournalSpanProcessor:
         """A span processor for any SDK provider.
 
         Args:
             deliver: Whether the journal delivers its spans; if not, executions
                 are kept as this machine's history.
+            metrics_by: What the metrics of its executions are made from.
         """
         sender = self.sender
         processor = JournalSpanProcessor(
             self._spans,
             deliver=deliver,
+            metrics_by=metrics_by,
             on_write=_nothing if sender is None else sender.notice,
             on_flush=None if sender is None or not deliver else sender.flush,
             beat=self._beat,

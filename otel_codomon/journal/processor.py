@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from otel_codomon.journal.own_attributes import OwnFacts
     from otel_codomon.journal.writer import Writer
 
+    MetricsBy = Literal["ends", "instruments", "nothing"]
+
 _MAX_PENDING: Final = 512
 """Spans that are not executions and wait for the next write: the stock batch's size."""
 
@@ -44,8 +46,9 @@ class JournalSpanProcessor(SpanProcessor):
         deliver: Whether the journal delivers. If not, somebody else's exporter
             does: then executions are kept, as this machine's history, and
             other spans are none of the journal's business.
-        counts: Whether the metrics of executions are made from their ends; if
-            not, instruments report them.
+        metrics_by: What the metrics of executions are made from: their ends, by
+            whoever delivers; instruments of this process; or nothing, where no
+            metrics are wanted.
         on_write: Called after spans were written.
         on_flush: Waits, for so many seconds at most, until what was written is
             delivered, and says whether it is; None where nobody delivers.
@@ -59,7 +62,7 @@ class JournalSpanProcessor(SpanProcessor):
         writer: Writer,
         *,
         deliver: bool = True,
-        counts: bool = False,
+        metrics_by: MetricsBy = "instruments",
         on_write: Callable[[], None] = lambda: None,
         on_flush: Callable[[float], bool] | None = None,
         beat: Callable[[], None] | None = None,
@@ -68,7 +71,8 @@ class JournalSpanProcessor(SpanProcessor):
         self._writer = writer
         self._plain = plain
         self.deliver = deliver
-        self._counts = counts
+        self._counts = metrics_by == "ends"
+        self._started_flags = segments.UNCOUNTED if metrics_by == "nothing" else 0
         self.is_on = True
         self._on_write = on_write
         self._on_flush = on_flush
@@ -108,7 +112,7 @@ class JournalSpanProcessor(SpanProcessor):
                 segments.STARTED,
                 records.to_json(payload),
                 key=_key(span),
-                flags=0 if _is_sampled(span) else segments.UNSAMPLED,
+                flags=self._started_flags | (0 if _is_sampled(span) else segments.UNSAMPLED),
                 # Not now: one that had ended before it was recorded started long ago.
                 dated_unix_ns=span.start_time,
             )

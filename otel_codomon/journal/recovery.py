@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.never_raises import never_raises
 from otel_codomon.journal import folder as folders, records, segments
-from otel_codomon.journal.delivery.backlog import segment_size
 from otel_codomon.journal.heartbeats import remove_of_dead, usage_so_far
 from otel_codomon.journal.index import build_index, is_locked, read_record
+from otel_codomon.journal.segment_reader import segment_size
 from otel_codomon.journal.span_data import facts_of
 from otel_codomon.journal.writer import TAKE_OVER_AGE_NS
 

@@ -192,19 +192,22 @@ def _member(kind: Any, value: object) -> Any:  # noqa: ANN401 - any of three enu
     return kind._value2member_map_.get(value) if isinstance(value, str) else None
 
 
-def facts_of(record: Record, *, keys: frozenset[str] | None = None) -> SpanFacts | None:
+def facts_of(
+    record: Record, *, keys: frozenset[str] | None = None, with_events: bool = False
+) -> SpanFacts | None:
     """What *record* tells about the span of an execution; None where it tells nothing.
 
     Args:
         record: A record of any kind.
         keys: The attributes that are wanted, `IDENTITY` at least; None for all.
             A curve takes as long to decode as all the rest of a request.
+        with_events: Whether events are wanted, too, where *keys* are named.
     """
     read = _READERS.get(record.signal)
     if read is None:
         return None
     try:
-        return read(record, keys)
+        return read(record, keys, with_events)
     except Exception:  # noqa: BLE001 - whole bytes with a strange content: json and protobuf raise much
         return None
 
@@ -218,7 +221,7 @@ def command_in(record: Record) -> tuple[str, ...]:
     return tuple(map(str, bounded(told))) if isinstance(told, list) else ()
 
 
-def _of_json(record: Record, wanted: frozenset[str] | None) -> SpanFacts:
+def _of_json(record: Record, wanted: frozenset[str] | None, with_events: bool) -> SpanFacts:  # noqa: FBT001 - as the table below calls it
     told = read_object(record.payload)
     ended, parent, attributes = told.get("ended"), told.get("parent_span_id"), told["attributes"]
     return SpanFacts(
@@ -237,7 +240,7 @@ def _of_json(record: Record, wanted: frozenset[str] | None) -> SpanFacts:
         status=_whole(told.get("status", 0), below=_STATUSES),
         message=clean_text(told.get("message", "")),
         # Not for a line of a list: what is decoded of each execution counts.
-        events=() if wanted is not None else tuple(_events(told.get("events", ()))),
+        events=tuple(_events(told.get("events", ()))) if with_events or wanted is None else (),
         links=() if wanted is not None else tuple(map(_link, told.get("links", ()))),
         resource_key=bytes.fromhex(told["resource"]) if "resource" in told else None,
         trace_state=clean_text(told.get("trace_state", "")),
@@ -298,7 +301,7 @@ def _whole(value: object, *, below: int) -> int:
     return value
 
 
-def _of_request(record: Record, wanted: frozenset[str] | None) -> SpanFacts:
+def _of_request(record: Record, wanted: frozenset[str] | None, _with_events: bool) -> SpanFacts:  # noqa: FBT001 - as above
     request = _request_type().FromString(record.payload)
     span = request.resource_spans[0].scope_spans[0].spans[0]
     return SpanFacts(
@@ -358,7 +361,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - an AnyValue is any value
     return getattr(value, which)
 
 
-_READERS: Final[dict[int, Callable[[Record, frozenset[str] | None], SpanFacts]]] = {
+_READERS: Final[dict[int, Callable[[Record, frozenset[str] | None, bool], SpanFacts]]] = {
     segments.STARTED: _of_json,
     segments.ENDED: _of_json,
     segments.TRACES: _of_request,

@@ -152,7 +152,7 @@ def _backlog(scene: Scene, folder_fd: int) -> Iterator[CheckResult]:
         if waiting.records and not is_wanted:
             detail += ", not exported: no OTLP endpoint is set"
         elif waiting.records:
-            segments = Backlog(VerifiedDescriptor(folder_fd), signal, state).own_waiting_bytes()
+            segments = Backlog(VerifiedDescriptor(folder_fd), signal, state).waiting_bytes()
             age = time.time() - min(map(folders.created_unix_ns, segments), default=0) / 1e9
             detail += f", in segments of up to {in_seconds(age)} ago"
         is_off = waiting.records and not is_wanted

@@ -119,7 +119,7 @@ class BatchSender:
         answer = self.transport.send(body, timeout_seconds=self.timeout_seconds())
         self._earn(answer, len(body))
         if answer.kind is AnswerKind.DELIVERED:
-            self._count(answer, len(payloads))
+            self._count(answer, sum(bool(item.segment and item.payload) for item in items))
             self._reject_ambiguous()
             self._finish(items)
             return None

@@ -6,15 +6,19 @@ elections or the end of the program.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.logs import get_logger
+from otel_codomon._platform.otlp_variables import METRICS, TRACES
 from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.delivery.endpoints import GRPC
 from otel_codomon.journal.delivery.signal_queue import SignalQueue
 from otel_codomon.journal.delivery.state import load_state, save_state
+from otel_codomon.journal.execution_metrics.counting import ExecutionMetrics
+from otel_codomon.journal.metric_choice import choice_of
 from otel_codomon.journal.recovery import Recovery
 from otel_codomon.journal.retention import evict
 from otel_codomon.journal.trouble import reason_of
@@ -69,6 +73,13 @@ class DeliverySession:
         self.is_noted = True  # how far we are, on disk
         self._state = load_state(self._kept.number)
         self._recovery = Recovery(self._kept, self._state, writer)
+        self._executions: ExecutionMetrics | None = None
+        endpoints = list(endpoints)
+        if any(endpoint.signal == METRICS for endpoint in endpoints):
+            choice = choice_of(os.environ)
+            self._executions = ExecutionMetrics(
+                self._kept, self._state.sent[TRACES], choice, self._reported
+            )
         self._queues = [
             SignalQueue(
                 self._kept,
@@ -77,6 +88,7 @@ class DeliverySession:
                 pace=pace,
                 moved=self._save,
                 dead_letter=self._keep_dead_letter,
+                executions=self._executions if endpoint.signal == METRICS else None,
             )
             for endpoint in endpoints
         ]
@@ -186,6 +198,8 @@ class DeliverySession:
 
     def _evict(self) -> None:
         self._evict_at = time.monotonic() + _RETENTION_SECONDS
+        if self._executions is not None:
+            self._executions.count()  # before the ends among them are gone
         evicted = evict(self._kept.checked(), self._state, caps=self._caps)
         self._state.forget_all_but(folders.segment_names(self._kept.checked()))
         self._counts.evicted += evicted.undelivered

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from otel_codomon.journal.delivery.counts import Counts
     from otel_codomon.journal.delivery.endpoints import Endpoint
     from otel_codomon.journal.delivery.state import State
+    from otel_codomon.journal.execution_metrics.counting import ExecutionMetrics
 
 _log = get_logger(__name__)
 
@@ -59,7 +60,8 @@ class SignalQueue:
         state: How far it was delivered.
         pace: How fast, and how patiently.
         moved: Called as soon as some of it need not be looked at again.
-        set_aside: Takes what no collector will ever take, and why.
+        dead_letter: Takes what no collector will ever take, and why.
+        executions: The metrics of executions; None where this signal has none.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class SignalQueue:
         pace: Pace,
         moved: Callable[[], None],
         dead_letter: Callable[[Item, str], None],
+        executions: ExecutionMetrics | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.due = 0.0
@@ -78,7 +81,9 @@ class SignalQueue:
         self._pace = pace
         self._moved = moved
         self._keep_dead_letter = dead_letter
-        self._backlog = Backlog(kept, endpoint.signal, state)
+        self._backlog = Backlog(kept, endpoint.signal, state, executions)
+        self._executions = executions
+        self._is_urgent = False
         self._transport = make_transport(endpoint)
         self._batch_sender = BatchSender(
             endpoint.signal,
@@ -107,6 +112,7 @@ class SignalQueue:
         """Look for records at once; also where the last request was not taken?"""
         if even_if_refused or not self._failures:
             self.due = 0.0
+        self._is_urgent = self._is_urgent or even_if_refused
 
     def work(self, now: float, deadline: float | None = None) -> bool:
         """Deliver one batch, if it is time; whether there may be more at once.
@@ -119,9 +125,13 @@ class SignalQueue:
         if now < self.due:
             return False
         self._deadline = deadline
-        batch = self._backlog.next_batch(self._batch_sender.max_batch_bytes)
+        is_urgent = self._is_urgent or deadline is not None
+        batch = self._backlog.next_batch(self._batch_sender.max_batch_bytes, is_urgent=is_urgent)
         if not batch:
+            self._is_urgent = False
             self.due = now + self._pace.poll_seconds
+            if self._executions is not None:
+                self.due = min(self.due, max(now, self._executions.due))
             return False
         stopped = self._batch_sender.deliver(batch)
         if stopped is not None:
