@@ -35,6 +35,7 @@ def test_chaos_loses_nothing(
     assert verdict.acknowledged >= ENOUGH
     assert (verdict.lost, verdict.unfinished_lost) == (frozenset(), frozenset())
     assert (verdict.doubled, verdict.corrupt) == (frozenset(), 0)
+    assert verdict.counted == verdict.arrived  # each once, whoever was killed
     if seconds >= 60:
         assert verdict.copied_share <= 0.05
 

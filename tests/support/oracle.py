@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from otel_codomon import names
+
 if TYPE_CHECKING:
-    from support.collector import Collector
+    from support.collector import Collector, ReceivedSpan
     from support.workload import Heard
 
 
@@ -24,6 +27,8 @@ class OutcomeDetails:
         doubled: Executions with spans of different outcomes: never.
         copies: Spans that arrived again, by design of OTLP.
         corrupt: Requests that were no requests.
+        arrived: Executions that have a span, by outcome.
+        counted: What the metrics of executions say, by outcome.
     """
 
     acknowledged: int
@@ -34,6 +39,8 @@ class OutcomeDetails:
     doubled: frozenset[str]
     copies: int
     corrupt: int
+    arrived: Counter[str]
+    counted: Counter[str]
 
     @property
     def copied_share(self) -> float:
@@ -46,10 +53,7 @@ def classify(heard: Heard, collector: Collector) -> OutcomeDetails:
     spans = [span for span in collector.spans() if "number" in span.attributes]
     outcomes: dict[str, set[str]] = {}
     for span in spans:
-        outcomes.setdefault(span.attributes["number"], set()).add(
-            # Missing where a SIGINT came between an end and its telling.
-            span.attributes.get("codomon.execution.outcome", "none")
-        )
+        outcomes.setdefault(span.attributes["number"], set()).add(_outcome(span))
     unfinished = heard.entered - heard.ended
     copies = Counter((span.trace_id, span.span_id) for span in spans)
     return OutcomeDetails(
@@ -61,4 +65,26 @@ def classify(heard: Heard, collector: Collector) -> OutcomeDetails:
         doubled=frozenset(number for number, found in outcomes.items() if len(found) > 1),
         copies=sum(copies.values()) - len(copies),
         corrupt=collector.counts()["corrupt"],
+        arrived=Counter(
+            {(span.trace_id, span.span_id): _outcome(span) for span in collector.spans()}.values()
+        ),
+        counted=counted_executions(collector),
     )
+
+
+def counted_executions(collector: Collector) -> Counter[str]:
+    """How many executions the latest point of each series counts, by outcome."""
+    latest = {}
+    for point in collector.points(names.EXECUTION_DURATION.name):
+        key = json.dumps((point.resource, point.attributes), sort_keys=True)
+        if key not in latest or latest[key].unix_ns <= point.unix_ns:
+            latest[key] = point
+    found: Counter[str] = Counter()
+    for point in latest.values():
+        found[point.attributes.get(names.EXECUTION_OUTCOME, "none")] += point.count
+    return found
+
+
+def _outcome(span: ReceivedSpan) -> str:
+    # Missing where a SIGINT came between an end and its telling.
+    return str(span.attributes.get(names.EXECUTION_OUTCOME, "none"))
