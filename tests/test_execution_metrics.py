@@ -360,6 +360,42 @@ def test_classes_of_errors_beyond_bounds_are_counted_under_one(
     assert (by_type.total(), by_type["_OTHER"], len(by_type)) == (150, 50, 101)
 
 
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+@pytest.mark.parametrize("when", ["at import", "in the initializer"])
+def test_somebody_else_s_provider_is_flushed_when_a_child_ends(
+    tmp_path: Path, collector: Collector, method: str, when: str
+) -> None:
+    program = Program(tmp_path, collector.environment())
+    script = f"""
+import multiprocessing as mp, os, sys
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from otel_codomon import configure, execution
+def setup():
+    # No instance: points of children under one would displace one another.
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter(), 3600_000)
+    metrics.set_meter_provider(MeterProvider([reader]))
+    configure()
+@execution
+def job(): pass
+def work(): {"setup()" if when != "at import" else "pass"}; job(); job()
+if {when == "at import"}: setup()
+if __name__ == "__main__":
+    children = [mp.get_context("{method}").Process(target=work) for _ in range(2)]
+    for child in children: child.start()
+    for child in children: child.join()
+    os._exit(0)
+"""
+
+    done = program.run(script)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    points = [p for p in collector.points(DURATION) if p.attributes[names.EXECUTION_NAME] == "job"]
+    assert Counter({p.started_unix_ns: p.count for p in points}).total() == 4
+
+
 # --- the file of the sums ---
 
 

@@ -293,6 +293,7 @@ FORK_ORDER: Final = (
     "threads",
     "telling",
     "metric reader",
+    "child flush",
     "registry",
     "inside",
     "accounts",

@@ -25,6 +25,7 @@ from otel_codomon._platform.scrubbing import (
     finding as _finding,  # noqa: F401 - else imported within the first execution: CPython cannot import in a signal handler that interrupts an import
 )
 from otel_codomon._platform.threads_and_forks import on_fork
+from otel_codomon.executions.child_flush import flush_at_child_end
 from otel_codomon.executions.running import registry
 from otel_codomon.executions.telemetry import Telemetry
 from otel_codomon.journal.metric_lock import take_turn
@@ -145,6 +146,8 @@ def _made(telemetry: Telemetry) -> Telemetry:
         Available(available_memory_bytes(), available_cores()),
         by_slot=lambda: _by_slot,
     )
+    if telemetry.is_measured:
+        flush_at_child_end(telemetry.meter_provider)
     sampler.on_sample = _record_sample_duration
     if not _is_sampling_chosen:
         _sample_as_the_environment_says()

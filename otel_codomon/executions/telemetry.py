@@ -45,6 +45,10 @@ class Telemetry:
         meter_provider: Where measurements go; None for the global one.
         is_measured: Whether instruments report executions that end; if not, their
             metrics are made from what the journal holds.
+
+    Attributes:
+        is_measured: As above.
+        meter_provider: As above, the global one looked up.
     """
 
     def __init__(
@@ -54,6 +58,8 @@ class Telemetry:
         *,
         is_measured: bool = True,
     ) -> None:
+        self.is_measured: Final = is_measured
+        self.meter_provider: Final = meter_provider or metrics.get_meter_provider()
         self.tracer: Tracer = trace.get_tracer(
             names.SCOPE, __version__, tracer_provider, names.SCHEMA_URL
         )

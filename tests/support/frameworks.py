@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from support.oracle import counted_executions
 from support.programs import get, wait_for
 
 if TYPE_CHECKING:
@@ -91,9 +92,17 @@ class Frameworks:
                 server.kill()
 
     def outcomes(self) -> Counter[tuple[str, str]]:
-        """Name and outcome of every execution that arrived, once everything has been sent."""
+        """Name and outcome of every execution that arrived, once everything has been sent.
+
+        The metrics count each of them once, whatever became of its process.
+        """
         self.run("-m", "otel_codomon", "journal", "send", "--timeout", "120")
-        return self.arrived()
+        arrived = self.arrived()
+        by_outcome: Counter[str] = Counter()
+        for (_, outcome), count in arrived.items():
+            by_outcome[outcome] += count
+        assert counted_executions(self.collector) == by_outcome
+        return arrived
 
     def arrived(self) -> Counter[tuple[str, str]]:
         """The same for what has arrived by now."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from otel_codomon import names
 
 if TYPE_CHECKING:
-    from support.collector import Collector, ReceivedSpan
+    from support.collector import Collector, ReceivedPoint, ReceivedSpan
     from support.workload import Heard
 
 
@@ -74,7 +74,7 @@ def classify(heard: Heard, collector: Collector) -> OutcomeDetails:
 
 def counted_executions(collector: Collector) -> Counter[str]:
     """How many executions the latest point of each series counts, by outcome."""
-    latest = {}
+    latest: dict[str, ReceivedPoint] = {}
     for point in collector.points(names.EXECUTION_DURATION.name):
         key = json.dumps((point.resource, point.attributes), sort_keys=True)
         if key not in latest or latest[key].unix_ns <= point.unix_ns:
