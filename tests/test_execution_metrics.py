@@ -308,6 +308,36 @@ def test_nothing_is_reported_by_two_paths(
     assert len(collector.spans()) == 10
 
 
+def test_no_metrics_of_a_command_are_made_where_none_are_wanted(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
+    write_ends(tmp_path, 3)
+    monkeypatch.delenv("OTEL_METRICS_EXPORTER")
+
+    deliver(tmp_path, collector)
+
+    assert not collector.points(DURATION)
+    assert len(collector.spans()) == 3
+
+
+def test_sums_that_are_rejected_are_no_dead_letters(
+    tmp_path: Path, collector: Collector, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector.answer_always(Fault(signal="metrics", status=400))
+    for _ in range(3):
+        write_ends(tmp_path, 2)
+        deliver(tmp_path, collector)
+    collector.heal()
+    write_ends(tmp_path, 2)
+
+    deliver(tmp_path, collector)
+
+    assert counted(collector) == {"success": 8}
+    assert not list(tmp_path.glob("x-*.seg"))
+    assert "the metrics of executions were rejected" in caplog.text
+
+
 def test_ends_recorded_without_an_endpoint_count_when_there_is_one(
     tmp_path: Path, collector: Collector
 ) -> None:

@@ -35,6 +35,7 @@ STATUS_ERROR = 2
 COMMAND = "command"
 
 CONFIG_FILE = "OTEL_CONFIG_FILE"
+_METRICS_EXPORTER = otlp_variables.exporters_of(otlp_variables.METRICS)
 
 _ENDPOINTS = otlp_variables.forms("ENDPOINT", otlp_variables.TRACES, otlp_variables.METRICS)
 
@@ -188,6 +189,8 @@ def _write(
     writer.declare(resource_key, declared)
     payload["resource"] = resource_key.hex()
     flags = 0 if is_sampled else segments.UNSAMPLED
+    if os.environ.get(_METRICS_EXPORTER, "").strip().lower() == "none":
+        flags |= segments.UNCOUNTED
     return writer.append(signal, to_json(payload), key=bytes.fromhex(span_id), flags=flags)
 
 

@@ -188,7 +188,7 @@ class BatchSender:
         self._ambiguous.clear()
 
     def _reject(self, item: Item, answer: Answer) -> None:
-        self.tally.rejected += 1
+        self.tally.rejected += bool(item.segment)
         self.dead_letter(item, answer.reason)
 
     def _finish(self, items: list[Item]) -> None:

@@ -212,7 +212,19 @@ class DeliverySession:
             )
 
     def _keep_dead_letter(self, item: Item, reason: str) -> None:
-        """Keep what a collector will never take as a dead letter; report each reason once."""
+        """Keep what a collector will never take as a dead letter; report each reason once.
+
+        Not the sums of executions: the ends that they are made of are in the journal.
+        """
+        if not item.segment:
+            if reason not in self._reported:
+                self._reported.add(reason)
+                _log.warning(
+                    "the metrics of executions were rejected (%s); they are exported again when "
+                    "they change",
+                    reason,
+                )
+            return
         if reason not in self._reported:
             self._reported.add(reason)
             _log.warning(
