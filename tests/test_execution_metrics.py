@@ -7,10 +7,12 @@ import os
 import signal
 import time
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 from support.collector import Fault
+from support.programs import wait_for
 from support.sending import PATIENCE_SECONDS, sending
 from support.user_program import Program
 
@@ -424,6 +426,71 @@ if __name__ == "__main__":
     assert (done.returncode, done.stderr) == (0, "")
     points = [p for p in collector.points(DURATION) if p.attributes[names.EXECUTION_NAME] == "job"]
     assert Counter({p.started_unix_ns: p.count for p in points}).total() == 4
+
+
+def test_changes_are_exported_while_a_service_runs_and_not_too_often(
+    tmp_path: Path, collector: Collector
+) -> None:
+    environ = {**collector.environment(), "OTEL_METRIC_EXPORT_INTERVAL": "3600000"}
+    program = Program(tmp_path, environ)
+    source = """
+import time
+from otel_codomon import configure, execution
+configure(service_name="svc")
+while True:
+    with execution("job"): time.sleep(0.01)
+"""
+
+    with program.start(source):
+        exports = wait_for(lambda: _exports(collector, at_least=4), what="four exports")
+
+    counts = [count for _, count in exports]
+    times = [unix_ns for unix_ns, _ in exports]
+    assert counts == sorted(counts)
+    # By the time of the points: answers may come late, the exports may not come early.
+    assert all(after - before >= 1.9e9 for before, after in pairwise(times))
+
+
+def test_sums_that_do_not_change_are_exported_at_the_interval(
+    tmp_path: Path, collector: Collector
+) -> None:
+    environ = {**collector.environment(), "OTEL_METRIC_EXPORT_INTERVAL": "100"}
+    program = Program(tmp_path, environ)
+
+    with program.start(SERVICE + "signal.pause()"):
+        exports = wait_for(lambda: _exports(collector, at_least=3), what="three exports")
+
+    assert [count for _, count in exports][1:] == [10] * (len(exports) - 1)
+
+
+def _exports(collector: Collector, *, at_least: int) -> list[tuple[int, int]]:
+    """Time and count of each point that is no zero; empty until there are so many."""
+    points = [(p.unix_ns, p.count) for p in collector.points(DURATION) if p.count]
+    return points if len(points) >= at_least else []
+
+
+def test_services_of_one_name_are_one_and_a_resource_that_changes_is_another(
+    tmp_path: Path, collector: Collector
+) -> None:
+    for version in ("1", "1", "2"):
+        resource = {"service.name": "svc", "service.version": version, "process.pid": os.getpid()}
+        write_ends(tmp_path, 2, resource={**resource, "service.instance.id": os.urandom(4).hex()})
+
+    deliver(tmp_path, collector)
+
+    counts = {point.resource["service.version"]: point.count for point in latest(collector)}
+    assert counts == {"1": 4, "2": 2}
+    assert not any("process.pid" in point.resource for point in collector.points(DURATION))
+
+
+def test_services_beyond_bounds_are_counted_under_one(tmp_path: Path, collector: Collector) -> None:
+    for number in range(150):
+        write_ends(tmp_path, resource={"service.name": f"service {number}"})
+
+    deliver(tmp_path, collector)
+
+    counts = Counter({p.resource["service.name"]: p.count for p in latest(collector)})
+    assert (counts.total(), counts["_OTHER"], len(counts)) == (150, 50, 101)
 
 
 # --- the file of the sums ---

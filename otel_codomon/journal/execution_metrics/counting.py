@@ -145,15 +145,11 @@ class ExecutionMetrics:
     def _moment(self, state: SumsState) -> Moment:
         now = time.time_ns()
         interval_ns = round(self._choice.interval_seconds * _SECOND_NS)
-        earlier = [now - n * interval_ns for n in range(_MAX_EARLIER, 0, -1)]
-        last = state.exported_unix_ns
-        # What is new needs one point before it, whenever the last export was.
-        times = [unix_ns for unix_ns in earlier if last < unix_ns] or [
-            max(last + 1, now - round(_SPACING_SECONDS * _SECOND_NS))
-        ]
+        earlier = (now - n * interval_ns for n in range(_MAX_EARLIER, 0, -1))
         return Moment(
             now,
-            [unix_ns for unix_ns in times if unix_ns < now],
+            [unix_ns for unix_ns in earlier if unix_ns > state.exported_unix_ns],
+            now - round(_SPACING_SECONDS * _SECOND_NS),
             state.is_delta,
             state.instance,
         )

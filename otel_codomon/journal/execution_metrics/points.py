@@ -46,14 +46,17 @@ class Moment(NamedTuple):
 
     Attributes:
         unix_ns: The time of the points, nanoseconds since the epoch.
-        earlier_unix_ns: Times before it at which they were what they were at the last
-            export: a store sees a series rise only where it has a point before.
+        earlier_unix_ns: Times before it at which they would have been exported as they
+            were at the last export, had a sender been there: a store sees a series
+            rise only where it has a point before.
+        new_unix_ns: When a series that is new was nothing, at the latest.
         is_delta: Whether they are what was added since the last export.
         instance: What tells the journals of a host apart.
     """
 
     unix_ns: int
     earlier_unix_ns: Sequence[int]
+    new_unix_ns: int
     is_delta: bool
     instance: str
 
@@ -106,12 +109,13 @@ def _values(
     """The values of a series to export, each with its time: as it was before, and as it is."""
     now = service.series[key]
     if key in service.before and not moment.is_delta:
-        before = service.before[key]
+        before, times = service.before[key], moment.earlier_unix_ns
         if before is None:
             is_exponential = isinstance(now, ExponentialHistogram)
             before = aggregate_for(METRICS[key[0]].boundaries, is_exponential=is_exponential)
+            times = (*times, moment.new_unix_ns)
         start = min(service.started_unix_ns, moment.unix_ns - 1)
-        for unix_ns in sorted({max(start, unix_ns) for unix_ns in moment.earlier_unix_ns}):
+        for unix_ns in sorted({max(start, unix_ns) for unix_ns in times}):
             yield before, unix_ns, ()
     yield now, moment.unix_ns, service.exemplars.get(key, {}).values()
 
