@@ -27,7 +27,8 @@ def main(folder: str) -> int:
         sender = Sender(folder, endpoints(os.environ), writer=writer)
     except CodomonError:
         return 1
-    delivered = sender.flush(PATIENCE_SECONDS)
+    # In its time: a thousand commands in a row must not export a thousand times.
+    delivered = sender.flush(PATIENCE_SECONDS, is_urgent=False)
     sender.finish(1.0)
     writer.forget()
     return 0 if delivered else 1

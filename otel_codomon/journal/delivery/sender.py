@@ -120,15 +120,21 @@ class Sender:
         if not self._wake.is_set():
             self._wake.set()
 
-    def flush(self, timeout_seconds: float) -> bool:
+    def flush(self, timeout_seconds: float, *, is_urgent: bool = True) -> bool:
         """Wait until all that is in the journal now is delivered; whether it is.
 
         Whoever ships it: this process or the elected one.
+
+        Args:
+            timeout_seconds: How long, seconds.
+            is_urgent: Whether it is to be sent at once, or when it is its time.
         """
         deadline = time.monotonic() + timeout_seconds
         goal = self._progress.waiting()
         is_threaded = self.start()
-        self._hurry.set()
+        if is_urgent:
+            self._hurry.set()
+            self._wake.set()
         while not self._progress.has_reached(goal):
             left = deadline - time.monotonic()
             if left <= 0:

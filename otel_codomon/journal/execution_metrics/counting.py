@@ -182,10 +182,11 @@ class ExecutionMetrics:
             is_moved = True
             if not is_all:
                 break
-        if is_moved:
+        is_settled = not state.sums.is_changed
+        if is_moved or (is_settled and state.exported != state.counted):
             state.forget_all_but(set(folders.segment_names(self._kept.checked())))
             state.sums.forget_idle(time.time_ns() - round(_IDLE_SECONDS * _SECOND_NS))
-            if not state.sums.is_changed:
+            if is_settled:  # nothing of it counts
                 state.exported = dict(state.counted)
             self._save(state)
         return is_all
