@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from support.collector import Collector, Fault
 from support.journal import Journal
+from support.programs import wait_for
 from support.sending import HASTE, PATIENCE_SECONDS, sending
 from support.tls import Authority
 
@@ -618,3 +620,42 @@ def test_there_are_never_two_threads_of_the_sender(sender: Sender) -> None:
 
     born = set(threading.enumerate()) - before
     assert [thread.name for thread in born] == ["codomon-sender"]
+
+
+# --- records of a later version ---
+
+
+def of_later_version() -> bytes:
+    """A record as a later version may write it: the same head, with another number."""
+    ours = segments.encode(segments.ENDED, b"what it means is not known", time_unix_ns=1)
+    head = bytearray(ours[:32])
+    head[4] = segments.VERSION + 1
+    return bytes(head) + zlib.crc32(head).to_bytes(4, "little") + ours[36:]
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+def test_records_of_a_later_version_are_left_to_it(
+    journal: Journal,
+    collector: Collector,
+    sender: Sender,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    is_last: bool,
+) -> None:
+    run_executions(2)
+    (segment,) = journal.folder.glob("t-*.seg")
+    with segment.open("ab") as file:
+        file.write(of_later_version())
+    if not is_last:
+        run_executions(2)
+
+    assert sender.start()
+    wait_for(lambda: "newer version" in caplog.text or None, what="the warning")
+    wait_for(lambda: not leader.is_ours(journal.path) or None, what="the lock to be left to it")
+
+    assert len(collector.spans()) == 2
+    assert sender.counts.quarantined == 0
+    folder_fd = folders.open_folder(journal.path)
+    sent = load_state(folder_fd).sent["traces"]
+    os.close(folder_fd)
+    assert 0 < sent[segment.name] < segment.stat().st_size

@@ -26,9 +26,13 @@ class SegmentReader:
 
     Args:
         kept: The journal's folder.
+
+    Attributes:
+        has_newer: Whether it came upon a record of a later version, which it leaves.
     """
 
     def __init__(self, kept: VerifiedDescriptor) -> None:
+        self.has_newer = False
         self._kept = kept
         self._resources: dict[bytes, bytes] = {}
 
@@ -36,7 +40,8 @@ class SegmentReader:
         """The records of a segment after *at*, each with the offset after it.
 
         None stands for a stretch that is damaged. A record that is being written
-        is left for the next time; one that its process left torn is damaged.
+        is left for the next time; one that its process left torn is damaged. At a
+        record of a later version the reading ends: whoever knows it goes on.
 
         Args:
             name: The segment; one that is gone has no records.
@@ -62,13 +67,15 @@ class SegmentReader:
             for item in decode(read, is_end=is_end):
                 end = item.end
                 if not isinstance(item, Record):
+                    if self._is_newer(read, item.start):
+                        return
                     yield at + end, None
                     continue
                 if item.signal == segments.RESOURCE:
                     self._keep(item)
                 yield at + end, item
             if is_end:
-                if end < len(read) and not is_locked(self._kept.checked(), name):
+                if self._is_torn(name, read, end):
                     yield at + len(read), None
                 return
             if not end and window < MAX_READ_BYTES:  # one record longer than the window
@@ -77,6 +84,16 @@ class SegmentReader:
                 end = len(read) - segments.MAX_RECORD_BYTES
                 yield at + end, None
             at += end
+
+    def _is_torn(self, name: str, read: bytes, end: int) -> bool:
+        """Whether what is left after *end* is what a process left when it died."""
+        is_left = end < len(read) and not self._is_newer(read, end)
+        return is_left and not is_locked(self._kept.checked(), name)
+
+    def _is_newer(self, read: bytes, at: int) -> bool:
+        found = segments.is_newer(read, at)
+        self.has_newer = self.has_newer or found
+        return found
 
     def resource(self, key: bytes | None, name: str) -> bytes | None:
         """The payload of the resource *key*; it may stand in *name* before where we began."""

@@ -207,7 +207,7 @@ def decode(segment: bytes, *, at: int = 0, is_end: bool = True) -> Iterator[Reco
     Which of the two only the caller can know; they begin where the last item
     ended.
 
-    A record of a later version is damage to this one, of known length.
+    A record of a later version is damage to this one: see `is_newer`.
     """
     search = _Search(segment, is_end=is_end)
     while at + HEAD_BYTES <= len(segment):
@@ -265,6 +265,14 @@ def heads(
             end = following
             yield DAMAGE, NO_KEY, 0, at, end
         at = end
+
+
+def is_newer(segment: bytes, at: int) -> bool:
+    """Whether a record of a later version begins at offset *at*: its head begins as ours."""
+    if segment[at : at + 4] != MAGIC or at + HEAD_BYTES > len(segment):
+        return False
+    (head_checksum,) = _CHECK.unpack_from(segment, at + _HEAD.size)
+    return segment[at + 4] > VERSION and crc32(segment[at : at + _HEAD.size]) == head_checksum
 
 
 def head_at(segment: bytes, at: int) -> tuple[int, int, int, int, bytes, int] | None:

@@ -88,6 +88,11 @@ class Backlog:
         self._executions = executions
         self._reader = SegmentReader(kept)
 
+    @property
+    def has_newer(self) -> bool:
+        """Whether it came upon a record of a later version, which it leaves."""
+        return self._reader.has_newer
+
     def waiting_bytes(self) -> dict[str, int]:
         """Bytes after what was delivered, by segment: what there is to look through."""
         return {name: end - self._offsets.get(name, 0) for name, end in self.waiting_ends().items()}

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
+from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.never_raises import never_raises
 from otel_codomon._platform.threads_and_forks import PausableThread, Wake, on_fork
 from otel_codomon.errors import JournalUnavailableError
@@ -37,8 +38,17 @@ if TYPE_CHECKING:
     from otel_codomon.journal.delivery.endpoints import Endpoint
     from otel_codomon.journal.writer import Writer
 
+_log = get_logger(__name__)
+
 _ELECTION_SECONDS: Final = 1.0
 """How often one that was not elected asks again: how long nobody ships after a sender died."""
+
+_STAND_DOWN_SECONDS: Final = 3.0
+"""How long one that came upon records of a later version leaves the journal to others: who
+waits to be elected asks each second."""
+
+_STAND_DOWN_EVERY_SECONDS: Final = 60.0
+"""How often it does so; between, it delivers what it knows."""
 
 _NOT_DELIVERED: Final = "until it can be used nothing is delivered from it"
 
@@ -98,6 +108,7 @@ class Sender:
         self._moved = threading.Condition()
         self._session: DeliverySession | None = None
         self._exit_deadline = 0.0
+        self._standing_down_until = self._stand_down_at = 0.0
 
     def _wake_up(self) -> None:
         self._wake.set()
@@ -201,6 +212,8 @@ class Sender:
                     self._is_lost = False
                     self._report.right()
                 self._notify_waiting(session)
+                if session.has_newer and time.monotonic() >= self._stand_down_at:
+                    self._stand_down()
                 return pause_seconds
         except OSError as error:
             self._lose(error)
@@ -250,7 +263,7 @@ class Sender:
         if self._is_tainted:
             self._send_another()
             return None
-        if not leader.try_acquire(self.folder):
+        if time.monotonic() < self._standing_down_until or not leader.try_acquire(self.folder):
             self._drop_session()
             return None
         if self._session is not None and self._session.is_gone:
@@ -265,6 +278,20 @@ class Sender:
                 counts=self.counts,
             )
         return self._session
+
+    def _stand_down(self) -> None:
+        """Let a process of a later version deliver what it alone knows."""
+        now = time.monotonic()
+        self._standing_down_until = now + _STAND_DOWN_SECONDS
+        self._stand_down_at = now + _STAND_DOWN_EVERY_SECONDS
+        self._release_session()
+        if "newer" not in self.counts.reported:
+            self.counts.reported.add("newer")
+            _log.warning(
+                "the journal in %s is shared with a newer version of otel_codomon: this process "
+                "leaves to that one what it does not know; upgrade this one",
+                self.folder,
+            )
 
     def _release_session(self) -> None:
         session, self._session = self._session, None

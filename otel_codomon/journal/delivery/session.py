@@ -105,6 +105,11 @@ class DeliverySession:
         return not (self._kept.is_ours and self._kept.is_at(self._folder))
 
     @property
+    def has_newer(self) -> bool:
+        """Whether it came upon something of a later version, which it leaves."""
+        return any(queue.has_newer for queue in self._queues)
+
+    @property
     def uses_grpc(self) -> bool:
         """Whether gRPC's threads run in this process."""
         return any(queue.endpoint.protocol == GRPC for queue in self._queues)

@@ -104,6 +104,12 @@ class SignalQueue:
         return self._failures > 0
 
     @property
+    def has_newer(self) -> bool:
+        """Whether it came upon something of a later version, which it leaves."""
+        executions = self._executions
+        return self._backlog.has_newer or (executions is not None and executions.has_newer)
+
+    @property
     def credit(self) -> int:
         """What the next lane of this signal may begin with: see `BatchSender`."""
         return self._batch_sender.credit

@@ -86,18 +86,17 @@ class ExecutionMetrics:
                 is_delta=self._choice.is_delta,
             )
         except NewerVersionError:
-            if "newer sums" not in self._reported:
-                self._reported.add("newer sums")
-                _log.warning(
-                    "a newer version of otel_codomon adds up the executions of this journal; "
-                    "this process leaves their metrics to it"
-                )
             return None
         if state.is_new:
             state.counted.update(delivered)
             # Now, before more is delivered: the next sender must begin here, too.
             self._save(state)
         return state
+
+    @property
+    def has_newer(self) -> bool:
+        """Whether there is something of a later version, which it leaves."""
+        return self._state is None or self._reader.has_newer
 
     @property
     def due(self) -> float:
