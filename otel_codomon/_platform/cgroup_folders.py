@@ -54,8 +54,8 @@ def places_of(pid: int) -> Iterator[tuple[Mount, str]]:
             is_this = (
                 not controllers if mount.is_v2 else mount.controllers[0] in controllers.split(",")
             )
-            relative = os.path.relpath(path, mount.root)
-            if is_this and not relative.startswith(".."):
+            relative = os.path.relpath(path, mount.root) if is_this else ".."
+            if not relative.startswith(".."):
                 yield mount, relative
 
 

@@ -59,15 +59,10 @@ def build_environment(
         allowed: Names the caller lets through besides `ALLOWED`.
     """
     patterns = (*ALLOWED, *TOOLCHAINS, *allowed)
-    kept = {name: value for name, value in ours.items() if _is_allowed(name, patterns)}
+    names = {pattern for pattern in patterns if not pattern.endswith("*")}
+    prefixes = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
+    kept = {n: value for n, value in ours.items() if n in names or n.startswith(prefixes)}
     return {**kept, **(given or {})}
-
-
-def _is_allowed(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(
-        name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
-        for pattern in patterns
-    )
 
 
 def without_telemetry(ours: Mapping[str, str]) -> dict[str, str]:
