@@ -12,9 +12,10 @@ import pytest
 from support.bubblewrap import MISSING
 
 from otel_codomon import Limits, Outcome, names, run as run_for_ever
-from otel_codomon.sandbox import disk_meter, supervised
+from otel_codomon.sandbox import disk_meter, supervised, supervisor_process
 from otel_codomon.sandbox.counting import TooManyFilesError
 from otel_codomon.sandbox.disk_meter import DiskMeter
+from otel_codomon.sandbox.warm_supervisor import WarmSupervisor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,15 +137,17 @@ def test_a_command_whose_disk_cannot_be_limited_is_not_started(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     program = (
-        "from otel_codomon.sandbox import disk_meter, supervisor\n"
+        "import sys; sys.path.append(sys.argv[1])\n"
+        "from otel_codomon.sandbox import disk_meter, {0}\n"
         "disk_meter.COUNTING_SECONDS = 0.0\n"
-        "supervisor.main()\n"
+        "{0}.main()\n"
     )
-    monkeypatch.setattr(
-        supervised, "_PROGRAM", f"import sys; sys.path.append(sys.argv[1])\n{program}"
-    )
+    monkeypatch.setattr(supervisor_process, "_PROGRAM", program)
+    own = WarmSupervisor()
+    monkeypatch.setattr(supervised, "warm_supervisor", own)
 
     result = run(["touch", "made"], cwd=tmp_path, limits=LIMIT)
+    own.close()
 
     assert result.outcome is Outcome.SETUP_ERROR
     assert result.reason is not None

@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from threading import get_ident
+from contextlib import contextmanager
+from threading import get_ident, get_native_id
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from otel_codomon._platform.threads_and_forks import on_fork
 from otel_codomon.resources.totals import ChildTotals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from resource import struct_rusage as StructRusage  # noqa: N812 - a type
 
 try:
@@ -40,7 +41,12 @@ def reaped_children_ns() -> int:
 
 
 def has_children() -> bool:
-    """Whether this process has children that it has not waited for; None is waited for here."""
+    """Whether this process has children that it has not waited for; None is waited for here.
+
+    Processes that work for it and are not its own, see `fostered`, are as good as such.
+    """
+    if _fostered:
+        return True
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -54,7 +60,7 @@ class Account(NamedTuple):
     """The children that this process has waited for so far, CPU time in nanoseconds.
 
     Attributes:
-        reaped_ns: Of all of them, by the kernel.
+        reaped_ns: Of all of them, by the kernel, and of those that were `fostered`.
         owned_ns: Of those whose owner is known: attached to an execution, or
             helpers of ours.
         here_ns: Of those that the calling thread waited for, helpers left out.
@@ -72,11 +78,14 @@ class Account(NamedTuple):
 
 _owned_ns: Final = [0]
 _here_ns: Final[dict[int, int]] = {}
+_fostered_ns: Final = [0]
+_fostered: Final[dict[int, tuple[int, ...]]] = {}
 
 
 def account() -> Account:
     """The account of this process now."""
-    return Account(reaped_children_ns(), _owned_ns[0], _here_ns.get(get_ident(), 0))
+    reaped_ns = reaped_children_ns() + _fostered_ns[0]
+    return Account(reaped_ns, _owned_ns[0], _here_ns.get(get_ident(), 0))
 
 
 def note_owner(cpu_ns: int, *, helper_ns: int = 0) -> None:
@@ -93,8 +102,9 @@ def note_owner(cpu_ns: int, *, helper_ns: int = 0) -> None:
 
 def _forget() -> None:
     """In a forked child: the kernel begins its account anew, and so do we."""
-    _owned_ns[0] = 0
+    _owned_ns[0] = _fostered_ns[0] = 0
     _here_ns.clear()
+    _fostered.clear()
 
 
 on_fork("accounts", in_child=_forget)
@@ -153,6 +163,31 @@ def note_helper(child: subprocess.Popen[bytes], work_ns: Callable[[], int]) -> N
 
     if notify_when_reaped(child, told):
         vars(child)[_HELPER] = True
+
+
+@contextmanager
+def fostered(pid: int, work_ns: Callable[[], int]) -> Iterator[None]:
+    """While process *pid* works for the calling thread, count it as a child of that.
+
+    Args:
+        pid: A process that is no child of this one.
+        work_ns: The CPU time of its work, nanoseconds, as if it had been waited for; asked
+            at the end.
+    """
+    native_id = get_native_id()
+    _fostered[native_id] = (*_fostered.get(native_id, ()), pid)
+    try:
+        yield
+    finally:
+        rest = tuple(other for other in _fostered.pop(native_id, ()) if other != pid)
+        if rest:
+            _fostered[native_id] = rest
+        _fostered_ns[0] += work_ns()
+
+
+def fostered_by(native_id: int) -> tuple[int, ...]:
+    """Processes that work for a thread now and are not its children."""
+    return _fostered.get(native_id, ())
 
 
 def _waits_as_known(kind: type) -> bool:

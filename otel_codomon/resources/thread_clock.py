@@ -17,7 +17,7 @@ from otel_codomon.resources.event_loop import (
     running_loop,
 )
 from otel_codomon.resources.other_threads import OtherThreads, inside
-from otel_codomon.resources.reaping import Account, account
+from otel_codomon.resources.reaping import Account, account, fostered_by
 
 _STEP_NS: Final = 20_000
 """A step that is shorter has started no process: that takes 80 µs."""
@@ -227,10 +227,10 @@ def cpu_ns_of(native_id: int) -> int | None:
 
 
 def children_of(native_id: int) -> list[int]:
-    """Processes that the thread started and that have not been waited for."""
+    """Processes that the thread started and that have not been waited for, or that work for it."""
     try:
         with open(f"/proc/self/task/{native_id}/children", "rb") as file:  # noqa: PTH123 - as above
-            return [int(pid) for pid in file.read().split()]
+            return [*map(int, file.read().split()), *fostered_by(native_id)]
     except OSError:  # as above
         return []
 

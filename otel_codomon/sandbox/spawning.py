@@ -14,12 +14,15 @@ from otel_codomon.sandbox.tree import read_file, signal
 TYPE_CHECKING = False  # typing alone would double the time to start
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_CHILD_SUBREAPER = 36
 
 _LEAST_NICE = -20
+# The C library, once it was needed: opening it takes as long as ten calls.
+_libc: list[Any] = []
 # Python ignores these two in itself; a program expects them as the system has them.
 _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
 
@@ -37,7 +40,9 @@ def prctl(option: int, value: int) -> None:
     """
     import ctypes  # noqa: PLC0415 - 2 ms, which `otel-codomon run` spends only where it must
 
-    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+    if not _libc:
+        _libc.append(ctypes.CDLL(None, use_errno=True))
+    if _libc[0].prctl(option, value, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 

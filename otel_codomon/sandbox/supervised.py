@@ -3,48 +3,39 @@
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import selectors
 import signal
-import socket
-import subprocess
-import sys
 import time
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_codomon._platform.interpreter import interpreter
 from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.proc_stat import read_stat
-from otel_codomon.resources.reaping import note_helper
 from otel_codomon.sandbox.capture import Capture
 from otel_codomon.sandbox.command import GRACE_SECONDS, encode_command
 from otel_codomon.sandbox.counting import uncounted
 from otel_codomon.sandbox.process_exit import ProcessExit, Rescue, since
 from otel_codomon.sandbox.reports import Reports
+from otel_codomon.sandbox.supervisor_process import start_supervisor
 from otel_codomon.sandbox.survivors import end_marked, new_mark
-from otel_codomon.sandbox.toolchains import UnavailableError
+from otel_codomon.sandbox.toolchains import UnavailableError, refused_by_the_kernel
 from otel_codomon.sandbox.tree import GIVE_UP_SECONDS, kill_below
+from otel_codomon.sandbox.warm_supervisor import warm_supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_codomon.sandbox.cancellation import Cancellation
     from otel_codomon.sandbox.command import Command
+    from otel_codomon.sandbox.supervisor_process import Channel, SupervisorProcess
 
 _log = get_logger(__name__)
 
-_ROOT: Final = str(Path(__file__).parents[2])
-# At the end of the path, so that nothing there stands in for a module of Python's.
-_PROGRAM: Final = (
-    "import sys; sys.path.append(sys.argv[1]); "
-    "from otel_codomon.sandbox.supervisor import main; main()"
-)
 # One read takes what a pipe of this size can hold. The kernel's own size is
 # 64 KiB, with which draining costs the command three times as many switches.
 _PIPE_BYTES: Final = 1024 * 1024
-_STDERR: Final = 2
 # A supervisor that was asked to end the command, and had the time of grace for
 # it, gets so much more before its work is taken from it.
 _SLACK_SECONDS: Final = 1.0
@@ -73,12 +64,16 @@ def run_supervised(
         on_start: Called with the process id when the program runs.
 
     Raises:
-        UnavailableError: Its disk cannot be limited.
+        UnavailableError: Its disk cannot be limited, or the kernel has no descriptors or
+            processes left for it.
 
     Whatever is raised in here, `KeyboardInterrupt` included, ends the tree first.
     """
     with ExitStack() as opened:
-        conversation = _Conversation(command, on_start, opened)
+        with refused_by_the_kernel(
+            "start a command", "run fewer at once, or raise ulimit -n and -u"
+        ):
+            conversation = _Conversation(command, on_start, opened)
         conversation.hold(deadline, cancellation)
         conversation.check(command)
         process_exit = conversation.process_exit()
@@ -102,27 +97,28 @@ class _Conversation:
         self._rescue: Rescue | None = None
         self._mark = new_mark()
         self._unwritten = memoryview(command.stdin)
-        self._buffer = memoryview(bytearray(_PIPE_BYTES))
+        self._buffer = memoryview(mmap.mmap(-1, _PIPE_BYTES))  # of which only what is used is made
         self._output, self._errors = Capture(command.output_bytes), Capture(command.output_bytes)
-        self._process, self._control = _start_supervisor(has_input=bool(command.stdin))
-        note_helper(self._process, self._work_ns)
+        self._channel, self._process = _start_supervisor(has_input=bool(command.stdin))
+        self._control = self._channel.control
+        opened.enter_context(self._process.accounted(self._work_ns))
         opened.callback(self._end)
         self._selector = opened.enter_context(selectors.DefaultSelector())
-        self._control.sendall(encode_command(command, host_pid=os.getpid(), mark=self._mark))
+        with suppress(ConnectionError):  # it was killed: what comes next says so
+            self._control.sendall(encode_command(command, host_pid=os.getpid(), mark=self._mark))
         self._listen()
 
     def _listen(self) -> None:
         register = self._selector.register
         register(self._control, selectors.EVENT_READ, self._hear)
-        process = self._process
-        for stream, capture in ((process.stdout, self._output), (process.stderr, self._errors)):
-            assert stream is not None  # noqa: S101 - both were asked for
+        channel = self._channel
+        for stream, capture in ((channel.output, self._output), (channel.errors, self._errors)):
             _widen(stream.fileno())
             os.set_blocking(stream.fileno(), False)
             register(stream, selectors.EVENT_READ, self._reader(stream.fileno(), capture))
-        if process.stdin is not None:
-            os.set_blocking(process.stdin.fileno(), False)
-            register(process.stdin, selectors.EVENT_WRITE, self._write)
+        if channel.input is not None:
+            os.set_blocking(channel.input.fileno(), False)
+            register(channel.input, selectors.EVENT_WRITE, self._write)
 
     def hold(self, deadline: float | None, cancellation: Cancellation | None) -> None:
         """Serve all streams until the supervisor reports that nothing is left.
@@ -196,7 +192,7 @@ class _Conversation:
         self._next_check = now + _CHECK_SECONDS
         if self._is_stopped():
             self._stops += 1
-            self._process.send_signal(signal.SIGCONT)
+            self._process.send(signal.SIGCONT)
         return self._stops > _STOPS_BORNE or now >= self._last_instant
 
     def _is_stopped(self) -> bool:
@@ -209,19 +205,18 @@ class _Conversation:
         It adopts orphans, stopped or not: as long as it is there, nothing gets
         away from below it.
         """
-        self._process.send_signal(signal.SIGSTOP)
+        self._process.send(signal.SIGSTOP)
         kill_below(self._process.pid, _CLEAN_UP_SECONDS)
         self._rescue = Rescue(was_stopped=True, is_complete=True)
-        self._process.send_signal(signal.SIGCONT)
+        self._process.send(signal.SIGCONT)
         until = time.monotonic() + _SLACK_SECONDS
         while not self._reports.is_over and time.monotonic() < until:
             self._serve(until)
 
     def _end_without_supervisor(self) -> Rescue:
         """End what a supervisor has left that was killed, or is killed now."""
-        self._process.kill()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_SLACK_SECONDS)
+        self._process.send(signal.SIGKILL)
+        self._process.wait(_SLACK_SECONDS)
         was_stopped = self._rescue is not None
         if self._mark is None:
             if self._reports.pid is not None:
@@ -245,7 +240,7 @@ class _Conversation:
         return read
 
     def _write(self) -> bool:
-        stream = self._process.stdin
+        stream = self._channel.input
         assert stream is not None  # noqa: S101 - it was registered
         try:
             written = os.write(stream.fileno(), self._unwritten[:_PIPE_BYTES])
@@ -290,7 +285,7 @@ class _Conversation:
     def _drain(self) -> None:
         """Read what the dead have left in the pipes."""
         for key in list(self._selector.get_map().values()):
-            if key.fileobj in (self._process.stdout, self._process.stderr):
+            if key.fileobj in (self._channel.output, self._channel.errors):
                 # Two reads take what a pipe can hold. Nobody of the tree is
                 # left to write more; somebody else may hold the other end.
                 key.data()
@@ -298,65 +293,23 @@ class _Conversation:
 
     def _end(self) -> None:
         """Let go of everything: for the supervisor the host's death, which ends the tree."""
-        self._control.close()
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream is not None:
-                with suppress(OSError):
-                    stream.close()
+        self._channel.close()
         if self._reports.is_unfinished and self._rescue is not None:
             return  # it was killed, and has had its time to go
         until = time.monotonic() + _SLACK_SECONDS
         if not self._reports.is_over:  # interrupted: it has a tree to end
             until += GIVE_UP_SECONDS
-        while not self._has_ended():
+        while not self._process.wait(_SLACK_SECONDS / 10):
             if time.monotonic() >= until or self._is_stopped():
                 kill_below(self._process.pid, _CLEAN_UP_SECONDS)
                 self._end_without_supervisor()
                 return
 
-    def _has_ended(self) -> bool:
-        try:
-            self._process.wait(_SLACK_SECONDS / 10)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
 
-
-def _start_supervisor(*, has_input: bool) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    python = interpreter() or sys.executable
-    ours, theirs = map(_above_standard_streams, socket.socketpair())
-    try:
-        with theirs:
-            process = subprocess.Popen(  # noqa: S603 - our own file
-                [python, "-I", "-S", "-B", "-c", _PROGRAM, _ROOT, str(theirs.fileno())],
-                stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                cwd="/",
-                env=_own_environment(),
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-    except BaseException:
-        ours.close()
-        raise
-    return process, ours
-
-
-def _above_standard_streams(end: socket.socket) -> socket.socket:
-    """The same socket with a descriptor above 2: in a child the streams take the others.
-
-    A host whose own standard streams are closed gets those numbers for whatever it opens.
-    """
-    with end:
-        return socket.socket(fileno=fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _STDERR + 1))
-
-
-def _own_environment() -> dict[str, str]:
-    """What an interpreter needs to start; the command never sees it."""
-    wanted = ("LD_LIBRARY_PATH", "PYTHONHOME")
-    return {name: os.environ[name] for name in wanted if name in os.environ}
+def _start_supervisor(*, has_input: bool) -> tuple[Channel, SupervisorProcess]:
+    """A supervisor that waits for its task: a forked one, or else a child of ours."""
+    forked = warm_supervisor.fork(has_input=has_input)
+    return forked or start_supervisor(has_input=has_input)
 
 
 def _widen(fd: int) -> None:

@@ -2,8 +2,9 @@
 
 The library runs this in a process of its own, because what it does is
 process-wide and must not happen inside the caller's program: it adopts orphans,
-forks, and waits for any child. `otel-codomon run` is such a process itself and
-uses the modules beside this one.
+forks, and waits for any child. That process is a copy of the warm one
+(`warm_process`), or an interpreter that `main` makes into one. `otel-codomon run` is
+such a process itself and uses the modules beside this one.
 
 They import only what the interpreter has loaded or built in: a start takes as
 long as ``python -c pass``.
@@ -56,7 +57,7 @@ class Plan:
         options: What bubblewrap is to read from us; None without bubblewrap.
         call_filter: Its filter of system calls.
         grace_seconds: From SIGTERM to SIGKILL.
-        host_pid: The process that asked.
+        host_pid: The process that asked, and is our parent unless we were forked for it.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -96,10 +97,17 @@ def _limit(entry: bytes) -> tuple[int, tuple[int, int]]:
 
 
 class Supervisor:
-    """One command, from the plan on the socket to the report of its end."""
+    """One command, from the plan on the socket to the report of its end.
 
-    def __init__(self, control: int) -> None:
+    Args:
+        control: The socket.
+        host: A descriptor of the process that asked (pidfd_open(2)); None where that is
+            our parent.
+    """
+
+    def __init__(self, control: int, *, host: int | None = None) -> None:
         self._control = control
+        self._host = [] if host is None else [host]
         self._ahead = Ahead()
         self._plan = plan = Plan(self._receive_plan())
         self._wrapping = None if plan.options is None else Wrapping(plan.options, plan.call_filter)
@@ -181,20 +189,26 @@ class Supervisor:
     def _stay(self, tree: Tree, meter: TreeMeter) -> int:
         """Until the command ends, is stopped, passes a limit, or its host dies."""
         ended, pause_seconds = _end_of(tree.pid, meter.pause_seconds)
-        watched = [self._control, meter.alarm, *ended]
+        watched = [self._control, meter.alarm, *self._host, *ended]
         while True:
             ready, _, _ = select.select(watched, [], [], pause_seconds)
             tree.reap()
             if self._control in ready:
                 # One word is ever said here; without a word the host has died.
                 return tree.end(self._plan.grace_seconds) if self._heard() else tree.kill()
-            if tree.status is not None or os.getppid() != self._plan.host_pid:
+            if tree.status is not None or self._is_host_dead(ready):
                 return tree.kill()
             passed = meter.passed()
             self._report_unmeasured(meter)
             if passed is not None:
                 self._report("limit", *(word for word in passed if word is not None))
                 return tree.kill()
+
+    def _is_host_dead(self, ready: list[int]) -> bool:
+        """Whether who asked has died, though a forked child of its holds the same socket."""
+        if self._host:
+            return self._host[0] in ready
+        return os.getppid() != self._plan.host_pid
 
     def _report_unmeasured(self, meter: TreeMeter) -> None:
         for limit, why in meter.unmeasured():
@@ -221,3 +235,4 @@ def main() -> None:
     # The command must not speak for us.
     os.set_inheritable(control, False)  # noqa: FBT003 - positional only
     Supervisor(control).run()
+    os._exit(0)  # there is nothing to clean up, and the caller waits for the end
