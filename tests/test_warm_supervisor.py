@@ -240,12 +240,12 @@ def test_nothing_hangs_while_it_is_killed_again_and_again(warm: int) -> None:
     attacker.start()
     try:
         with ThreadPoolExecutor(4) as threads:
-            codes = [r.exit_code for r in threads.map(run, [["sh", "-c", "exit 3"]] * 40)]
+            results = list(threads.map(run, [["sh", "-c", "exit 3"]] * 40))
     finally:
         is_over.set()
         attacker.join()
 
-    assert codes == [3] * 40
+    assert [(r.exit_code, r.reason) for r in results] == [(3, "it ended with exit code 3")] * 40
     wait_until_dead(warm)
 
 

@@ -91,7 +91,7 @@ class WarmProcess:
             os._exit(code)
 
     def _take_over(self, descriptors: list[int]) -> Supervisor:
-        # Until it has its task it goes with us, even if it is stopped.
+        # Until the program knows of it, it goes with us, even if it is stopped.
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != self._pid:
             raise SystemExit
@@ -104,9 +104,7 @@ class WarmProcess:
         for number, stream in zip(streams, _STREAMS, strict=False):
             os.dup2(number, stream)
             os.close(number)
-        supervisor = Supervisor(control, host=self.host)
-        prctl(PR_SET_PDEATHSIG, 0)
-        return supervisor
+        return Supervisor(control, host=self.host)
 
 
 def _be_killed_at_the_end_of(pipe: int) -> None:
@@ -122,6 +120,7 @@ def _introduce(control: int) -> None:
     prctl(PR_SET_DUMPABLE, 1)
     pid = os.getpid()
     me = os.pidfd_open(pid)
+    prctl(PR_SET_PDEATHSIG, 0)
     end = _socket.socket(fileno=control)
     send_descriptors(end, b"%d" % pid, [me])
     end.detach()

@@ -310,6 +310,7 @@ def _answer(control: socket.socket, warm: _Warm) -> ForkedSupervisor | None:
     supervisor = ForkedSupervisor(int(pid), descriptors[0])
     if can_serve and _is_open_to_us(supervisor.pid):
         return supervisor
+    supervisor.send(signal.SIGKILL)
     supervisor.close()
     return None
 
