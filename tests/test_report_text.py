@@ -69,6 +69,15 @@ def test_where_nothing_is_wrong_one_line_says_so(tmp_path: Path) -> None:
     assert details == "no problems found: 2 executions, all succeeded"
 
 
+def test_failures_that_are_no_problem_are_counted_all_the_same(tmp_path: Path) -> None:
+    failed = Past(name="once", kind="command", outcome="error")
+    write_history(tmp_path, [Past(), failed]).forget()
+
+    details = typed("report", env=at(tmp_path)).stdout.splitlines()[0]
+
+    assert details == "no recurring problem: 1 of 2 executions failed"
+
+
 def test_markdown_is_a_task_list_that_names_do_not_break(tmp_path: Path) -> None:
     limit = {names.USAGE_MEMORY_PEAK: 9 * MIB, names.LIMIT_MEMORY: 9 * MIB}
     past = Past(name="a*b", execution_id="x`y", outcome=Outcome.OOM_KILLED, attributes=limit)

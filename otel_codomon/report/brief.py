@@ -45,9 +45,12 @@ def verdict(report: Report) -> str:
     ran = in_words(report.executions, "execution", "executions")
     failed = failures(report.outcomes)
     problems = len(report.problems) + len(report.caches)
+    if not problems and failed:
+        return f"no recurring problem: {failed:,} of {ran} failed"
     if not problems:
-        how = "all succeeded" if not failed else f"{failed:,} failed"
-        return f"no problems found: {ran}" + (f", {how}" if report.executions else " finished")
+        return f"no problems found: {ran}" + (
+            ", all succeeded" if report.executions else " finished"
+        )
     found = f"{in_words(problems, 'problem', 'problems')} in {ran} ({failed:,} failed)"
     if not report.problems:
         return found
