@@ -10,7 +10,7 @@ from support.history import MIB, Past, write_history
 from support.two_days import two_days
 from support.typed import clean_environment, typed, typed_on_terminal
 
-from otel_codomon import names
+from otel_codomon import Kind, Outcome, names
 from otel_codomon.journal.execution_record import Outcome
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_where_nothing_is_wrong_one_line_says_so(tmp_path: Path) -> None:
 
 
 def test_failures_that_are_no_problem_are_counted_all_the_same(tmp_path: Path) -> None:
-    failed = Past(name="once", kind="command", outcome="error")
+    failed = Past(name="once", kind=Kind.COMMAND, outcome=Outcome.ERROR)
     write_history(tmp_path, [Past(), failed]).forget()
 
     details = typed("report", env=at(tmp_path)).stdout.splitlines()[0]
