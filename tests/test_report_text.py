@@ -11,7 +11,6 @@ from support.two_days import two_days
 from support.typed import clean_environment, typed, typed_on_terminal
 
 from otel_codomon import Kind, Outcome, names
-from otel_codomon.journal.execution_record import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
