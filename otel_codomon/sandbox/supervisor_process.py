@@ -151,7 +151,7 @@ class ForkedSupervisor:
 
     def send(self, number: int) -> None:
         """Send it a signal; nothing once it has ended."""
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # or it is not ours any more
             signal.pidfd_send_signal(self._descriptor, number)
 
     def wait(self, seconds: float) -> bool:

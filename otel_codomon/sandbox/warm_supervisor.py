@@ -47,8 +47,9 @@ _STARTER_SECONDS: Final = 1.0
 _CHECK_SECONDS: Final = 0.1
 _STOPPED: Final = (b"T", b"t")
 _TRIES: Final = 2
-# After so many that did not come up, one after the other, none is started any more.
+# After so many that came to nothing, one after the other, none is started for a while.
 _FAILURES: Final = 3
+_PAUSE_SECONDS: Final = 60.0
 _PID_BYTES: Final = 16
 # It was killed, or other code has closed our end.
 _GONE: Final = (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.EBADF, errno.ENOTCONN)
@@ -142,6 +143,7 @@ class WarmSupervisor:
         # Its holder may take it again: a signal handler may come in between.
         self._lock = threading.RLock()
         self._failures = 0
+        self._next_start = 0.0  # monotonic clock
 
     def fork(self, *, has_input: bool) -> tuple[Channel, ForkedSupervisor] | None:
         """Have a supervisor forked that has inherited what a child of ours would have.
@@ -185,7 +187,7 @@ class WarmSupervisor:
         return None
 
     def _start(self) -> _Warm | None:
-        if os.getpid() == _INIT or self._failures >= _FAILURES:
+        if os.getpid() == _INIT or time.monotonic() < self._next_start:
             return None
         try:
             warm = _start()
@@ -194,10 +196,10 @@ class WarmSupervisor:
         except OSError:  # too many processes or descriptors, which may be different soon
             return None
         if warm is None:
-            self._failures += 1
+            self._note(has_failed=True)
         elif _is_child(warm.pid):
             # We adopt orphans: our waits would see it. No other try ends better.
-            self._failures = _FAILURES
+            self._next_start = float("inf")
             warm.end()
             with suppress(ChildProcessError):
                 os.waitpid(warm.pid, 0)
@@ -209,8 +211,14 @@ class WarmSupervisor:
         with self._lock:
             if self._warm is warm:
                 self._warm = None
-                self._failures = 0 if warm.has_served else self._failures + 1
+                self._note(has_failed=not warm.has_served)
             warm.end()
+
+    def _note(self, *, has_failed: bool) -> None:
+        self._failures = self._failures + 1 if has_failed else 0
+        if self._failures >= _FAILURES:
+            self._failures = 0
+            self._next_start = time.monotonic() + _PAUSE_SECONDS
 
     @property
     def pid(self) -> int | None:
