@@ -22,9 +22,7 @@ SETTINGS = {
 }
 COMBINATIONS = [
     ("local.yaml",),
-    ("local.yaml", "short-commands.yaml"),
     ("agent.yaml",),
-    ("agent.yaml", "short-commands.yaml"),
     ("gateway.yaml",),
     ("kafka-producer.yaml",),
     ("kafka-consumer.yaml",),

@@ -27,7 +27,6 @@ class Collector(RealProgram):
         grpc: Where it takes OTLP over gRPC, ``host:port``.
         http: Where it takes OTLP over HTTP, a URL.
         telemetry: Where Prometheus finds its own metrics, ``host:port``.
-        commands_page: Where it finds those of short commands, ``host:port``.
 
     Args:
         configurations: Names of the files.
@@ -44,11 +43,10 @@ class Collector(RealProgram):
         settings: Sequence[str] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        grpc, http, health, telemetry, commands, page = free_ports(6)
+        grpc, http, health, telemetry = free_ports(4)
         self.grpc = f"127.0.0.1:{grpc}"
         self.http = f"http://127.0.0.1:{http}"
         self.telemetry = f"127.0.0.1:{telemetry}"
-        self.commands_page = f"127.0.0.1:{page}"
         super().__init__(
             "otelcol",
             [*collector_command(*configurations), *(f"--config=yaml:{one}" for one in settings)],
@@ -58,8 +56,6 @@ class Collector(RealProgram):
                 "CODOMON_GRPC_ENDPOINT": self.grpc,
                 "CODOMON_HTTP_ENDPOINT": f"127.0.0.1:{http}",
                 "CODOMON_HEALTH_ENDPOINT": f"127.0.0.1:{health}",
-                "CODOMON_COMMANDS_ENDPOINT": f"127.0.0.1:{commands}",
-                "CODOMON_COMMANDS_PAGE": self.commands_page,
                 "CODOMON_TELEMETRY_HOST": "127.0.0.1",
                 "CODOMON_TELEMETRY_PORT": str(telemetry),
                 "CODOMON_QUEUE_FOLDER": str(folder / "queue"),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-LOCAL = ("local.yaml", "short-commands.yaml")
+LOCAL = ("local.yaml",)
 
 
 class LocalStack:
@@ -40,9 +40,7 @@ class LocalStack:
                 **(_also_to(traces_to) if traces_to else {}),
             },
         )
-        self.prometheus.scrape(
-            {"collector": self.collector.telemetry, "commands": self.collector.commands_page}
-        )
+        self.prometheus.scrape({"collector": self.collector.telemetry})
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
