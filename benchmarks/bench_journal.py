@@ -39,9 +39,9 @@ SPANS = 20_000
 ATTRIBUTES: dict[str, str | int | float] = {"a": "one", "b": "two", "c": 3, "d": 4.5, "e": True}
 
 
-def stock_execution(collector: Collector) -> tuple[Callable[[], None], Callable[[], None]]:
+def stock_execution(endpoint: str) -> tuple[Callable[[], None], Callable[[], None]]:
     """A span with five attributes and a histogram record, exported in batches, all included."""
-    exporter = OTLPSpanExporter(endpoint=f"{collector.http_endpoint}/v1/traces")
+    exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")
     provider = TracerProvider(shutdown_on_exit=False)
     processor = BatchSpanProcessor(exporter, max_queue_size=10 * CALLS)
     provider.add_span_processor(processor)
@@ -89,13 +89,17 @@ def journal_execution(folder: str) -> Callable[[], None]:
     return run
 
 
-def cost_rows(collector: Collector, folder: str) -> list[Row]:
-    stock, shutdown = stock_execution(collector)
+def cost_rows(endpoint: str, folder: str) -> list[Row]:
+    """What a call costs, in a process that has no children; and then with one."""
+    stock, shutdown = stock_execution(endpoint)
     journal = journal_execution(folder)
     ours, theirs = in_turn(journal, stock, rounds=25)
     ours_cpu, theirs_cpu = cpu_seconds(journal), cpu_seconds(stock)
     shutdown()
     ours_alone, bare = in_turn(journal, bare_execution(), rounds=25)
+    with subprocess.Popen(["sleep", "600"]) as child:
+        beside_child, bare_too = in_turn(journal, bare_execution(), rounds=25)
+        child.kill()
     scale = 1e6 / CALLS
     note = "SDK span, histogram record, batch export"
     return [
@@ -109,7 +113,23 @@ def cost_rows(collector: Collector, folder: str) -> list[Row]:
             2.2,
             "SDK span and histogram record",
         ),
+        Row(
+            "the same, in a process that has a child",
+            beside_child * scale,
+            bare_too * scale,
+            "us",
+            None,
+            "SDK span and histogram record",
+        ),
     ]
+
+
+def print_cost(endpoint: str, folder: str) -> None:
+    """Print the rows of `cost_rows`, measured in a process of its own: the collector is a child."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.bench_journal", endpoint, folder], env=clean, check=True
+    )
 
 
 def cpu_seconds(function: Callable[[], None], *, rounds: int = 10) -> float:
@@ -257,14 +277,18 @@ def write_backlog(folder: str) -> None:
 
 
 def main() -> None:
-    """Print the tables."""
+    """Print the tables; with an address and a folder, what a call costs there."""
+    if len(sys.argv) > 1:
+        print_table("cost", cost_rows(*sys.argv[1:]))
+        return
     with tempfile.TemporaryDirectory() as temporary, Collector() as collector:
         numbers = count()
 
         def folder() -> str:
             return str(Path(temporary) / f"journal-{next(numbers)}")
 
-        print_table("cost", [*cost_rows(collector, folder()), *drain_rows(collector, folder())])
+        print_cost(collector.http_endpoint, folder())
+        print_table("drain", drain_rows(collector, folder()))
         print_table("end", exit_rows(collector, folder))
         backlog = folder()
         write_backlog(backlog)

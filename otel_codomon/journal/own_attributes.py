@@ -7,7 +7,7 @@ do, so that a finished execution keeps its identity and its outcome.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from opentelemetry import context as otel_context
 
@@ -70,8 +70,8 @@ class OwnFacts:
         """
         self.attributes.update(attributes)
         span.set_attributes(attributes)
-        there = getattr(span, "attributes", None)  # the API has none, the SDK's spans do
-        lost = () if there is None else self.attributes.keys() - set(there)
+        # The API has no attributes to read, the SDK's spans do.
+        lost = self.attributes.keys() - attributes_of(span) if hasattr(span, "attributes") else ()
         if lost:
             # Not by the order of a set: of few that fit, these are the last.
             again = {key: self.attributes[key] for key in reversed(self.attributes) if key in lost}
@@ -91,8 +91,23 @@ class OwnFacts:
 
     def restored(self, attributes: Mapping[str, AnyValue]) -> dict[str, AnyValue]:
         """*attributes* with ours as they are, and none that only look like ours."""
+        ours = self.attributes
+        if attributes.keys() <= ours.keys():
+            return dict(ours)
         foreign = {key: value for key, value in attributes.items() if not is_reserved(key)}
-        return {**foreign, **self.attributes}
+        return {**foreign, **ours}
+
+
+def attributes_of(span: Any) -> dict[str, AnyValue]:  # noqa: ANN401 - of any SDK
+    """The attributes of a span of an SDK, at this instant.
+
+    What OpenTelemetry's own SDK keeps them in is copied at once where it is as it was:
+    item by item, under a lock each, takes as long as all the rest of a record.
+    """
+    kept = getattr(getattr(span, "_attributes", None), "_dict", None)
+    if type(kept) is dict:
+        return kept.copy()
+    return dict(span.attributes or {})
 
 
 def with_own(context: Context | None, own: OwnFacts) -> Context:

@@ -101,22 +101,26 @@ class JournalSpanProcessor(SpanProcessor):
     @never_raises("writing the start of a span to the journal", default=None)
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Write the start of an execution."""
-        own = own_of(parent_context) if _is_in_scope(span) else None
-        if self.is_on and (own is not None or is_execution(span)):
-            if own is not None:
-                self._own[_context(span).span_id] = own
-            payload = started_payload(span, own, resource=self._resource_key(span.resource))
-            if own is not None and own.command:
-                payload[records.COMMAND] = scrubbed_words(own.command)
-            self._writer.append(
-                segments.STARTED,
-                records.to_json(payload),
-                key=_key(span),
-                flags=self._started_flags | (0 if _is_sampled(span) else segments.UNSAMPLED),
-                # Not now: one that had ended before it was recorded started long ago.
-                dated_unix_ns=span.start_time,
-            )
-            self._flusher.watch_life()
+        if not (self.is_on and _is_in_scope(span)):
+            return
+        own = own_of(parent_context)
+        if own is None and not is_execution(span):
+            return
+        context = _context(span)
+        if own is not None:
+            self._own[context.span_id] = own
+        payload = started_payload(span, own, resource=self._resource_key(span.resource))
+        if own is not None and own.command:
+            payload[records.COMMAND] = scrubbed_words(own.command)
+        self._writer.append(
+            segments.STARTED,
+            records.to_json(payload),
+            key=_key(context),
+            flags=self._started_flags | _unsampled(context),
+            # Not now: one that had ended before it was recorded started long ago.
+            dated_unix_ns=span.start_time,
+        )
+        self._flusher.watch_life()
 
     def _resource_key(self, resource: Resource) -> str:
         found = self._resource_keys.get(id(resource))
@@ -130,32 +134,35 @@ class JournalSpanProcessor(SpanProcessor):
     @never_raises("writing the end of a span to the journal", default=None)
     def on_end(self, span: ReadableSpan) -> None:
         """Write the span of an execution; take any other into the next batch."""
-        own = self._own.pop(_context(span).span_id, None)
+        context = _context(span)
+        own = self._own.pop(context.span_id, None)
         if not self.is_on:
             return
         if own is not None or is_execution(span):
-            self._write_execution(span, own)
-        elif self.deliver and _is_sampled(span):
+            self._write_execution(span, context, own)
+        elif self.deliver and context.trace_flags.sampled:
             with self._lock:
                 self._pending.append(span)
                 count = len(self._pending)
             if count == 1 or count >= _MAX_PENDING:
                 self._flusher.flush_soon(now=count >= _MAX_PENDING)
 
-    def _write_execution(self, span: ReadableSpan, own: OwnFacts | None) -> None:
-        key = _key(span)
+    def _write_execution(
+        self, span: ReadableSpan, context: SpanContext, own: OwnFacts | None
+    ) -> None:
+        key = _key(context)
         if key in self._parents:
             return  # it goes on in the process that was forked from
         payload = ended_payload(span, own, resource=self._resource_key(span.resource))
-        flags = 0 if self._counts else segments.UNCOUNTED
+        flags = _unsampled(context)
+        flags |= 0 if self._counts else segments.UNCOUNTED
         flags |= 0 if self.deliver else segments.HISTORY
-        flags |= 0 if _is_sampled(span) else segments.UNSAMPLED
         is_written = self._writer.append(
             segments.ENDED, records.to_json(payload), key=key, flags=flags
         )
         if is_written and (self.deliver or self._counts):
             self._on_write()
-        elif self.deliver and _is_sampled(span):
+        elif self.deliver and context.trace_flags.sampled:
             self._export_plainly(span if own is None else restored(span, own))
 
     def _write_pending(self) -> None:
@@ -210,12 +217,13 @@ def _is_in_scope(span: ReadableSpan) -> bool:
     return scope is not None and scope.name == names.SCOPE
 
 
-def _key(span: ReadableSpan) -> bytes:
-    return _context(span).span_id.to_bytes(8, "big")
+def _key(context: SpanContext) -> bytes:
+    return context.span_id.to_bytes(8, "big")
 
 
-def _is_sampled(span: ReadableSpan) -> bool:
-    return _context(span).trace_flags.sampled
+def _unsampled(context: SpanContext) -> int:
+    """The flag of an execution that is not sampled; none for one that is."""
+    return 0 if context.trace_flags.sampled else segments.UNSAMPLED
 
 
 def _context(span: ReadableSpan) -> SpanContext:

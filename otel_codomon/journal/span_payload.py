@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.trace import SpanKind, format_span_id, format_trace_id
 
+from otel_codomon.journal.own_attributes import attributes_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -32,14 +34,14 @@ def started_payload(
         resource: Key of its RESOURCE record, hexadecimal.
     """
     context: Any = span.get_span_context()
-    parent, attributes = span.parent, span.attributes or {}
+    parent, attributes = span.parent, attributes_of(span)
     payload: dict[str, object] = {
         "trace_id": format_trace_id(context.trace_id),
         "parent_span_id": None if parent is None else format_span_id(parent.span_id),
         "name": span.name,
         "kind": _KINDS[span.kind],
         "started": span.start_time,
-        "attributes": dict(attributes) if own is None else own.restored(attributes),
+        "attributes": attributes if own is None else own.restored(attributes),
         "resource": resource,
     }
     if parent is not None and parent.is_remote:
