@@ -186,9 +186,11 @@ class Sender:
             self._hurry.wait(self.pace.linger_seconds)
             while not self._thread.is_ending:
                 pause_seconds = self._step()
+                due = time.monotonic() + pause_seconds
                 if self._wake.wait(pause_seconds):
                     # More may come together before a request is made of it.
-                    self._hurry.wait(self.pace.linger_seconds)
+                    left = max(0.0, due - time.monotonic())
+                    self._hurry.wait(min(self.pace.linger_seconds, left))
                     self._wake.clear()
                     self._nudge()
             if self._thread.is_stopped:
