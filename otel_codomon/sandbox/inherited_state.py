@@ -30,6 +30,7 @@ _FILES = (
     *("/proc/thread-self/personality", "/proc/self/oom_score_adj", "/proc/self/coredump_filter"),
 )
 _NAMESPACES = "/proc/thread-self/ns"
+_READ_BYTES = 16 * 1024
 _USED_UP = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -62,8 +63,15 @@ def system_call_filters(state: bytes) -> list[bytes]:
 
 
 def _read(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 - pathlib costs 5 ms
-        return file.read()
+    """A file of the kernel, by a third of the calls that a file object takes."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = b""
+        while piece := os.read(descriptor, _READ_BYTES):
+            data += piece
+        return data
+    finally:
+        os.close(descriptor)
 
 
 def _read_if_there(path: str) -> bytes:
