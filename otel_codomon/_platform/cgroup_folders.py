@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # What is counted or limited; a controller that is not there leaves a gap, no error.
 CONTROLLERS = ("cpu", "cpuacct", "memory", "pids", "blkio", "io", "freezer")
+_LINKS_OF_EMPTY = 2
 REMOVE_ATTEMPTS = 50  # times 2 ms: what a killed tree of hundreds takes to go
 
 
@@ -151,10 +152,20 @@ def remove_folder(folder: str, *, attempts: int = REMOVE_ATTEMPTS) -> bool:
 
 def folders_of(folder: str) -> list[str]:
     """*folder* and all folders below it, a parent before its children."""
+    if _has_no_folders(folder):
+        return [folder]
     return [
         folder,
         *(deeper for name in names_in(folder) for deeper in folders_of(f"{folder}/{name}")),
     ]
+
+
+def _has_no_folders(folder: str) -> bool:
+    """Whether its links say so, which takes a fifth of listing it: one for each, and two."""
+    try:
+        return os.stat(folder).st_nlink == _LINKS_OF_EMPTY
+    except OSError:
+        return True
 
 
 def names_in(folder: str) -> list[str]:

@@ -159,8 +159,11 @@ def apply_limits(limits: Iterable[tuple[int, tuple[int, int]]]) -> None:
 def join_cgroups(files: Iterable[bytes | str]) -> None:
     """Move this process, which has one thread, into the cgroups that are entered by *files*."""
     for path in files:
-        with open(path, "wb", buffering=0) as members:  # noqa: PTH123 - pathlib costs 5 ms
-            members.write(b"0")
+        members = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(members, b"0")
+        finally:
+            os.close(members)
 
 
 class Ahead:

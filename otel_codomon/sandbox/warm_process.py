@@ -53,7 +53,8 @@ class WarmProcess:
         _be_killed_at_the_end_of(self.lifeline)
         # A command of the same user must not get at the socket.
         prctl(PR_SET_DUMPABLE, 0)
-        gc.freeze()
+        if hasattr(gc, "freeze"):  # PyPy needs none
+            gc.freeze()  # what is never looked at is never copied either
         state = inherited_state()
         self.requests.send(b"%d" % self._pid)
         poll = select.poll()
