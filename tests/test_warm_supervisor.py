@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +27,8 @@ from otel_codomon.sandbox.tree import children_of
 from otel_codomon.sandbox.warm_supervisor import warm_supervisor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otel_codomon import ExecutionResult
     from otel_codomon.testing import Recorder
 
@@ -608,9 +611,13 @@ needs_other_user = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the package that every user can read."""
-    return copy_package(tmp_path_factory.mktemp("package"))
+def package() -> Iterator[Path]:
+    """A copy of the package that every user can read.
+
+    Not among pytest's own directories, which another run closes to them.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        yield copy_package(Path(directory))
 
 
 def said_by_user(uid: int, program: str, package: Path) -> list[str]:
