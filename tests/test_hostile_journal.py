@@ -26,7 +26,6 @@ from support.user_program import Program
 from otel_codomon import names
 from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
 from otel_codomon.journal import folder as folders, segments
-from otel_codomon.journal.conversion import span_request
 from otel_codomon.journal.delivery.answers import Answer, AnswerKind
 from otel_codomon.journal.delivery.backlog import MALFORMED, Backlog, Item
 from otel_codomon.journal.delivery.batch_sender import BatchSender
@@ -36,7 +35,8 @@ from otel_codomon.journal.operation import journal_status
 from otel_codomon.journal.recovery import Recovery
 from otel_codomon.journal.running_executions import RunningExecutions
 from otel_codomon.journal.segments import Record, encode, is_request
-from otel_codomon.journal.span_data import facts_of
+from otel_codomon.journal.span_data import read_span_data
+from otel_codomon.journal.span_otlp import span_request
 from otel_codomon.journal.writer import Writer
 from otel_codomon.report.executions import list_executions, show_execution
 from otel_codomon.report.operation import make_report
@@ -90,7 +90,7 @@ def as_span(number: int) -> bytes:
     """The same execution as the SDK writes it."""
     (record,) = segments.decode(ended(number))
     assert isinstance(record, Record)
-    facts = facts_of(record)
+    facts = read_span_data(record)
     assert facts is not None
     return encode(segments.TRACES, span_request(facts, {}), key=span_id(number), time_unix_ns=NOW)
 

@@ -16,7 +16,7 @@ from otel_codomon.journal import records, segments
 from otel_codomon.journal.encoding import SpanEncoder, cleaned, restored
 from otel_codomon.journal.flusher import Flusher
 from otel_codomon.journal.own_attributes import own_of
-from otel_codomon.journal.span_payload import ended_payload, started_payload
+from otel_codomon.journal.span_json import ended_payload, started_payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.heartbeats import usage_so_far
 from otel_codomon.journal.index import build_index, find_start
 from otel_codomon.journal.segments import Record, decode
-from otel_codomon.journal.span_data import IDENTITY, command_in, facts_of
+from otel_codomon.journal.span_data import IDENTITY, command_in, read_span_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -232,17 +232,17 @@ class _Payloads:
         record = None if place is None else self._record(place)
         if place is None or record is None:
             return None
-        facts = facts_of(record, keys=keys)
-        if facts is None:
+        span = read_span_data(record, keys=keys)
+        if span is None:
             return None
         pid = None if place.session < 0 else self._index.sessions[place.session].pid
         if place.signal == segments.STARTED:
             used = self._used_so_far().get(key.hex())
             if self._index.is_alive(place):
-                facts = facts.with_usage(used)
+                span = span.with_usage(used)
             else:
-                facts = facts.as_died(self._index.last_sign_unix_ns(place), used)
-        return facts.execution(host_pid=pid)
+                span = span.as_died(self._index.last_sign_unix_ns(place), used)
+        return span.execution(host_pid=pid)
 
     def _used_so_far(self) -> dict[str, Usage]:
         """What executions without an end used by their last heartbeat; read when one is met."""

@@ -9,7 +9,7 @@ from otel_codomon.journal import folder as folders, records, segments
 from otel_codomon.journal.heartbeats import remove_of_dead, usage_so_far
 from otel_codomon.journal.index import build_index, is_locked, read_record
 from otel_codomon.journal.segment_reader import segment_size
-from otel_codomon.journal.span_data import facts_of
+from otel_codomon.journal.span_data import read_span_data
 from otel_codomon.journal.writer import TAKE_OVER_AGE_NS
 
 if TYPE_CHECKING:
@@ -71,13 +71,13 @@ class Recovery:
     @never_raises("recovering an execution whose process died", default=False)
     def _append_died(self, index: Index, key: bytes, place: Place, used: Usage | None) -> bool:
         record = read_record(self._kept.checked(), index.names[place.segment], place)
-        if record is None or (facts := facts_of(record)) is None:
+        if record is None or (span := read_span_data(record)) is None:
             return False
-        died = facts.as_died(index.last_sign_unix_ns(place), used)
-        resource = index.resources.get(facts.resource_key or b"")
-        if facts.resource_key is not None and resource is not None:
+        died = span.as_died(index.last_sign_unix_ns(place), used)
+        resource = index.resources.get(span.resource_key or b"")
+        if span.resource_key is not None and resource is not None:
             # Not declared: each dead process has its own, and the writer would keep them all.
-            self._writer.append(segments.RESOURCE, resource, key=facts.resource_key)
+            self._writer.append(segments.RESOURCE, resource, key=span.resource_key)
         # No instrument of the dead process reported it: it counts, whoever delivers.
         flags = record.flags & (segments.UNSAMPLED | segments.UNCOUNTED)
         payload = records.to_json(died.payload())

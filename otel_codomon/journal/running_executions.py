@@ -17,7 +17,7 @@ from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.heartbeats import RunningHeartbeats
 from otel_codomon.journal.index import MAX_READ_BYTES, is_locked, pid_in, read_from
 from otel_codomon.journal.segments import NO_KEY, Record, decode
-from otel_codomon.journal.span_data import facts_of
+from otel_codomon.journal.span_data import read_span_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -108,9 +108,9 @@ class RunningExecutions:
         """Decode the ends that were read, of which there are few enough."""
         while self._ends:
             record, pid = self._ends.popleft()
-            facts = facts_of(record)
-            if facts is not None:
-                self._ended[facts.span_id] = facts.execution(host_pid=pid)
+            span = read_span_data(record)
+            if span is not None:
+                self._ended[span.span_id] = span.execution(host_pid=pid)
         since_ns = time.time_ns() - int(JUST_ENDED_SECONDS * 1e9)
         latest = sorted(self._ended.values(), key=_ended_ns, reverse=True)[:_MAX_ENDED]
         self._ended = {one.span_id: one for one in latest if _ended_ns(one) >= since_ns}
@@ -164,9 +164,9 @@ def _take_in(segment: _Segment, record: Record, ends: deque[tuple[Record, int | 
             segment.running.clear()
         segment.session, segment.pid = record.key, pid_in(record.payload)
     elif record.signal == segments.STARTED:
-        facts = facts_of(record)
-        if facts is not None:
-            segment.running[record.key] = facts.execution(host_pid=segment.pid)
+        span = read_span_data(record)
+        if span is not None:
+            segment.running[record.key] = span.execution(host_pid=segment.pid)
     elif record.key != NO_KEY:
         segment.running.pop(record.key, None)
         ends.append((record, segment.pid))

@@ -57,7 +57,7 @@ class SpanLink(NamedTuple):
     dropped: int = 0
 
 
-class SpanFacts(NamedTuple):
+class SpanData(NamedTuple):
     """The span of an execution, running or ended.
 
     Attributes:
@@ -121,13 +121,13 @@ class SpanFacts(NamedTuple):
         found.update((key, value) for key, value in rest.items() if value)
         return found
 
-    def with_usage(self, used: Usage | None) -> SpanFacts:
+    def with_usage(self, used: Usage | None) -> SpanData:
         """The same, still running, with what it has used so far; None for nothing known."""
         if used is None:
             return self
         return self._replace(attributes={**self.attributes, **used.attributes()})
 
-    def as_died(self, last_sign_unix_ns: int, used: Usage | None = None) -> SpanFacts:
+    def as_died(self, last_sign_unix_ns: int, used: Usage | None = None) -> SpanData:
         """The same, ended by the death of its process some time after its last sign of life.
 
         Args:
@@ -192,9 +192,9 @@ def _member(kind: Any, value: object) -> Any:  # noqa: ANN401 - any of three enu
     return kind._value2member_map_.get(value) if isinstance(value, str) else None
 
 
-def facts_of(
+def read_span_data(
     record: Record, *, keys: frozenset[str] | None = None, with_events: bool = False
-) -> SpanFacts | None:
+) -> SpanData | None:
     """What *record* tells about the span of an execution; None where it tells nothing.
 
     Args:
@@ -221,10 +221,10 @@ def command_in(record: Record) -> tuple[str, ...]:
     return tuple(map(str, bounded(told))) if isinstance(told, list) else ()
 
 
-def _of_json(record: Record, wanted: frozenset[str] | None, with_events: bool) -> SpanFacts:  # noqa: FBT001 - as the table below calls it
+def _of_json(record: Record, wanted: frozenset[str] | None, with_events: bool) -> SpanData:  # noqa: FBT001 - as the table below calls it
     told = read_object(record.payload)
     ended, parent, attributes = told.get("ended"), told.get("parent_span_id"), told["attributes"]
-    return SpanFacts(
+    return SpanData(
         trace_id=_hex(told["trace_id"], digits=32),
         span_id=record.key.hex(),
         parent_span_id=None if parent is None else _hex(parent, digits=16),
@@ -301,10 +301,10 @@ def _whole(value: object, *, below: int) -> int:
     return value
 
 
-def _of_request(record: Record, wanted: frozenset[str] | None, _with_events: bool) -> SpanFacts:  # noqa: FBT001 - as above
+def _of_request(record: Record, wanted: frozenset[str] | None, _with_events: bool) -> SpanData:  # noqa: FBT001 - as above
     request = _request_type().FromString(record.payload)
     span = request.resource_spans[0].scope_spans[0].spans[0]
-    return SpanFacts(
+    return SpanData(
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
         parent_span_id=span.parent_span_id.hex() or None,
@@ -361,7 +361,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - an AnyValue is any value
     return getattr(value, which)
 
 
-_READERS: Final[dict[int, Callable[[Record, frozenset[str] | None, bool], SpanFacts]]] = {
+_READERS: Final[dict[int, Callable[[Record, frozenset[str] | None, bool], SpanData]]] = {
     segments.STARTED: _of_json,
     segments.ENDED: _of_json,
     segments.TRACES: _of_request,

@@ -84,7 +84,7 @@ NURSERY = """
 import os, sys
 from otel_codomon import configure, execution
 from support.workload import work
-import otel_codomon.journal.pipeline, otel_codomon.journal.conversion
+import otel_codomon.journal.pipeline, otel_codomon.journal.span_otlp
 import otel_codomon.journal.delivery.signal_queue
 import otel_codomon.journal.delivery.http_transport
 victims = 0

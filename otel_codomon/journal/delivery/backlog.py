@@ -12,7 +12,7 @@ from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.index import MAX_READ_BYTES, read_from
 from otel_codomon.journal.segment_reader import SegmentReader, segment_size
 from otel_codomon.journal.segments import HISTORY, UNSAMPLED, Record, decode
-from otel_codomon.journal.span_data import facts_of
+from otel_codomon.journal.span_data import read_span_data
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,13 +190,13 @@ class Backlog:
 
     def _request_of(self, record: Record, name: str) -> bytes:
         """The request that an execution written as a value becomes."""
-        from otel_codomon.journal import conversion  # noqa: PLC0415 - protobuf, 40 ms; not every journal has such
+        from otel_codomon.journal import span_otlp  # noqa: PLC0415 - protobuf, 40 ms; not every journal has such
 
-        facts = facts_of(record)
-        if facts is None:
+        span = read_span_data(record)
+        if span is None:
             raise ValueError("not an execution")
-        resource = self._reader.resource(facts.resource_key, name)
-        return conversion.span_request(facts, conversion.resource_attributes(resource))
+        resource = self._reader.resource(span.resource_key, name)
+        return span_otlp.span_request(span, span_otlp.resource_attributes(resource))
 
     def _is_outdated(self, record: Record) -> bool:
         age_seconds = (time.time_ns() - record.time_unix_ns) / 1e9

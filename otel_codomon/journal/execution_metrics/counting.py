@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.logs import get_logger
 from otel_codomon.journal import folder as folders, segments
-from otel_codomon.journal.conversion import resource_attributes
 from otel_codomon.journal.execution_metrics.measurements import WANTED
 from otel_codomon.journal.execution_metrics.points import Moment, requests_of
 from otel_codomon.journal.execution_metrics.state import (
@@ -17,7 +16,8 @@ from otel_codomon.journal.execution_metrics.state import (
     save_sums,
 )
 from otel_codomon.journal.segment_reader import SegmentReader, segment_size
-from otel_codomon.journal.span_data import facts_of
+from otel_codomon.journal.span_data import read_span_data
+from otel_codomon.journal.span_otlp import resource_attributes
 from otel_codomon.journal.trouble import reason_of
 
 if TYPE_CHECKING:
@@ -203,13 +203,13 @@ class ExecutionMetrics:
     def _add(self, state: SumsState, name: str, record: Record, since_unix_ns: int) -> None:
         if record.flags & segments.UNCOUNTED:
             return
-        facts = facts_of(record, keys=WANTED, with_events=True)
-        if facts is None:
+        span = read_span_data(record, keys=WANTED, with_events=True)
+        if span is None:
             return  # malformed: whoever delivers its span counts and keeps it
-        resource = resource_attributes(self._reader.resource(facts.resource_key, name))
+        resource = resource_attributes(self._reader.resource(span.resource_key, name))
         is_sampled = not record.flags & (segments.UNSAMPLED | segments.HISTORY)
         state.sums.add(
-            facts,
+            span,
             resource,
             since_unix_ns=since_unix_ns,
             now_unix_ns=time.time_ns(),

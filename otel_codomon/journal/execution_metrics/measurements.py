@@ -12,7 +12,7 @@ from otel_codomon._platform.cleaning import clean_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from otel_codomon.journal.span_data import SpanFacts
+    from otel_codomon.journal.span_data import SpanData
 
 _LABELS: Final = (
     names.EXECUTION_NAME,
@@ -54,11 +54,11 @@ class Measurement(NamedTuple):
     value: float
 
 
-def measurements_of(facts: SpanFacts) -> Iterator[Measurement]:
-    """What the execution of *facts*, which has ended, adds."""
-    attributes = facts.attributes
+def measurements_of(span: SpanData) -> Iterator[Measurement]:
+    """What the execution of *span*, which has ended, adds."""
+    attributes = span.attributes
     ended = _chosen(attributes, _ENDED)
-    seconds = max(0, (facts.ended_unix_ns or facts.started_unix_ns) - facts.started_unix_ns) / 1e9
+    seconds = max(0, (span.ended_unix_ns or span.started_unix_ns) - span.started_unix_ns) / 1e9
     error = _chosen(attributes, (names.ERROR_TYPE,))
     yield Measurement(names.EXECUTION_DURATION.name, ended + error, seconds)
     for row, key in _FROM_ATTRIBUTES:
@@ -71,15 +71,15 @@ def measurements_of(facts: SpanFacts) -> Iterator[Measurement]:
         if isinstance(value, int) and value >= 0:
             direction_of = (*labels, (names.DISK_IO_DIRECTION, direction))
             yield Measurement(names.EXECUTION_DISK_IO.name, direction_of, value)
-    for limit_type, count in _limits(facts).items():
+    for limit_type, count in _limits(span).items():
         limit = (*labels, (names.LIMIT_TYPE, limit_type))
         yield Measurement(names.EXECUTION_LIMIT_REACHED.name, limit, count)
 
 
-def _limits(facts: SpanFacts) -> Counter[str]:
+def _limits(span: SpanData) -> Counter[str]:
     return Counter(
         clean_text(event["attributes"].get(names.LIMIT_TYPE, ""))
-        for event in facts.events
+        for event in span.events
         if event["name"] == names.EVENT_LIMIT_REACHED
     )
 

@@ -20,7 +20,6 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from otel_codomon import names
-from otel_codomon.journal.conversion import pairs, scope
 from otel_codomon.journal.execution_metrics.aggregates import (
     ExponentialHistogram,
     Histogram,
@@ -28,6 +27,7 @@ from otel_codomon.journal.execution_metrics.aggregates import (
     aggregate_for,
 )
 from otel_codomon.journal.execution_metrics.sums import METRICS
+from otel_codomon.journal.span_otlp import pairs, scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from otel_codomon.journal.execution_metrics.measurements import Attributes
-    from otel_codomon.journal.span_data import SpanFacts
+    from otel_codomon.journal.span_data import SpanData
 
 METRICS: Final[Mapping[str, names.Metric]] = {
     row.name: row
@@ -119,7 +119,7 @@ class Sums:
 
     def add(
         self,
-        facts: SpanFacts,
+        span: SpanData,
         resource: Mapping[str, Any],
         *,
         since_unix_ns: int,
@@ -129,17 +129,17 @@ class Sums:
         """Add one execution that has ended.
 
         Args:
-            facts: Its span.
+            span: Its span.
             resource: Attributes of its resource.
             since_unix_ns: Where its service is new, since when it is added up.
             now_unix_ns: When it is added.
             is_sampled: Whether its span is delivered, so that it can be an exemplar.
         """
         service = self._service(resource, since_unix_ns)
-        ended = facts.ended_unix_ns or facts.started_unix_ns
+        ended = span.ended_unix_ns or span.started_unix_ns
         service.added_unix_ns = now_unix_ns
         self.is_changed = True
-        for metric, attributes, value in measurements_of(facts):
+        for metric, attributes, value in measurements_of(span):
             key = service.key_of(metric, attributes)
             aggregate = service.series.get(key)
             if key not in service.before:
@@ -151,7 +151,7 @@ class Sums:
                 service.put(key, aggregate)
             bucket = aggregate.add(value)
             if is_sampled:
-                exemplar = Exemplar(value, ended, facts.trace_id, facts.span_id)
+                exemplar = Exemplar(value, ended, span.trace_id, span.span_id)
                 service.exemplars.setdefault(key, {})[bucket] = exemplar
 
     def _service(self, resource: Mapping[str, Any], since_unix_ns: int) -> Service:

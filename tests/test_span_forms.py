@@ -15,11 +15,11 @@ from opentelemetry.trace.span import TraceState
 
 from otel_codomon import names
 from otel_codomon.journal import records, segments
-from otel_codomon.journal.conversion import resource_attributes, span_request
 from otel_codomon.journal.own_attributes import OwnEvent, OwnFacts
 from otel_codomon.journal.segments import Record
-from otel_codomon.journal.span_data import facts_of
-from otel_codomon.journal.span_payload import ended_payload
+from otel_codomon.journal.span_data import read_span_data
+from otel_codomon.journal.span_json import ended_payload
+from otel_codomon.journal.span_otlp import resource_attributes, span_request
 from otel_codomon.version import __version__
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def arrived(span: ReadableSpan, own: OwnFacts | None = None) -> bytes:
     encoded = segments.encode(segments.ENDED, payload, key=key, flags=0, time_unix_ns=1)
     record = next(iter(segments.decode(encoded)))
     assert isinstance(record, Record)
-    facts = facts_of(record)
+    facts = read_span_data(record)
     assert facts is not None
     declared = records.to_json(dict(span.resource.attributes))
     return span_request(facts, resource_attributes(declared))

@@ -1,6 +1,6 @@
 """Executions that were written as values become OTLP requests: one span each.
 
-The same facts always give the same bytes, so that a request that is sent again
+The same data always gives the same bytes, so that a request that is sent again
 is the same request.
 """
 
@@ -27,7 +27,7 @@ from otel_codomon.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otel_codomon.journal.span_data import SpanFacts
+    from otel_codomon.journal.span_data import SpanData
 
 _INT64: Final = 2**63
 
@@ -40,25 +40,25 @@ def resource_attributes(payload: bytes | None) -> dict[str, Any]:
         return {}
 
 
-def span_request(facts: SpanFacts, resource: Mapping[str, Any]) -> bytes:
+def span_request(data: SpanData, resource: Mapping[str, Any]) -> bytes:
     """One request with the span of an execution that has ended."""
     span = Span(
-        trace_id=bytes.fromhex(facts.trace_id),
-        span_id=bytes.fromhex(facts.span_id),
-        parent_span_id=bytes.fromhex(facts.parent_span_id or ""),
-        name=clean_text(facts.name, limit=MAX_NAME),
-        kind=facts.kind,  # type: ignore[arg-type] # a number, as OTLP has it
-        start_time_unix_nano=facts.started_unix_ns,
-        end_time_unix_nano=facts.ended_unix_ns or facts.started_unix_ns,
-        trace_state=facts.trace_state,
-        flags=_flags(is_remote=facts.has_remote_parent),
-        attributes=pairs(facts.attributes),
-        dropped_attributes_count=facts.dropped[0],
-        dropped_events_count=facts.dropped[1],
-        dropped_links_count=facts.dropped[2],
+        trace_id=bytes.fromhex(data.trace_id),
+        span_id=bytes.fromhex(data.span_id),
+        parent_span_id=bytes.fromhex(data.parent_span_id or ""),
+        name=clean_text(data.name, limit=MAX_NAME),
+        kind=data.kind,  # type: ignore[arg-type] # a number, as OTLP has it
+        start_time_unix_nano=data.started_unix_ns,
+        end_time_unix_nano=data.ended_unix_ns or data.started_unix_ns,
+        trace_state=data.trace_state,
+        flags=_flags(is_remote=data.has_remote_parent),
+        attributes=pairs(data.attributes),
+        dropped_attributes_count=data.dropped[0],
+        dropped_events_count=data.dropped[1],
+        dropped_links_count=data.dropped[2],
         status=Status(
-            code=facts.status,  # type: ignore[arg-type] # as above
-            message=clean_text(facts.message),
+            code=data.status,  # type: ignore[arg-type] # as above
+            message=clean_text(data.message),
         ),
         events=[
             Span.Event(
@@ -67,7 +67,7 @@ def span_request(facts: SpanFacts, resource: Mapping[str, Any]) -> bytes:
                 attributes=pairs(event.get("attributes", {})),
                 dropped_attributes_count=event.get("dropped", 0),
             )
-            for event in facts.events
+            for event in data.events
         ],
         links=[
             Span.Link(
@@ -77,7 +77,7 @@ def span_request(facts: SpanFacts, resource: Mapping[str, Any]) -> bytes:
                 dropped_attributes_count=link.dropped,
                 flags=_flags(is_remote=link.is_remote),
             )
-            for link in facts.links
+            for link in data.links
         ],
     )
     request = ExportTraceServiceRequest()
