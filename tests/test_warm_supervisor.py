@@ -315,9 +315,14 @@ say(whose())
 
 def test_a_child_forked_while_a_thread_starts_it_has_its_own(tmp_path: Path) -> None:
     program = """
+run(["true"])  # so that nothing is left to import, during which nobody should fork
+warm_supervisor.close()
 thread = threading.Thread(target=lambda: run(["true"]))
 thread.start()
-pids = [forked(lambda: run(["sh", "-c", "exit 3"]).exit_code == 3 or os._exit(1)) for _ in range(5)]
+def child():
+    signal.alarm(100)  # only a hang takes so long
+    if run(["sh", "-c", "exit 3"]).exit_code != 3: os._exit(1)
+pids = [forked(child) for _ in range(5)]
 say([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids])
 thread.join()
 """
