@@ -12,131 +12,37 @@ import errno
 import os
 import select
 import signal
-import socket
-import subprocess
 import threading
 import time
-from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.proc_stat import read_stat
 from otel_codomon._platform.threads_and_forks import on_fork
-from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
-from otel_codomon.resources.reaping import note_helper
-from otel_codomon.sandbox.descriptor_passing import receive_descriptors, send_descriptors
-from otel_codomon.sandbox.inherited_state import inherited_state, system_call_filters
-from otel_codomon.sandbox.supervisor_process import (
-    Channel,
-    ForkedSupervisor,
-    own_environment,
-    pipe,
-    program_of,
-)
-from otel_codomon.sandbox.tree import read_file, send
+from otel_codomon.sandbox.descriptor_passing import receive_descriptors
+from otel_codomon.sandbox.inherited_state import inherited_state
+from otel_codomon.sandbox.supervisor_process import Channel, ForkedSupervisor
+from otel_codomon.sandbox.warm_start import ANSWER_SECONDS, PID_BYTES, Warm, start_warm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import socket
 
-    from otel_codomon._platform.proc_stat import ProcessStat
-
-# Only where something is wrong does a warm process take so long for an answer.
-_ANSWER_SECONDS: Final = 30.0
-# And what starts it, for its own end.
-_STARTER_SECONDS: Final = 1.0
 # How often to see whether it was stopped in the meantime.
 _CHECK_SECONDS: Final = 0.1
-_STOPPED: Final = (b"T", b"t")
 _TRIES: Final = 2
 # After so many that came to nothing, one after the other, none is started for a while.
 _FAILURES: Final = 3
 _PAUSE_SECONDS: Final = 60.0
-_PID_BYTES: Final = 16
 # It was killed, or other code has closed our end.
 _GONE: Final = (errno.EPIPE, errno.ECONNRESET, errno.ECONNREFUSED, errno.EBADF, errno.ENOTCONN)
 _INIT: Final = 1
-
-
-class _Warm:
-    """One warm process.
-
-    Args:
-        requests: Our end of the socket through which it is asked.
-        lifeline: Our end of the pipe with which it ends.
-        stat: It.
-        state: What the thread that has started it hands on, see `inherited_state`.
-
-    Attributes:
-        pid: Its process.
-        has_served: Whether a supervisor of its was used.
-    """
-
-    def __init__(self, requests: int, lifeline: int, stat: ProcessStat, state: bytes) -> None:
-        self.pid = stat.pid
-        self.has_served = False
-        self._state = state
-        self._thread = threading.get_native_id()
-        self._start_ticks = stat.start_ticks
-        self._requests, self._lifeline = VerifiedDescriptor(requests), VerifiedDescriptor(lifeline)
-
-    def ask(self, channel: Channel) -> None:
-        """Ask for a supervisor at the other end of *channel*, without waiting for it.
-
-        Raises:
-            OSError: It is gone, or has too much to do.
-        """
-        theirs = [end.fileno() for end in channel.theirs]
-        flags = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-        with _borrowed(self._requests.checked()) as end:
-            send_descriptors(end, b"fork", theirs, flags=flags)
-
-    def can_serve(self, state: bytes | None) -> bool:
-        """Whether it stands for the calling thread, which hands on *state*.
-
-        Two threads may have as many filters on system calls and not the same ones.
-        """
-        if state is None or state != self._state:
-            return False
-        is_filtered = system_call_filters(state) != _FIRST_FILTERS
-        return not is_filtered or self._thread == threading.get_native_id()
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether it was stopped."""
-        stat = self._stat()
-        return stat is not None and stat.state in _STOPPED
-
-    def _stat(self) -> ProcessStat | None:
-        """It, unless another process has its number."""
-        stat = read_stat(self.pid)
-        return stat if stat is not None and stat.start_ticks == self._start_ticks else None
-
-    def end(self) -> None:
-        """End it, and let go of it. Supervisors that have their command go on."""
-        self.forget()
-        if self._stat() is not None:
-            send(self.pid, signal.SIGKILL)
-
-    def forget(self) -> None:
-        """Let go of it, which ends it unless another process holds the same socket."""
-        self._requests.close()
-        self._lifeline.close()
-
-
-@contextmanager
-def _borrowed(number: int) -> Iterator[socket.socket]:
-    """A socket that leaves descriptor *number* open."""
-    end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=number)
-    try:
-        yield end
-    finally:
-        end.detach()
 
 
 class WarmSupervisor:
     """The warm process of this process: none before the first command."""
 
     def __init__(self) -> None:
-        self._warm: _Warm | None = None
+        self._warm: Warm | None = None
         self._renew()
 
     def _renew(self) -> None:
@@ -169,7 +75,7 @@ class WarmSupervisor:
                     channel.close()
         return None
 
-    def _ask(self, channel: Channel) -> _Warm | None:
+    def _ask(self, channel: Channel) -> Warm | None:
         """The warm process that was asked to serve *channel*."""
         with self._lock:
             for _ in range(_TRIES):
@@ -186,11 +92,11 @@ class WarmSupervisor:
                     return warm
         return None
 
-    def _start(self) -> _Warm | None:
+    def _start(self) -> Warm | None:
         if os.getpid() == _INIT or time.monotonic() < self._next_start:
             return None
         try:
-            warm = _start()
+            warm = start_warm()
         except TimeoutError:
             warm = None
         except OSError:  # too many processes or descriptors, which may be different soon
@@ -207,7 +113,7 @@ class WarmSupervisor:
         self._warm = warm
         return warm
 
-    def _end(self, warm: _Warm) -> None:
+    def _end(self, warm: Warm) -> None:
         with self._lock:
             if self._warm is warm:
                 self._warm = None
@@ -244,61 +150,10 @@ def _is_child(pid: int) -> bool:
     return stat is not None and stat.parent == os.getpid()
 
 
-def _start() -> _Warm | None:
-    """Start a warm process, and wait until it is one; None where it does not become one.
-
-    Raises:
-        TimeoutError: It takes too long.
-        OSError: There are not enough descriptors, memory or processes.
-    """
-    state = inherited_state()
-    if state is None:
-        return None
-    requests, its_requests = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with requests, its_requests:
-        its_lifeline, lifeline = pipe()
-        with its_lifeline, lifeline:
-            starter = _start_interpreter(its_requests, its_lifeline)
-            its_requests.close()
-            requests.settimeout(_ANSWER_SECONDS)
-            try:
-                pid = requests.recv(_PID_BYTES)
-            finally:
-                _outlast(starter)
-            stat = read_stat(int(pid)) if pid else None
-            if stat is None:
-                return None
-            # Kept as numbers: nobody closes them at the end of the interpreter.
-            ours = os.dup(requests.fileno()), os.dup(lifeline.fileno())
-            return _Warm(*ours, stat, state)
-
-
-def _start_interpreter(requests: socket.socket, lifeline: IO[bytes]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own file
-        [*program_of("warm_process"), str(os.getpid())],
-        stdin=requests.fileno(),
-        stdout=lifeline.fileno(),
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env=own_environment(),
-        start_new_session=True,
-    )
-
-
-def _outlast(starter: subprocess.Popen[bytes]) -> None:
-    """Wait for what has started the warm process, and has nothing else to do."""
-    note_helper(starter, lambda: 0)
-    try:
-        starter.wait(_STARTER_SECONDS)
-    except subprocess.TimeoutExpired:
-        starter.kill()
-        starter.wait()
-
-
 # --- the answer of a supervisor ---------------------------------------------------
 
 
-def _answer(control: socket.socket, warm: _Warm) -> ForkedSupervisor | None:
+def _answer(control: socket.socket, warm: Warm) -> ForkedSupervisor | None:
     """The supervisor that answers on *control*; None where none does, or not one for us.
 
     Raises:
@@ -308,7 +163,7 @@ def _answer(control: socket.socket, warm: _Warm) -> ForkedSupervisor | None:
     if not _wait_for_answer(control, warm):
         return None
     try:
-        pid, descriptors = receive_descriptors(control, _PID_BYTES)
+        pid, descriptors = receive_descriptors(control, PID_BYTES)
     except ConnectionError:  # it died before it read what it was sent
         return None
     if pid and not descriptors:
@@ -323,11 +178,11 @@ def _answer(control: socket.socket, warm: _Warm) -> ForkedSupervisor | None:
     return None
 
 
-def _wait_for_answer(control: socket.socket, warm: _Warm) -> bool:
+def _wait_for_answer(control: socket.socket, warm: Warm) -> bool:
     """Wait until there is something to read; whether there is."""
     poll = select.poll()
     poll.register(control, select.POLLIN)
-    until = time.monotonic() + _ANSWER_SECONDS
+    until = time.monotonic() + ANSWER_SECONDS
     while time.monotonic() < until:
         if poll.poll(_CHECK_SECONDS * 1000):
             return True
@@ -345,17 +200,5 @@ def _is_open_to_us(pid: int) -> bool:
     return True
 
 
-def _first_filters() -> list[bytes]:
-    """The filters on system calls that this process began with, or so it seems.
-
-    Of these alone two threads with as many have the same. Before Linux 5.9 nobody
-    tells how many: then none at all are such.
-    """
-    filters = system_call_filters(read_file("/proc/self/status"))
-    is_told = len(filters) > 1 or filters == [b"Seccomp:\t0"]
-    return filters if is_told else []
-
-
-_FIRST_FILTERS: Final = _first_filters()
 warm_supervisor: Final = WarmSupervisor()
 on_fork("supervisor", in_child=warm_supervisor.forget)
