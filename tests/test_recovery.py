@@ -160,6 +160,37 @@ def test_the_dead_are_found_while_the_sender_runs(tmp_path: Path, collector: Col
     assert sender.counts.died == 1
 
 
+def test_the_dead_are_found_whose_segment_another_process_has_taken_over(
+    tmp_path: Path, collector: Collector
+) -> None:
+    folder = tmp_path / "journal"
+    with witness(folder) as first:
+        first.kill()
+        first.wait()
+    with witness(folder):
+        assert len(list(folder.glob("t-*.seg"))) == 1
+        with sending(str(folder), collector.environment()) as sender:
+            sender.finish(PATIENCE_SECONDS)
+
+    assert sorted(span.name for span in collector.spans()) == ["finished", "finished", "unfinished"]
+
+
+def test_the_dead_are_found_whose_segment_is_taken_over_while_the_sender_runs(
+    tmp_path: Path, collector: Collector
+) -> None:
+    folder = tmp_path / "journal"
+    with sending(str(folder), collector.environment()) as sender:
+        sender.start()
+        with witness(folder) as first:
+            collector.wait_for(spans=1)
+            first.kill()
+            first.wait()
+        with witness(folder):  # at once: the sender may never see that it was left
+            assert len(list(folder.glob("t-*.seg"))) == 1
+            collector.wait_for(spans=3)
+            assert sender.counts.died == 1
+
+
 def test_the_dead_are_sent_even_where_the_journal_does_not_deliver(
     tmp_path: Path, collector: Collector
 ) -> None:

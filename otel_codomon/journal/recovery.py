@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.never_raises import never_raises
@@ -13,14 +14,15 @@ from otel_codomon.journal.span_data import read_span_data
 from otel_codomon.journal.writer import TAKE_OVER_AGE_NS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
     from otel_codomon.journal.delivery.state import State
     from otel_codomon.journal.index import Index, Place
     from otel_codomon.journal.writer import Writer
     from otel_codomon.resources.usage import Usage
 
-_Sight = tuple[tuple[str, int], ...]
-_NOTHING: Final[_Sight] = ()
+_NO_TAKEOVERS: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class Recovery:
@@ -39,14 +41,17 @@ class Recovery:
         self._kept = kept
         self._state = state
         self._writer = writer
-        self._seen: _Sight = _NOTHING
+        self._seen: dict[str, int] | None = None  # at first the dead may be anywhere
 
-    def search(self) -> int:
+    def search(self, takeovers: Mapping[str, int] = _NO_TAKEOVERS) -> int:
         """Write a span for each execution whose process died; how many.
 
         Never for a process that lives, or may live.
+
+        Args:
+            takeovers: Where in segments processes continued what others had left.
         """
-        sight = self._look()
+        sight = self._look(takeovers)
         if sight == self._seen:
             return 0
         index = build_index(self._kept.checked(), settled=self._state.settled)
@@ -57,16 +62,25 @@ class Recovery:
             found += self._append_died(index, key, place, used.get(key.hex()))
         self._settle(index)
         remove_of_dead(self._kept.checked())
-        self._seen = self._look()
+        # As it was before the reading: who died since then is found the next time.
+        self._seen = {name: at for name, at in sight.items() if name not in self._state.settled}
         return found
 
-    def _look(self) -> _Sight:
-        """The unsettled segments of processes that died or moved on, and how long they are."""
-        return tuple(
-            (name, segment_size(self._kept.checked(), name))
-            for name in folders.segment_names(self._kept.checked(), folders.TRACES)
-            if name not in self._state.settled and not is_locked(self._kept.checked(), name)
-        )
+    def _look(self, takeovers: Mapping[str, int]) -> dict[str, int]:
+        """How far the unsettled segments go that may have starts of the dead.
+
+        To the end where their process died or moved on; where another took over
+        that lives, to where it did so.
+        """
+        found = {}
+        for name in folders.segment_names(self._kept.checked(), folders.TRACES):
+            if name in self._state.settled:
+                continue
+            if not is_locked(self._kept.checked(), name):
+                found[name] = segment_size(self._kept.checked(), name)
+            elif name in takeovers:
+                found[name] = takeovers[name]
+        return found
 
     @never_raises("recovering an execution whose process died", default=False)
     def _append_died(self, index: Index, key: bytes, place: Place, used: Usage | None) -> bool:

@@ -29,10 +29,12 @@ class SegmentReader:
 
     Attributes:
         has_newer: Whether it came upon a record of a later version, which it leaves.
+        takeovers: Where a process began to write last, by segment that one before it had left.
     """
 
     def __init__(self, kept: VerifiedDescriptor) -> None:
         self.has_newer = False
+        self.takeovers: dict[str, int] = {}
         self._kept = kept
         self._resources: dict[bytes, bytes] = {}
 
@@ -71,8 +73,7 @@ class SegmentReader:
                         return
                     yield at + end, None
                     continue
-                if item.signal == segments.RESOURCE:
-                    self._keep(item)
+                self._note(item, name, at + item.start)
                 yield at + end, item
             if is_end:
                 if self._is_torn(name, read, end):
@@ -102,6 +103,13 @@ class SegmentReader:
                 if key in self._resources:
                     break
         return None if key is None else self._resources.get(key)
+
+    def _note(self, record: Record, name: str, start: int) -> None:
+        """Keep what *record* tells of those after it, if it is about no execution."""
+        if record.signal == segments.RESOURCE:
+            self._keep(record)
+        elif record.signal == segments.SESSION and start:
+            self.takeovers[name] = max(start, self.takeovers.get(name, 0))
 
     def _keep(self, record: Record) -> None:
         if len(self._resources) >= _MAX_RESOURCES:

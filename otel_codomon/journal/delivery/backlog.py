@@ -15,7 +15,7 @@ from otel_codomon.journal.segments import HISTORY, UNSAMPLED, Record, decode
 from otel_codomon.journal.span_data import read_span_data
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
     from otel_codomon.journal.delivery.state import State
@@ -92,6 +92,11 @@ class Backlog:
     def has_newer(self) -> bool:
         """Whether it came upon a record of a later version, which it leaves."""
         return self._reader.has_newer
+
+    @property
+    def takeovers(self) -> Mapping[str, int]:
+        """The segments that a process has taken over: see `SegmentReader`."""
+        return self._reader.takeovers
 
     def waiting_bytes(self) -> dict[str, int]:
         """Bytes after what was delivered, by segment: what there is to look through."""

@@ -192,7 +192,8 @@ class DeliverySession:
 
     def _recover(self) -> None:
         self._recover_at = time.monotonic() + _RECOVERY_SECONDS
-        found = self._recovery.search()
+        takeovers = {name: at for queue in self._queues for name, at in queue.takeovers.items()}
+        found = self._recovery.search(takeovers)
         if found:
             self._counts.died += found
             _log.info(

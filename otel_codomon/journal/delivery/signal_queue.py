@@ -14,7 +14,7 @@ from otel_codomon.journal.delivery.batch_sender import BatchSender
 from otel_codomon.journal.delivery.endpoints import GRPC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
     from otel_codomon.journal.delivery.backlog import Item
@@ -108,6 +108,12 @@ class SignalQueue:
         """Whether it came upon something of a later version, which it leaves."""
         executions = self._executions
         return self._backlog.has_newer or (executions is not None and executions.has_newer)
+
+    @property
+    def takeovers(self) -> Mapping[str, int]:
+        """The segments that a process has taken over: see `SegmentReader`."""
+        counted = {} if self._executions is None else self._executions.takeovers
+        return {**self._backlog.takeovers, **counted}
 
     @property
     def credit(self) -> int:

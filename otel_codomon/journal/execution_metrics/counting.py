@@ -99,6 +99,11 @@ class ExecutionMetrics:
         return self._state is None or self._reader.has_newer
 
     @property
+    def takeovers(self) -> Mapping[str, int]:
+        """The segments that a process has taken over: see `SegmentReader`."""
+        return self._reader.takeovers
+
+    @property
     def due(self) -> float:
         """When to look for ends again, monotonic clock, seconds."""
         return self._export_at
