@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 _SYSTEM: Final = ("/usr", "/etc/ssl")
-_LINKS: Final = ("/bin", "/sbin", "/lib", "/lib64")
+_LINKS: Final = ("/bin", "/lib", "/lib64")
 
 needs_docker = pytest.mark.skipif(
     shutil.which("dockerd") is None or os.geteuid() != 0,
@@ -78,10 +78,14 @@ def _mounts() -> list[str]:
 
 
 def _base() -> bytes:
-    """An archive of the directories and links that a container begins with."""
+    """An archive of the directories and links that a container begins with.
+
+    No link for /sbin, into which the engine mounts its init: it would be in /usr,
+    which cannot be written to.
+    """
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        for path in ("tmp", "state", "etc", "proc", "dev"):
+        for path in ("tmp", "state", "etc", "proc", "dev", "sbin"):
             entry = tarfile.TarInfo(path)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             archive.addfile(entry)
@@ -115,13 +119,19 @@ def engine() -> Iterator[Engine]:
                 capture_output=True,
             )
             yield running
-            for container in running.do("ps", "-q").split():
-                running.do("kill", container)
         finally:
+            _kill_containers(running)
             daemon.terminate()
             daemon.wait()
             for mount in _mounted_below(folder):
                 subprocess.run(["umount", mount], check=False)
+
+
+def _kill_containers(running: Engine) -> None:
+    """End those that a test has left: they would outlive the engine."""
+    listed = subprocess.run(running.command("ps", "-q"), capture_output=True, check=False)
+    for container in listed.stdout.decode().split():
+        subprocess.run(running.command("kill", container), capture_output=True, check=False)
 
 
 def _mounted_below(folder: str) -> list[str]:

@@ -72,10 +72,12 @@ def classify(heard: Heard, collector: Collector) -> OutcomeDetails:
     )
 
 
-def counted_executions(collector: Collector) -> Counter[str]:
-    """How many executions the latest point of each series counts, by outcome."""
+def counted_executions(collector: Collector, *, name: str | None = None) -> Counter[str]:
+    """How many executions the latest point of each series counts, by outcome; of *name* only."""
     latest: dict[str, ReceivedPoint] = {}
     for point in collector.points(names.EXECUTION_DURATION.name):
+        if name not in (None, point.attributes[names.EXECUTION_NAME]):
+            continue
         key = json.dumps((point.resource, point.attributes), sort_keys=True)
         if key not in latest or latest[key].unix_ns <= point.unix_ns:
             latest[key] = point
