@@ -57,12 +57,39 @@ os.unlink(sys.argv[1])
 """
 
 
+READY = "\nprint('ready', flush=True)\nimport sys; sys.stdin.read()\n"
+
+# In a process of its own: programs of other tests may run below this one.
+METER = """
+import os, subprocess, sys
+from otel_codomon.sandbox.memory_meter import MemoryMeter
+with subprocess.Popen(
+    [sys.executable, "-I", "-S", "-c", sys.argv[1]],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    start_new_session=True,
+) as child:
+    assert child.stdout.readline() == b"ready\\n"
+    print(*(MemoryMeter(int(limit)).seen() for limit in sys.argv[2:]))
+    os.killpg(child.pid, 9)
+"""
+
+
+def metered(program: str, *limits: int) -> list[int]:
+    """What a meter with each of *limits* sees where *program* is all there is, bytes."""
+    done = subprocess.run(
+        [sys.executable, "-c", METER, program + READY, *map(str, limits)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [int(word) for word in done.stdout.split()]
+
+
 @contextmanager
 def held_by(program: str, *arguments: str) -> Iterator[int]:
     """The process that holds what *program* makes, until the block ends."""
-    program += "\nprint('ready', flush=True)\nimport sys; sys.stdin.read()\n"
     with subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", program, *arguments],
+        [sys.executable, "-I", "-S", "-c", program + READY, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # pytest's own is a file without a name
@@ -78,8 +105,7 @@ def held_by(program: str, *arguments: str) -> Iterator[int]:
 
 @pytest.mark.parametrize("limit_bytes", [NO_LIMIT, EXACT])
 def test_memory_of_its_own_is_counted(limit_bytes: int) -> None:
-    with held_by(ANONYMOUS):
-        seen = MemoryMeter(limit_bytes).seen()
+    (seen,) = metered(ANONYMOUS, limit_bytes)
 
     assert 60 * MIB <= seen <= 100 * MIB
 
@@ -88,7 +114,7 @@ def test_memory_of_its_own_is_counted(limit_bytes: int) -> None:
 def test_a_memfd_counts_once_whether_it_is_mapped_or_not(program: str) -> None:
     with held_by(program) as pid:
         held = HeldFiles([pid])
-        exact = MemoryMeter(EXACT).seen()
+    (exact,) = metered(program, EXACT)
 
     assert list(held.memfds.values()) == [32 * MIB]
     assert held.deleted == {}
@@ -96,9 +122,7 @@ def test_a_memfd_counts_once_whether_it_is_mapped_or_not(program: str) -> None:
 
 
 def test_pages_that_forked_workers_share_count_once_where_it_matters() -> None:
-    with held_by(FORKED):
-        roughly = MemoryMeter(NO_LIMIT).seen()
-        exact = MemoryMeter(EXACT).seen()
+    roughly, exact = metered(FORKED, NO_LIMIT, EXACT)
 
     assert roughly >= 3 * 64 * MIB
     assert exact <= 100 * MIB
