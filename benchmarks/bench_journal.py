@@ -23,8 +23,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from benchmarks.measure import Row, in_turn, print_table
 from otel_codomon import configure, execution
+from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
+from otel_codomon.executions.providers import providers
 from otel_codomon.journal.delivery.endpoints import endpoints
 from otel_codomon.journal.delivery.sender import Sender
+from otel_codomon.journal.execution_metrics.counting import ExecutionMetrics
+from otel_codomon.journal.folder import open_folder
+from otel_codomon.journal.metric_choice import MetricChoice
 from otel_codomon.journal.processor import JournalSpanProcessor
 from otel_codomon.journal.writer import Writer
 
@@ -176,6 +181,34 @@ def drain_rows(collector: Collector, folder: str) -> list[Row]:
     return [Row("to drain one span", ours * per_span, theirs * per_span, "us", 1.0, note)]
 
 
+def sum_rows(folder: str) -> list[Row]:
+    """Adding up the ends of executions, as the sender does, and keeping the sums."""
+    writer = Writer(folder)
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(JournalSpanProcessor(writer, metrics_by="ends"))
+    with providers(provider, MeterProvider(shutdown_on_exit=False)):
+        for _ in range(SPANS):
+            with execution("job"):
+                pass
+    provider.shutdown()
+    kept = VerifiedDescriptor(open_folder(folder))
+    metrics = ExecutionMetrics(kept, {}, MetricChoice(), set())
+    begin = time.perf_counter()
+    metrics.count()
+    seconds = time.perf_counter() - begin
+    kept.close()
+    writer.forget()
+    meter = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False).get_meter("stock")
+    record = meter.create_histogram("duration", "s").record
+    begin = time.perf_counter()
+    for _ in range(SPANS):
+        record(0.001, {"name": "job"})
+    peer = time.perf_counter() - begin
+    scale = 1e6 / SPANS
+    note = "one histogram record of the SDK"
+    return [Row("to add up one execution", seconds * scale, peer * scale, "us", None, note)]
+
+
 def span_seconds() -> float:
     """What making the spans takes, without any exporter."""
     tracer = TracerProvider(shutdown_on_exit=False).get_tracer("bare")
@@ -188,6 +221,8 @@ def span_seconds() -> float:
 EXIT = """
 import logging, sys, time; logging.disable()
 from otel_codomon import configure, execution
+from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
+from otel_codomon.executions.providers import providers
 configure()
 for _ in range({spans}):
     with execution("job"):
@@ -230,6 +265,8 @@ def exit_rows(collector: Collector, folders: Callable[[], str]) -> list[Row]:
 MEMORY = """
 import threading
 from otel_codomon import configure, execution
+from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
+from otel_codomon.executions.providers import providers
 made = configure()
 with execution("job"):
     pass
@@ -289,6 +326,7 @@ def main() -> None:
 
         print_cost(collector.http_endpoint, folder())
         print_table("drain", drain_rows(collector, folder()))
+        print_table("sums", sum_rows(folder()))
         print_table("end", exit_rows(collector, folder))
         backlog = folder()
         write_backlog(backlog)
