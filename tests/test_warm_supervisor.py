@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -421,7 +422,8 @@ def test_it_ends_with_the_program(end: str, holder: str, tmp_path: Path) -> None
             wait_until_dead(pid)
     finally:
         for pid in (*children, *filter(is_alive, ours)):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ended just now
+                os.kill(pid, signal.SIGKILL)
     assert len(ours) == 1 + ("command" in holder)
     assert len(children) == ("child" in holder)
 
