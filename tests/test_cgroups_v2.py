@@ -16,6 +16,7 @@ _RESOURCES = "cgroup or daemon or beyond_its_memory_limit"
 
 
 @pytest.mark.uml
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("file", "which"), [("test_cgroups.py", "not whatever"), ("test_resources.py", _RESOURCES)]
 )
