@@ -11,14 +11,18 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from support.collector import Fault
 from support.programs import wait_for
 from support.sending import PATIENCE_SECONDS, sending
 from support.user_program import Program
 
 from otel_codomon import names
+from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
 from otel_codomon.journal import records, segments
+from otel_codomon.journal.execution_metrics.counting import ExecutionMetrics
 from otel_codomon.journal.execution_metrics.state import INSTANCE_FILE, SUMS_FILE
+from otel_codomon.journal.metric_choice import MetricChoice
 from otel_codomon.journal.writer import Writer
 
 if TYPE_CHECKING:
@@ -254,6 +258,83 @@ def test_growth_is_exported_where_it_is_preferred(
     assert [(point.count, point.temporality) for point in points] == [(2, 1)] * 3
     ends = [point.unix_ns for point in points]
     assert all(end <= point.started_unix_ns for end, point in zip(ends, points[1:], strict=False))
+
+
+@pytest.mark.parametrize("preference", ["cumulative", "delta"])
+def test_what_was_taken_is_not_exported_again_when_the_rest_is_refused(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch, preference: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", preference)
+    for service in ("first", "second"):
+        write_ends(tmp_path, 2, resource={"service.name": service})
+    collector.answer(
+        Fault(signal="metrics"), *[Fault(signal="metrics", status=503, retry_after="0")] * 4
+    )
+
+    deliver(tmp_path, collector)
+
+    taken: Counter[str] = Counter()
+    for point in collector.points(DURATION):
+        if preference == "delta":
+            taken[point.resource["service.name"]] += point.count
+        else:
+            taken[point.resource["service.name"]] = point.count
+    assert taken == {"first": 2, "second": 2}
+
+
+def test_ends_that_are_added_between_two_requests_of_an_export_are_not_lost(
+    tmp_path: Path,
+) -> None:
+    for service in ("first", "second"):
+        write_ends(tmp_path, 2, resource={"service.name": service})
+    kept = VerifiedDescriptor(os.open(tmp_path, os.O_RDONLY))
+    metrics = ExecutionMetrics(kept, {}, MetricChoice(), set())
+    assert metrics.next_request(is_urgent=True)
+    metrics.request_done()
+    write_ends(tmp_path, resource={"service.name": "first"})
+    metrics.count()  # as before records are evicted
+
+    latest_counts = {}
+    while (told := metrics.next_request(is_urgent=True)) is not None:
+        request = ExportMetricsServiceRequest.FromString(told)
+        (group,) = request.resource_metrics
+        resource = {one.key: one.value.string_value for one in group.resource.attributes}
+        (found,) = [one for one in group.scope_metrics[0].metrics if one.name == DURATION]
+        latest_counts[resource["service.name"]] = found.histogram.data_points[-1].count
+        metrics.request_done()
+        if set(latest_counts) == {"first", "second"}:
+            break
+    kept.close()
+
+    assert latest_counts == {"first": 3, "second": 2}
+
+
+def test_after_sums_were_lost_no_value_of_before_is_claimed(
+    tmp_path: Path, collector: Collector
+) -> None:
+    write_ends(tmp_path, 3)
+    deliver(tmp_path, collector)
+    (tmp_path / SUMS_FILE).unlink()
+    collector.clear()
+    write_ends(tmp_path)
+
+    deliver(tmp_path, collector)
+
+    times = [point.unix_ns for point in collector.points(DURATION)]
+    assert len(times) <= 2  # where it began, and now
+    assert times[-1] - times[0] < 60e9
+
+
+@pytest.mark.parametrize("exporter", ["none", "console"])
+def test_executions_count_where_their_spans_are_not_delivered(
+    tmp_path: Path, collector: Collector, exporter: str
+) -> None:
+    program = Program(tmp_path, {**collector.environment(), "OTEL_TRACES_EXPORTER": exporter})
+
+    program.run(SERVICE)
+    deliver(program.journal, collector)
+
+    assert counted(collector) == {"success": 10}
 
 
 def test_exponential_histograms_are_made_where_they_are_asked_for(

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, TraceFlags
 from support.journal import Journal
 
 from otel_codomon import execution, names
@@ -316,3 +318,28 @@ def test_the_processor_serves_any_provider(tmp_path: Path) -> None:
     writer.forget()
 
     assert [r.labels.name for r in JournalReader(str(tmp_path / "journal")).executions()] == ["one"]
+
+
+def test_an_end_with_a_value_that_json_has_no_form_for_is_on_disk(journal: Journal) -> None:
+    with execution("before"):
+        pass
+    writer = Writer(journal.path)
+    processor = JournalSpanProcessor(writer)
+    span = ReadableSpan(
+        name="odd",
+        context=SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(1)),
+        attributes={
+            names.EXECUTION_ID: "ab" * 8,
+            names.EXECUTION_NAME: "odd",
+            "odd": {("a", "key"): 1},  # type: ignore[dict-item] # what some SDKs let through
+        },
+        instrumentation_scope=InstrumentationScope(names.SCOPE),
+        start_time=1,
+        end_time=2,
+    )
+
+    processor.on_end(span)
+    processor.shutdown()
+    writer.forget()
+
+    assert "odd" in [record.labels.name for record in journal.executions()]

@@ -47,7 +47,7 @@ class JournalSpanProcessor(SpanProcessor):
             does: then executions are kept, as this machine's history, and
             other spans are none of the journal's business.
         metrics_by: What the metrics of executions are made from: their ends, by
-            whoever delivers; instruments of this process; or nothing, where no
+            whoever delivers them; instruments of this process; or nothing, where no
             metrics are wanted.
         on_write: Called after spans were written.
         on_flush: Waits, for so many seconds at most, until what was written is
@@ -153,17 +153,22 @@ class JournalSpanProcessor(SpanProcessor):
         key = _key(context)
         if key in self._parents:
             return  # it goes on in the process that was forked from
-        payload = ended_payload(span, own, resource=self._resource_key(span.resource))
+        payload = self._encoded_end(span, own)
         flags = _unsampled(context)
         flags |= 0 if self._counts else segments.UNCOUNTED
         flags |= 0 if self.deliver else segments.HISTORY
-        is_written = self._writer.append(
-            segments.ENDED, records.to_json(payload), key=key, flags=flags
-        )
+        is_written = self._writer.append(segments.ENDED, payload, key=key, flags=flags)
         if is_written and (self.deliver or self._counts):
             self._on_write()
         elif self.deliver and context.trace_flags.sampled:
             self._export_plainly(span if own is None else restored(span, own))
+
+    def _encoded_end(self, span: ReadableSpan, own: OwnFacts | None) -> bytes:
+        resource = self._resource_key(span.resource)
+        try:
+            return records.to_json(ended_payload(span, own, resource=resource))
+        except (TypeError, ValueError):  # a value of the user's that JSON has no form for
+            return records.to_json(ended_payload(cleaned(span), own, resource=resource))
 
     def _write_pending(self) -> None:
         with self._writing:  # who flushes waits for who is at it already

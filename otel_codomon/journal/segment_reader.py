@@ -1,4 +1,4 @@
-"""Reads on in segments, record by record: the one cursor of whoever follows the journal."""
+"""Reads on in segments, record by record: the one cursor over the journal."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SegmentReader:
 
         None stands for a stretch that is damaged. A record that is being written
         is left for the next time; one that its process left torn is damaged. At a
-        record of a later version the reading ends: whoever knows it goes on.
+        record of a later version the reading ends.
 
         Args:
             name: The segment; one that is gone has no records.

@@ -1,7 +1,7 @@
 """What a process that is started now would inherit from the calling thread.
 
-A command is to be what a child of its caller would be, whoever forks it. What
-can be told to it is told; everything else has to be equal, and is compared.
+A command has to inherit what a child of its caller would. Part of that is passed
+on with its task. The rest is compared, and has to be equal.
 
 Imports only what the interpreter has loaded or built in: a command waits for it.
 """

@@ -222,17 +222,17 @@ class DeliverySession:
 
         Not the sums of executions: the ends that they are made of are in the journal.
         """
+        is_new = reason not in self._reported
+        self._reported.add(reason)
         if not item.segment:
-            if reason not in self._reported:
-                self._reported.add(reason)
+            if is_new:
                 _log.warning(
                     "the metrics of executions were rejected (%s); they are exported again when "
                     "they change",
                     reason,
                 )
             return
-        if reason not in self._reported:
-            self._reported.add(reason)
+        if is_new:
             _log.warning(
                 "a record was rejected (%s) and is kept as a dead letter; "
                 "`otel-codomon journal status` counts them",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from otel_codomon._platform.logs import get_logger
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.execution_metrics.measurements import WANTED
-from otel_codomon.journal.execution_metrics.points import Moment, requests_of
+from otel_codomon.journal.execution_metrics.points import Moment, exports_of
 from otel_codomon.journal.execution_metrics.state import (
     NewerVersionError,
     SumsState,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
+    from otel_codomon.journal.execution_metrics.points import Export
     from otel_codomon.journal.metric_choice import MetricChoice
     from otel_codomon.journal.segments import Record
 
@@ -68,15 +69,15 @@ class ExecutionMetrics:
         self._reader = SegmentReader(kept)
         self._reported = reported
         self._covered: dict[str, int] = {}
-        self._requests: list[bytes] = []
+        self._exports: list[Export] = []
         self._is_out = False
         self._state = self._load(delivered)
-        self._export_at = 0.0
+        self._began_unix_ns = self._made_unix_ns = time.time_ns()
+        self._made_at = self._export_at = time.monotonic()
         if self._state is not None:
-            since = (time.time_ns() - self._state.exported_unix_ns) / _SECOND_NS
-            wait = _SPACING_SECONDS - since if 0 <= since < _SPACING_SECONDS else 0.0
-            self._export_at = time.monotonic() + wait
-        self._unchanged_at = time.monotonic() + choice.interval_seconds
+            since = (self._began_unix_ns - self._state.exported_unix_ns) / _SECOND_NS
+            self._export_at += _SPACING_SECONDS - since if 0 <= since < _SPACING_SECONDS else 0.0
+        self._unchanged_at = self._made_at + choice.interval_seconds
 
     def _load(self, delivered: Mapping[str, int]) -> SumsState | None:
         try:
@@ -116,20 +117,25 @@ class ExecutionMetrics:
         Args:
             is_urgent: Whether somebody waits, or this process is about to end.
         """
-        if not self._requests or self._is_out:
-            self._requests = self._make_requests(is_urgent=is_urgent)
-        self._is_out = bool(self._requests)
-        return self._requests[0] if self._requests else None
+        if not self._exports or self._is_out:
+            self._exports = self._make_exports(is_urgent=is_urgent)
+        self._is_out = bool(self._exports)
+        return self._exports[0].request if self._exports else None
 
     def request_done(self) -> None:
         """The last request was taken, or never will be."""
         self._is_out = False
-        if self._requests:
-            self._requests.pop(0)
-            if not self._requests:
-                self._note_exported()
+        if self._state is None or not self._exports:
+            return
+        done = self._exports.pop(0)
+        if self._state.is_delta:
+            self._state.sums.forget(done.service, done.series, self._made_unix_ns)
+        if not self._exports:
+            self._note_exported(self._state)
+        elif self._state.is_delta:  # now: the others may be refused, and made anew
+            self._save(self._state)
 
-    def _make_requests(self, *, is_urgent: bool) -> list[bytes]:
+    def _make_exports(self, *, is_urgent: bool) -> list[Export]:
         """Add up what is new; the sums as export requests, if it is time for them."""
         state, now = self._state, time.monotonic()
         if state is None or (now < self._export_at and not is_urgent):
@@ -140,35 +146,33 @@ class ExecutionMetrics:
         if not (state.sums.is_changed or now >= self._unchanged_at):
             self._export_at = now if not is_all else now + _SPACING_SECONDS / 2
             return []
-        requests = requests_of(state.sums, self._moment(state))
+        self._made_at, self._made_unix_ns = now, time.time_ns()
+        exports = exports_of(state.sums, self._moment(state))
         self._covered = dict(state.counted)
-        if not requests:
-            self._note_exported()
-        return requests
+        if not exports:
+            self._note_exported(state)
+        return exports
 
     def _moment(self, state: SumsState) -> Moment:
-        now = time.time_ns()
-        interval_ns = round(self._choice.interval_seconds * _SECOND_NS)
-        earlier = (now - n * interval_ns for n in range(_MAX_EARLIER, 0, -1))
+        now = self._made_unix_ns
+        step = round(max(self._choice.interval_seconds, _SPACING_SECONDS) * _SECOND_NS)
+        # Of sums that were lost nothing is known: a store may hold other points of then.
+        last = state.exported_unix_ns or self._began_unix_ns
+        earlier = (now - n * step for n in range(_MAX_EARLIER, 0, -1))
         return Moment(
             now,
-            [unix_ns for unix_ns in earlier if unix_ns > state.exported_unix_ns],
+            [unix_ns for unix_ns in earlier if unix_ns - last > step // 2],
             now - round(_SPACING_SECONDS * _SECOND_NS),
             state.is_delta,
             state.instance,
         )
 
-    def _note_exported(self) -> None:
-        state = self._state
-        if state is None:
-            return
-        now = time.monotonic()
-        self._export_at = now + _SPACING_SECONDS
-        self._unchanged_at = now + self._choice.interval_seconds
+    def _note_exported(self, state: SumsState) -> None:
+        # From when the points were made: how long the answer took is no part of it.
+        self._export_at = self._made_at + _SPACING_SECONDS
+        self._unchanged_at = self._made_at + self._choice.interval_seconds
         state.exported = self._covered
-        state.exported_unix_ns = time.time_ns()
-        if state.is_delta:
-            state.sums.restart(state.exported_unix_ns)
+        state.exported_unix_ns = self._made_unix_ns
         state.sums.exported()
         self._save(state)
 
@@ -187,6 +191,8 @@ class ExecutionMetrics:
             if not is_all:
                 break
         is_settled = not state.sums.is_changed
+        if is_moved:  # half of an export would leave out what was added
+            self._exports = []
         if is_moved or (is_settled and state.exported != state.counted):
             state.forget_all_but(set(folders.segment_names(self._kept.checked())))
             state.sums.forget_idle(time.time_ns() - round(_IDLE_SECONDS * _SECOND_NS))
@@ -210,7 +216,7 @@ class ExecutionMetrics:
             return
         span = read_span_data(record, keys=WANTED, with_events=True)
         if span is None:
-            return  # malformed: whoever delivers its span counts and keeps it
+            return  # malformed: the queue of spans counts and keeps it
         resource = resource_attributes(self._reader.resource(span.resource_key, name))
         is_sampled = not record.flags & (segments.UNSAMPLED | segments.HISTORY)
         state.sums.add(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from otel_codomon.journal.execution_metrics.aggregates import Aggregate, Exemplar
-    from otel_codomon.journal.execution_metrics.sums import SeriesKey, Service, Sums
+    from otel_codomon.journal.execution_metrics.sums import SeriesKey, Service, ServiceKey, Sums
 
 _CUMULATIVE: Final = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 _DELTA: Final = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
@@ -61,11 +61,25 @@ class Moment(NamedTuple):
     instance: str
 
 
-def requests_of(sums: Sums, moment: Moment) -> list[bytes]:
+class Export(NamedTuple):
+    """One request of an export.
+
+    Attributes:
+        request: It, as bytes.
+        service: Whose sums it holds.
+        series: Which of them.
+    """
+
+    request: bytes
+    service: ServiceKey
+    series: Sequence[SeriesKey]
+
+
+def exports_of(sums: Sums, moment: Moment) -> list[Export]:
     """*sums* as export requests, each of a moderate size."""
     return [
-        _request(service, chunk, moment).SerializeToString(deterministic=True)
-        for service in sums.services.values()
+        Export(_request(service, chunk, moment).SerializeToString(deterministic=True), key, chunk)
+        for key, service in sums.services.items()
         for chunk in _chunks(service)
     ]
 

@@ -173,11 +173,22 @@ class Sums:
             service.before.clear()
             service.exemplars.clear()
 
-    def restart(self, unix_ns: int) -> None:
-        """Begin again from nothing, with the same services."""
-        self.exported()
-        for key, service in self.services.items():
-            self.services[key] = Service(service.resource, unix_ns, service.added_unix_ns)
+    def forget(self, key: ServiceKey, taken: Iterable[SeriesKey], unix_ns: int) -> None:
+        """Drop growth that was taken; once all of a service's was, it begins again at *unix_ns*."""
+        service = self.services.get(key)
+        if service is None:
+            return
+        gone = set(taken)
+        fresh = Service(service.resource, service.started_unix_ns, service.added_unix_ns)
+        for kept in service.series.keys() - gone:
+            fresh.put(kept, service.series[kept])
+        fresh.exemplars = {
+            kept: service.exemplars[kept] for kept in service.exemplars.keys() - gone
+        }
+        fresh.before = {kept: service.before[kept] for kept in service.before.keys() - gone}
+        if not fresh.series:
+            fresh.started_unix_ns = unix_ns
+        self.services[key] = fresh
 
     def forget_idle(self, since_unix_ns: int) -> None:
         """Drop the services of which no execution ended since then."""
