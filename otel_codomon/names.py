@@ -89,8 +89,14 @@ SANDBOX_TYPE: Final = _attribute(
     "What separates the code from its host: none, process, bubblewrap, container or remote.",
     on_metrics=True,
 )
+SESSION_ID: Final = _attribute(
+    "session.id", "string", None, "The caller's session that asked for it."
+)
 EXECUTION_SESSION_ID: Final = _attribute(
-    "codomon.execution.session.id", "string", None, "The caller's session that asked for it."
+    "codomon.execution.session.id",
+    "string",
+    None,
+    "Copy of `session.id`, for one release: use that one.",
 )
 EXECUTION_TIMEOUT: Final = _attribute(
     "codomon.execution.timeout", "double", "s", "Longest time the execution was given."
@@ -293,7 +299,10 @@ JOURNAL_SIGNAL: Final = _attribute(
 
 PROCESS_PID: Final = _attribute("process.pid", "int", None, "Process id of the command.")
 PROCESS_EXECUTABLE_NAME: Final = _attribute(
-    "process.executable.name", "string", None, "Name of the command's executable."
+    "process.executable.name",
+    "string",
+    None,
+    "Base name of the file that the command runs; of a script its interpreter.",
 )
 PROCESS_COMMAND_ARGS: Final = _attribute(
     "process.command_args", "string[]", None, "The command's arguments; only when asked for."

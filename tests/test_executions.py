@@ -503,6 +503,7 @@ def test_arguments_are_understood_by_name_and_the_code_stays_here(recorder: Reco
     assert first.attributes[names.CODE_SIZE] == 16
     assert len(str(first.attributes[names.CODE_SHA256])) == 64
     assert first.attributes[names.EXECUTION_TIMEOUT] == 5.0
+    assert first.attributes[names.SESSION_ID] == "s-1"
     assert first.attributes[names.EXECUTION_SESSION_ID] == "s-1"
     assert first.labels.language == "javascript"
     assert second.attributes[names.EXECUTION_TIMEOUT] == 30.0

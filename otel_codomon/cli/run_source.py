@@ -196,6 +196,7 @@ class _Build:
             kind=Kind.COMMAND,
             limits=command.limits,
             sandbox_type=described(self.args, Start([name])).sandbox_type,
+            places=[command.path],
         )
         inner = Identity({**os.environ, "TRACEPARENT": self.identity.traceparent})
         timeout = self.args.timeout

@@ -40,7 +40,7 @@ _NOT_RUN = (126, 127)
 _SIGNALLED = 128  # what a shell adds to the number of a signal
 
 
-def _places(program: str, search_path: str | None) -> list[str]:
+def places(program: str, search_path: str | None) -> list[str]:
     """Where *program* may be, in the order in which a shell looks."""
     if "/" in program:
         return [program]
@@ -138,7 +138,7 @@ def _start(
     limits: HeldLimits | None,
     cgroup: Cgroup | None,
 ) -> Foreground:
-    paths = _places(start.argv[0], env.get("PATH"))
+    paths = places(start.argv[0], env.get("PATH"))
     rlimits = [] if limits is None else limits.of_process()
     entrances = () if cgroup is None else cgroup.entrances
     if args.isolation != "none":
@@ -241,6 +241,7 @@ def described(args: Options, start: Start) -> Description:
         sandbox_type=SandboxType.PROCESS if is_open else SandboxType.BUBBLEWRAP,
         arguments=start.argv,
         source=start.source,
+        places=places(start.argv[0], os.environ.get("PATH")),
     )
 
 

@@ -52,7 +52,8 @@ def session_facts(session_id: object) -> Facts:
     """The caller's session; nothing for None."""
     if session_id is None:
         return {}
-    return {names.EXECUTION_SESSION_ID: scrubbed_text(session_id, limit=MAX_NAME)}
+    text = scrubbed_text(session_id, limit=MAX_NAME)
+    return {names.SESSION_ID: text, names.EXECUTION_SESSION_ID: text}
 
 
 def language_facts(language: object) -> Facts:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from otel_codomon import names
+from otel_codomon._platform.cleaning import MAX_NAME
+from otel_codomon._platform.executable_name import executable_name
 from otel_codomon._platform.scrubbed_values import scrubbed_name, scrubbed_text, scrubbed_words
 from otel_codomon.environment_variables import OTEL_PYTHON_CODOMON_CAPTURE
 from otel_codomon.journal.execution_record import Outcome
@@ -55,6 +57,7 @@ class Description:
         sandbox_type: What separates it from us.
         arguments: Program and arguments.
         source: File with its source text; None for a command.
+        places: Where its program may be, in the order in which it was looked for.
     """
 
     executable: str
@@ -67,6 +70,7 @@ class Description:
     sandbox_type: SandboxType = SandboxType.PROCESS
     arguments: Sequence[str] = ()
     source: str | None = None
+    places: Sequence[str] = ()
 
     def labels(self) -> Labels:
         """What its metrics are summed by."""
@@ -89,14 +93,23 @@ class Description:
     def attributes(self, pid: int | None) -> dict[str, object]:
         """What its span starts with, besides the labels."""
         told = {
-            names.PROCESS_EXECUTABLE_NAME: scrubbed_text(self.executable),
+            names.PROCESS_EXECUTABLE_NAME: self._executable(pid),
             names.PROCESS_PID: pid,
-            names.EXECUTION_SESSION_ID: self.session_id and scrubbed_text(self.session_id),
+            **dict.fromkeys((names.SESSION_ID, names.EXECUTION_SESSION_ID), self._session()),
             names.EXECUTION_TIMEOUT: self.timeout,
             **(self.limits or Limits()).attributes(),
             **self._texts(),
         }
         return {key: value for key, value in told.items() if value is not None}
+
+    def _executable(self, pid: int | None) -> str | None:
+        """The file that it runs; in isolation the process is bubblewrap, not the command."""
+        is_itself = self.sandbox_type is not SandboxType.BUBBLEWRAP
+        name = executable_name(pid if is_itself else None, self.places)
+        return None if name is None else scrubbed_text(name)
+
+    def _session(self) -> str | None:
+        return scrubbed_text(self.session_id, limit=MAX_NAME) if self.session_id else None
 
     def _texts(self) -> Mapping[str, object]:
         """What is told of the arguments, or of the source text."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_codomon import names
+from otel_codomon._platform.executable_name import executable_name
 from otel_codomon.executions.block import execution
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.resources.labels import Kind
@@ -134,7 +135,9 @@ def _compile(request: Request, compiler: Command, private: str, deadline: float 
             attach=current.attach,
         )
         details, limit = classify(process_exit, command.limits)
-        record_exit(current, process_exit, details, executable=name)
+        record_exit(
+            current, process_exit, details, executable=executable_name(None, [compiler.path])
+        )
         record_limit(current, command.limits, limit)
     if details.outcome is Outcome.SUCCESS:
         return

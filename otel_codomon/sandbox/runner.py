@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
+from otel_codomon._platform.executable_name import executable_name
 from otel_codomon._platform.known_secrets import secrets_of
 from otel_codomon._platform.scrubbed_values import scrubbed_text
 from otel_codomon.executions.block import execution
@@ -155,12 +155,14 @@ class _Attempt:
         details: What that means; None until it is known.
         limit: The limit it ran into, if any.
         facts: What else its span has.
+        executable: Name of the file that its process ran; None where nobody can tell.
     """
 
     process_exit: ProcessExit = field(default_factory=ProcessExit)
     details: OutcomeDetails | None = None
     limit: LimitSeen | None = None
     facts: dict[str, object] = field(default_factory=dict)
+    executable: str | None = None
 
 
 def _carry_out(
@@ -194,12 +196,20 @@ def _try(
     try:
         with private_directory(request, attempt.facts) as private:
             command = prepare(request, private, deadline)
+
+            def attach(target: object) -> None:
+                current.attach(target)
+                if isinstance(target, int):
+                    # In isolation the process is bubblewrap, and the command one of those below.
+                    pid = target if command.wrapper is None else None
+                    attempt.executable = executable_name(pid, [command.path])
+
             process_exit = run_confined(
                 command,
                 own,
                 execution_id=current.execution_id,
                 deadline=deadline,
-                attach=current.attach,
+                attach=attach,
             )
             if request.toolchain is not None and process_exit.returncode in _NOT_RUN:
                 check_usable(request, command, private, deadline)
@@ -218,9 +228,8 @@ def _try(
 def _record_exit(
     current: Execution, request: Request, attempt: _Attempt, details: OutcomeDetails
 ) -> None:
-    executable = None if request.path is None else Path(request.path).name
     record_limit(current, request.limits, attempt.limit)
-    record_exit(current, attempt.process_exit, details, executable=executable)
+    record_exit(current, attempt.process_exit, details, executable=attempt.executable)
     for key, value in attempt.facts.items():
         current.note(key, value)
     _record_texts(current, request, attempt.process_exit)
