@@ -118,8 +118,9 @@ OPTIONS = (
     Option(
         "--propagate",
         choices=PROPAGATIONS,
-        help="the trace context that the command gets: full, this trace in TRACEPARENT; linked, a "
-        "new trace that is linked to this one; none (default: full; none in isolation)",
+        help="the trace context that the command gets: full, this trace in TRACEPARENT, and "
+        "BAGGAGE; linked, a new trace that is linked to this one; none (default: full; none in "
+        "isolation)",
     ),
     Option(
         "--isolation",

@@ -196,7 +196,7 @@ def _environment(identity: Identity, args: Options) -> dict[str, str]:
     )
     propagate = args.propagate or ("full" if is_open else "none")
     if propagate == "full":
-        context = {name: ours[name] for name in environment.CONTEXT if name in ours}
+        context = environment.inherited_context(ours)
         told = environment.exporting(ours)
         return {**env, **told, **context, "TRACEPARENT": identity.traceparent}
     if propagate == "linked":

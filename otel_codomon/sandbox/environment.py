@@ -6,6 +6,7 @@ Imports nothing: `otel-codomon run` needs it before it starts its command.
 from __future__ import annotations
 
 from otel_codomon._platform import otlp_variables as otlp
+from otel_codomon.sandbox.baggage import valid_baggage
 
 TYPE_CHECKING = False  # not from typing: see `otel_codomon.cli`
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ TOOLCHAINS = (
     "LD_LIBRARY_PATH",
 )
 # What a trace goes on by, and what tells an OpenTelemetry SDK what to do.
-CONTEXT = ("TRACEPARENT", "TRACESTATE", "BAGGAGE")
+BAGGAGE = "BAGGAGE"
+CONTEXT = ("TRACEPARENT", "TRACESTATE", BAGGAGE)
 _SETTINGS = "OTEL_"
 # What a linked child is told, which has to find a receiver and no credentials.
 _SIGNALS = (otlp.TRACES, otlp.METRICS, otlp.LOGS)
@@ -77,6 +79,13 @@ def without_telemetry(ours: Mapping[str, str]) -> dict[str, str]:
 def exporting(ours: Mapping[str, str]) -> dict[str, str]:
     """What of *ours* tells an OpenTelemetry SDK what to do, credentials included."""
     return {name: value for name, value in ours.items() if name.startswith(_SETTINGS)}
+
+
+def inherited_context(ours: Mapping[str, str]) -> dict[str, str]:
+    """What of *ours* carries a trace on: of the baggage what is well-formed, and bounded."""
+    context = {name: ours[name] for name in CONTEXT if name in ours}
+    baggage = valid_baggage(context.pop(BAGGAGE, ""))
+    return {**context, BAGGAGE: baggage} if baggage else context
 
 
 def linked(ours: Mapping[str, str]) -> dict[str, str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.trace import SpanContext, TraceFlags, format_span_id, format_trace_id
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from otel_codomon.sandbox.environment import exporting, linked
+from otel_codomon.sandbox.baggage import valid_baggage
+from otel_codomon.sandbox.environment import BAGGAGE, exporting, linked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,9 +24,9 @@ def trace_environment(
 ) -> dict[str, str]:
     """Return the variables by which a command can report, as *propagate* says.
 
-    ``full`` makes its spans part of our trace. ``linked`` gives it a trace of
-    its own, to which ours has a link: it can report, and cannot forge ours.
-    ``none`` gives it nothing.
+    ``full`` makes its spans part of our trace, and hands our baggage on.
+    ``linked`` gives it a trace of its own, to which ours has a link: it can
+    report, and cannot forge ours. ``none`` gives it nothing.
     """
     return _PROPAGATE[propagate](current, ours)
 
@@ -48,7 +50,11 @@ def _linked(current: Execution, ours: Mapping[str, str]) -> dict[str, str]:
 def _full(current: Execution, ours: Mapping[str, str]) -> dict[str, str]:
     carrier: dict[str, str] = {}
     TraceContextTextMapPropagator().inject(carrier, current.context)
+    W3CBaggagePropagator().inject(carrier, current.context)
     told = {name.upper(): value for name, value in carrier.items()}
+    # Not every version of the propagator has bounds of its own.
+    told[BAGGAGE] = valid_baggage(told.get(BAGGAGE, ""))
+    told = {name: value for name, value in told.items() if value}
     return {**told, **exporting(ours)}
 
 

@@ -90,7 +90,7 @@ def run(
             every name that begins so.
         propagate: ``none``: it learns nothing of our telemetry. ``linked``: it
             can report, in a trace of its own that ours has a link to. ``full``:
-            it reports into our trace, for code you trust.
+            it reports into our trace and gets our baggage, for code you trust.
         isolation: ``none``: a process like any other of this user, which is no
             security boundary. ``bubblewrap``: no network, a private /tmp, a
             read-only system, process ids of its own.
