@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Execution as Execution,
         current_execution as current_execution,
     )
+    from otel_codomon.executions.tool_calls import ToolCall as ToolCall
     from otel_codomon.journal.execution_record import (
         ExecutionRecord as ExecutionRecord,
         Outcome as Outcome,
@@ -87,6 +88,7 @@ _HOMES = {
     "Sample": "resources.sample",
     "SandboxType": "resources.labels",
     "Thresholds": "resources.thresholds",
+    "ToolCall": "executions.tool_calls",
     "UnknownCacheError": "errors",
     "UnknownExecutionError": "errors",
     "Usage": "resources.usage",

@@ -33,6 +33,9 @@ OTEL_PYTHON_CODOMON_SLOTS = "OTEL_PYTHON_CODOMON_SLOTS"
 OTEL_PYTHON_CODOMON_HOST_METRICS = "OTEL_PYTHON_CODOMON_HOST_METRICS"
 """``true``: ``system.*`` and ``process.*`` too, from one process of the host. Default: false."""
 
+OTEL_PYTHON_CODOMON_TOOL_CALLS = "OTEL_PYTHON_CODOMON_TOOL_CALLS"
+"""``true``: each call of a decorated function is a tool call of an agent. Default: false."""
+
 OTEL_PYTHON_CODOMON_CONTROL = "OTEL_PYTHON_CODOMON_CONTROL"
 """What other processes of this user may ask of this one: ``clear`` its caches, or nothing."""
 

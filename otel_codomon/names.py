@@ -246,6 +246,36 @@ STDERR_TEXT: Final = _attribute(
     "codomon.output.stderr.text", "string", None, "Error output, scrubbed; only when asked for."
 )
 
+# --- calls of tools, in the words of the GenAI conventions ----------------------
+
+GEN_AI_OPERATION_NAME: Final = _attribute(
+    "gen_ai.operation.name", "string", None, "`execute_tool`: the execution is a tool call."
+)
+GEN_AI_TOOL_NAME: Final = _attribute(
+    "gen_ai.tool.name", "string", None, "Name of the tool that an agent called."
+)
+GEN_AI_TOOL_CALL_ID: Final = _attribute(
+    "gen_ai.tool.call.id", "string", None, "The id that the model gave the call."
+)
+GEN_AI_TOOL_TYPE: Final = _attribute(
+    "gen_ai.tool.type", "string", None, "What the tool is: function, extension or datastore."
+)
+GEN_AI_TOOL_CALL_ARGUMENTS: Final = _attribute(
+    "gen_ai.tool.call.arguments",
+    "string",
+    None,
+    "Arguments of the call as JSON, scrubbed; only when asked for.",
+)
+GEN_AI_TOOL_CALL_RESULT: Final = _attribute(
+    "gen_ai.tool.call.result",
+    "string",
+    None,
+    "What the call returned, scrubbed; only when asked for.",
+)
+GEN_AI_CONVERSATION_ID: Final = _attribute(
+    "gen_ai.conversation.id", "string", None, "The session of a tool call, as `session.id`."
+)
+
 # --- events ------------------------------------------------------------------
 
 EVENT_LIMIT_REACHED: Final = "codomon.limit.reached"

@@ -123,6 +123,7 @@ OPTIONS: Final = (
     Option("sample_interval", env.OTEL_PYTHON_CODOMON_SAMPLE_INTERVAL, read_interval, default=0.25),
     Option("slots", env.OTEL_PYTHON_CODOMON_SLOTS, read_bool, default=False),
     Option("host_metrics", env.OTEL_PYTHON_CODOMON_HOST_METRICS, read_bool, default=False),
+    Option("tool_calls", env.OTEL_PYTHON_CODOMON_TOOL_CALLS, read_bool, default=False),
     Option("control", env.OTEL_PYTHON_CODOMON_CONTROL, _words(*CONTROLS), default=frozenset()),
     Option(
         "capture",

@@ -28,7 +28,7 @@ _PROGRAM = """
 import os, subprocess, sys, threading
 from cachetools import TTLCache
 from otel_codomon import (
-    Limits, Thresholds, configure, count_lookups, execution, observe_cache, run,
+    Limits, Thresholds, ToolCall, configure, count_lookups, execution, observe_cache, run,
 )
 
 # An endpoint that refuses: what waits is reported too.
@@ -45,6 +45,12 @@ try:
     raises("x = 1")
 except ValueError:
     pass
+
+@execution(tool=ToolCall("calculator", call_id="call-1", type="function"), session_id="session")
+def adds(one, two):
+    return one + two
+
+adds(1, two=2)
 
 now = 0.0
 cache = observe_cache(count_lookups(TTLCache(2, ttl=1, timer=lambda: now)), name="cache", size=True)

@@ -14,6 +14,7 @@ ACCEPTED = [
     (env.OTEL_PYTHON_CODOMON_SAMPLE_INTERVAL, "0.5", "sample_interval", 0.5),
     (env.OTEL_PYTHON_CODOMON_SLOTS, "1", "slots", True),
     (env.OTEL_PYTHON_CODOMON_HOST_METRICS, "no", "host_metrics", False),
+    (env.OTEL_PYTHON_CODOMON_TOOL_CALLS, "true", "tool_calls", True),
     (env.OTEL_PYTHON_CODOMON_CONTROL, "clear", "control", frozenset({"clear"})),
     (env.OTEL_PYTHON_CODOMON_CAPTURE, "code, Output", "capture", frozenset({"code", "output"})),
 ]
@@ -27,6 +28,7 @@ REFUSED = [
     (env.OTEL_PYTHON_CODOMON_SAMPLE_INTERVAL, "soon"),
     (env.OTEL_PYTHON_CODOMON_SLOTS, "2"),
     (env.OTEL_PYTHON_CODOMON_HOST_METRICS, "all"),
+    (env.OTEL_PYTHON_CODOMON_TOOL_CALLS, "agents"),
     (env.OTEL_PYTHON_CODOMON_CONTROL, "clear,shutdown"),
     (env.OTEL_PYTHON_CODOMON_CAPTURE, "everything"),
 ]

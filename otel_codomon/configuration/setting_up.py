@@ -28,7 +28,7 @@ from otel_codomon.configuration.pipelines import (
 )
 from otel_codomon.configuration.recording_sampler import RecordingSampler
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.executions import providers
+from otel_codomon.executions import providers, tool_calls as tool_calls_of_functions
 from otel_codomon.executions.captured_texts import choose as choose_capture
 from otel_codomon.host.metrics import report_host
 from otel_codomon.journal.announcing import announce
@@ -60,6 +60,7 @@ def configure(
     sample_interval: float | None = None,
     slots: bool | None = None,
     host_metrics: bool | None = None,
+    tool_calls: bool | None = None,
     capture: Iterable[Capture] | None = None,
 ) -> Configuration:
     """Set up what sends executions, once for the process; a second call changes nothing.
@@ -87,6 +88,7 @@ def configure(
         sample_interval: Time between two samples of an execution, seconds.
         slots: Whether gauges get one series for each running execution.
         host_metrics: Whether ``system.*`` and ``process.*`` are reported too.
+        tool_calls: Whether each call of a decorated function is a tool call of an agent.
         capture: Texts that may leave, truncated and scrubbed: some of
             ``arguments``, ``code``, ``exception`` and ``output``; default none.
 
@@ -105,6 +107,7 @@ def configure(
         "sample_interval": sample_interval,
         "slots": slots,
         "host_metrics": host_metrics,
+        "tool_calls": tool_calls,
         "capture": capture,
     }
     settings = read_settings(said)
@@ -118,6 +121,7 @@ def configure(
             resource = _resource(service_name, resource_attributes)
             _configured = _set_up(settings, target, resource)
             choose_capture(settings["capture"].value)
+            tool_calls_of_functions.choose(are_functions_tools=settings["tool_calls"].value)
             providers.sample(
                 interval_seconds=settings["sample_interval"].value,
                 by_slot=settings["slots"].value,

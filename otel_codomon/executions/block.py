@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.executions.running import Execution
     from otel_codomon.executions.spec import ExecutionSpec
+    from otel_codomon.executions.tool_calls import ToolCall
     from otel_codomon.resources.limits import Limits
     from otel_codomon.resources.thresholds import Thresholds
     from otel_codomon.words import KindWord, ResultForm, SandboxTypeWord
@@ -48,6 +49,7 @@ def execution(
     attributes: Mapping[str, object] | None = None,
     result: Callable[[Any], object] | ResultForm | None = None,
     arguments: Mapping[str, str | None] | None = None,
+    tool: str | ToolCall | None = None,
 ) -> Block: ...
 
 
@@ -65,6 +67,7 @@ def execution(
     attributes: Mapping[str, object] | None = None,
     result: Callable[[Any], object] | ResultForm | None = None,
     arguments: Mapping[str, str | None] | None = None,
+    tool: str | ToolCall | None = None,
 ) -> Any:
     """Observe a callable, or a block, as executions.
 
@@ -108,6 +111,9 @@ def execution(
             value), ``nothing`` (it reports no outcome).
         arguments: What the decorated function calls the arguments that are
             understood: ``{"code": "code_action"}``; None for one not to read.
+        tool: The tool that an agent calls with it: its name, or a `ToolCall` with
+            the call's id too. Its span is ``execute_tool`` and that name, with the
+            attributes of the GenAI conventions; its metrics stay as they are.
 
     Returns:
         The decorated callable, or a block that is both decorator and context
@@ -130,6 +136,7 @@ def execution(
         attributes=attributes,
         result=result,
         arguments=arguments,
+        tool=tool,
     )
     block = Block(spec, is_named=is_named)
     return block if name is None or is_named else block(name)

@@ -25,12 +25,18 @@ def choose(kinds: Iterable[str] | None) -> None:
     _wanted = None if kinds is None else frozenset(kinds)
 
 
+@never_raises("reading what to capture", default=False)
+def is_captured(kind: str) -> bool:
+    """Whether texts of this *kind*, one of `CAPTURES`, were asked for."""
+    return kind in _chosen()
+
+
 @never_raises("capturing a text", default=None)
 def captured(kind: str, text: object, *, is_cut: bool = False) -> str | None:
     """*text*, scrubbed and then truncated, if texts of this *kind* were asked for; else None.
 
     Args:
-        kind: ``code``, ``exception`` or ``output``.
+        kind: One of `CAPTURES`.
         text: Anything; what has no text has a placeholder.
         is_cut: Whether it was cut before, and may end within a secret.
     """

@@ -33,6 +33,7 @@ from otel_codomon.executions.span_attributes import (
     read_with,
 )
 from otel_codomon.executions.telemetry import STATUS
+from otel_codomon.executions.tool_calls import call_result
 from otel_codomon.journal.execution_record import ExecutionRecord, Outcome
 from otel_codomon.journal.outcome_details import (
     UNKNOWN,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from opentelemetry.util.types import AttributeValue
 
     from otel_codomon.executions.telemetry import Telemetry
+    from otel_codomon.executions.tool_calls import ToolCall
     from otel_codomon.resources.limits import Limits
     from otel_codomon.resources.thresholds import Crossing, Thresholds
     from otel_codomon.resources.usage import Usage
@@ -89,6 +91,7 @@ class Execution:
         "_ended",
         "_exceeded",
         "_extra",
+        "_is_tool_call",
         "_outer",
         "_own",
         "_read_result",
@@ -118,6 +121,7 @@ class Execution:
         execution_id: str | None = None,
         command: Sequence[str] = (),
         started_ns: int | None = None,
+        tool: ToolCall | None = None,
     ) -> None:
         self.labels: Final = labels
         self.execution_id: Final = execution_id or hexlify(urandom(16)).decode()
@@ -139,7 +143,9 @@ class Execution:
             self._own,
             start_unix_ns=self.started_unix_ns,
             attributes=more_attributes,
+            tool=tool,
         )
+        self._is_tool_call = tool is not None
         self._tracker = ResourceTracker.start(
             labels=labels,
             started_ns=self.started_ns,
@@ -183,6 +189,11 @@ class Execution:
     def usage(self) -> Usage | None:
         """Its totals; None while it runs, and where nothing is configured."""
         return self._usage if self._ended else None
+
+    @property
+    def is_tool_call(self) -> bool:
+        """Whether it is a tool call of an agent."""
+        return self._is_tool_call
 
     @property
     def is_running(self) -> bool:
@@ -360,6 +371,8 @@ class Execution:
     def succeed(self, result: object = None) -> None:
         """End it with what the observed code returned."""
         if not self._ended:
+            if self._is_tool_call:
+                self.note(names.GEN_AI_TOOL_CALL_RESULT, call_result(result))
             own = self._read_result
             self._end(read_result(result) if own is None else read_with(own, result), None)
 
@@ -444,6 +457,7 @@ class _Inert(Execution):
         self._tracker = ResourceTracker(self.labels, 0, thread=False)
         self._usage = None
         self._ended = True
+        self._is_tool_call = False
 
     def attach(self, target: object) -> None:
         """Do nothing."""

@@ -17,6 +17,7 @@ from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.executions.arguments import BY_NAME, code_facts, session_facts, timeout_facts
 from otel_codomon.executions.results import READERS
 from otel_codomon.executions.running import Execution
+from otel_codomon.executions.tool_calls import ToolCall, are_functions_tools, read_tool
 from otel_codomon.journal.own_attributes import without_reserved
 from otel_codomon.resources.labels import Kind, Labels, SandboxType
 from otel_codomon.resources.limits import Limits
@@ -46,6 +47,8 @@ class ExecutionSpec:
         more_attributes: What the developer adds to the attributes.
         arguments: What the function calls each argument that is understood.
         command: Program and arguments, for the journal alone; empty where it is no command.
+        tool: The tool call that each of them is; None where it is none.
+        is_function: Whether they are the calls of a decorated function.
     """
 
     labels: Labels
@@ -56,6 +59,8 @@ class ExecutionSpec:
     more_attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
     arguments: Mapping[str, str] = field(default_factory=lambda: BY_NAME)
     command: Sequence[str] = ()
+    tool: ToolCall | None = None
+    is_function: bool = False
 
     def for_function(self, function: Callable[..., object], *, rename: bool) -> ExecutionSpec:
         """The plan for the calls of *function*: where it is, and by default its name."""
@@ -64,7 +69,7 @@ class ExecutionSpec:
             name = getattr(function, "__qualname__", type(function).__qualname__)
             labels = replace(labels, name=scrubbed_name(name, default=labels.name))
         attributes = {**self.attributes, **labels.attributes(), **_code_attributes(function)}
-        return replace(self, labels=labels, attributes=attributes)
+        return replace(self, labels=labels, attributes=attributes, is_function=True)
 
     def begin(
         self,
@@ -88,6 +93,11 @@ class ExecutionSpec:
             if isinstance(language, str):
                 labels = replace(labels, language=language)
             attributes = {**attributes, **facts}
+        tool = self.tool_call()
+        if tool is not None:
+            attributes = {**attributes, **tool.attributes()}
+            if names.SESSION_ID in attributes:
+                attributes[names.GEN_AI_CONVERSATION_ID] = attributes[names.SESSION_ID]
         return Execution(
             telemetry,
             labels,
@@ -99,7 +109,14 @@ class ExecutionSpec:
             more_attributes=self.more_attributes,
             execution_id=execution_id,
             command=self.command,
+            tool=tool,
         )
+
+    def tool_call(self) -> ToolCall | None:
+        """The tool call that an execution is that starts now; None where it is none."""
+        if self.tool is None and self.is_function and are_functions_tools():
+            return ToolCall(self.labels.name)
+        return self.tool
 
 
 def make_spec(
@@ -116,6 +133,7 @@ def make_spec(
     attributes: Mapping[str, object] | None,
     result: Callable[[object], object] | ResultForm | None,
     arguments: Mapping[str, str | None] | None = None,
+    tool: str | ToolCall | None = None,
 ) -> ExecutionSpec:
     """Check what the developer said; see `otel_codomon.execution`.
 
@@ -141,7 +159,14 @@ def make_spec(
     }
     more = without_reserved(scrubbed_attributes(attributes or {}))
     return ExecutionSpec(
-        labels, said, limits, thresholds, _result_reader(result), more, _called(arguments)
+        labels,
+        said,
+        limits,
+        thresholds,
+        _result_reader(result),
+        more,
+        _called(arguments),
+        tool=read_tool(tool),
     )
 
 

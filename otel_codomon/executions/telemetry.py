@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer, TracerProvider
     from opentelemetry.util.types import AttributeValue
 
+    from otel_codomon.executions.tool_calls import ToolCall
     from otel_codomon.journal.own_attributes import OwnFacts
     from otel_codomon.resources.labels import Labels
     from otel_codomon.resources.usage import Usage
@@ -77,6 +78,7 @@ class Telemetry:
         start_unix_ns: int,
         attributes: Mapping[str, AttributeValue] | None = None,
         parent: Context | None = None,
+        tool: ToolCall | None = None,
     ) -> tuple[Span, Context]:
         """Start the span of an execution; the context with it in is not yet attached.
 
@@ -86,11 +88,14 @@ class Telemetry:
             start_unix_ns: Start, nanoseconds since the epoch.
             attributes: More attributes, of the observed program.
             parent: Where its parent is; None for the current context.
+            tool: The tool call that it is; its span is called and of the kind as the
+                GenAI conventions say. None where it is none.
         """
+        is_client = tool is None and labels.kind in _CHILD_PROCESS
         span = self.tracer.start_span(
-            labels.name,
+            labels.name if tool is None else tool.span_name,
             with_own(parent, own),
-            SpanKind.CLIENT if labels.kind in _CHILD_PROCESS else SpanKind.INTERNAL,
+            SpanKind.CLIENT if is_client else SpanKind.INTERNAL,
             {**(attributes or {}), **own.attributes},
             None,
             start_unix_ns,

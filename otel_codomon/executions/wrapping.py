@@ -11,10 +11,12 @@ import inspect
 import types
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from otel_codomon import names
 from otel_codomon._platform.never_raises import never_raises
 from otel_codomon.executions.arguments import ArgumentReader
 from otel_codomon.executions.providers import active_telemetry
 from otel_codomon.executions.running import INERT
+from otel_codomon.executions.tool_calls import call_arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -28,10 +30,11 @@ T = TypeVar("T")
 class Starter:
     """Starts the executions of one decorated callable."""
 
-    __slots__ = ("_read_arguments", "_spec")
+    __slots__ = ("_function", "_read_arguments", "_spec")
 
     def __init__(self, function: Callable[..., object], spec: ExecutionSpec) -> None:
         self._spec = spec
+        self._function = function
         self._read_arguments = ArgumentReader(function, spec.arguments)
 
     @never_raises("starting an execution", default=None)
@@ -42,7 +45,14 @@ class Starter:
         telemetry = active_telemetry()
         if telemetry is None:
             return None
-        return self._spec.begin(telemetry, facts=self._read_arguments(args, kwargs), thread=thread)
+        current = self._spec.begin(
+            telemetry, facts=self._read_arguments(args, kwargs), thread=thread
+        )
+        if current.is_tool_call:
+            code = self._spec.arguments.get("code")
+            arguments = call_arguments(self._function, args, kwargs, code=code)
+            current.note(names.GEN_AI_TOOL_CALL_ARGUMENTS, arguments)
+        return current
 
 
 def wrap(function: Callable[..., Any], spec: ExecutionSpec) -> Callable[..., Any]:
