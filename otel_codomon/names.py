@@ -49,6 +49,44 @@ def _attribute(
     return key
 
 
+# --- the resource of the providers that we make ---------------------------------
+
+RESOURCE_ATTRIBUTES: Final[dict[str, Attribute]] = {}
+
+
+def _resource_attribute(key: str, description: str, *, on_metrics: bool, type_: str) -> str:
+    """Add a row to `RESOURCE_ATTRIBUTES` and return its key."""
+    RESOURCE_ATTRIBUTES[key] = Attribute(key, type_, None, description, on_metrics)
+    return key
+
+
+def _of_host(key: str, description: str) -> str:
+    return _resource_attribute(key, description, on_metrics=True, type_="string")
+
+
+def _of_process(key: str, description: str, type_: str = "string") -> str:
+    return _resource_attribute(key, description, on_metrics=False, type_=type_)
+
+
+HOST_NAME: Final = _of_host("host.name", "Name of the host; absent in a container.")
+HOST_ID: Final = _of_host("host.id", "Its machine-id; absent in a container.")
+HOST_ARCH: Final = _of_host("host.arch", "Its processor, as `amd64` or `arm64`.")
+OS_TYPE: Final = _of_host("os.type", "Operating system, as `linux`.")
+OS_VERSION: Final = _of_host("os.version", "Its version; of Linux the kernel's.")
+PROCESS_PID: Final = _of_process(
+    "process.pid", "Id of this process; of a forked child its own.", "int"
+)
+PROCESS_EXECUTABLE_NAME: Final = _of_process(
+    "process.executable.name", "Base name of the file that this process runs."
+)
+PROCESS_RUNTIME_NAME: Final = _of_process(
+    "process.runtime.name", "Implementation of Python, as `cpython`."
+)
+PROCESS_RUNTIME_VERSION: Final = _of_process("process.runtime.version", "Version of Python.")
+PROCESS_RUNTIME_DESCRIPTION: Final = _of_process(
+    "process.runtime.description", "Version of Python with its build and compiler."
+)
+
 # --- the execution -----------------------------------------------------------
 
 EXECUTION_ID: Final = _attribute(
@@ -327,9 +365,9 @@ JOURNAL_SIGNAL: Final = _attribute(
 
 # --- the conventions' own, spelled here so that one file spells all ----------
 
-PROCESS_PID: Final = _attribute("process.pid", "int", None, "Process id of the command.")
-PROCESS_EXECUTABLE_NAME: Final = _attribute(
-    "process.executable.name",
+_attribute(PROCESS_PID, "int", None, "Process id of the command.")
+_attribute(
+    PROCESS_EXECUTABLE_NAME,
     "string",
     None,
     "Base name of the file that the command runs; of a script its interpreter.",

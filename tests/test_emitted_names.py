@@ -141,6 +141,35 @@ def _names_of_spans(collector: Collector) -> Iterator[str]:
             yield from event.attributes
 
 
+@pytest.fixture(scope="module")
+def resource_keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """What a real program says of itself: on spans, and on gauges."""
+    journal = tmp_path_factory.mktemp("resource") / "journal"
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
+    program = "from otel_codomon import configure, execution; configure(); execution('x')(id)(1)"
+    with Collector() as collector:
+        environment = {"OTEL_PYTHON_CODOMON_JOURNAL": str(journal), **collector.environment()}
+        subprocess.run([sys.executable, "-c", program], env={**clean, **environment}, check=True)
+        spans, points = collector.wait_for_spans(1), collector.wait_for_points(1)
+    return {
+        "spans": {key for span in spans for key in span.resource},
+        "metrics": {key for point in points for key in point.resource},
+    }
+
+
+def test_the_resource_is_as_it_is_documented(resource_keys: dict[str, set[str]]) -> None:
+    rows = names.RESOURCE_ATTRIBUTES
+    of_metrics = {key for key, row in rows.items() if row.on_metrics}
+    # In a container there is neither: test_provider_resources has them.
+    elsewhere = {names.HOST_NAME, names.HOST_ID}
+    described = ("host.", "os.", "process.")
+
+    assert set(rows) - resource_keys["spans"] <= elsewhere
+    assert {key for key in resource_keys["spans"] if key.startswith(described)} <= set(rows)
+    assert {key for key in resource_keys["metrics"] if key.startswith(described)} <= of_metrics
+    assert of_metrics - resource_keys["metrics"] <= elsewhere
+
+
 def _names_of_sums(collector: Collector) -> Iterator[str]:
     for point in collector.points():
         yield point.metric

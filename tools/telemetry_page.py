@@ -59,6 +59,15 @@ def attributes() -> Iterator[str]:
         )
 
 
+def resource() -> Iterator[str]:
+    """The table of the attributes of the resource."""
+    yield "| attribute | type | on spans | on metrics | meaning |"
+    yield "|---|---|---|---|---|"
+    for row in names.RESOURCE_ATTRIBUTES.values():
+        on_metrics = "yes" if row.on_metrics else ""
+        yield f"| `{row.key}` | {row.type} | yes | {on_metrics} | {row.description} |"
+
+
 def metrics() -> Iterator[str]:
     """The table of metrics."""
     yield "| metric | instrument | unit | attributes | meaning | nearest convention |"
@@ -73,7 +82,7 @@ def metrics() -> Iterator[str]:
 
 def render(page: str) -> str:
     """*page* with its tables made anew."""
-    for name, rows in (("attributes", attributes), ("metrics", metrics)):
+    for name, rows in (("resource", resource), ("attributes", attributes), ("metrics", metrics)):
         begin, end = _BEGIN.format(name), _END.format(name)
         before, _, rest = page.partition(begin)
         _, _, after = rest.partition(end)

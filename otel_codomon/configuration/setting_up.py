@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.environment_variables import OTEL_SDK_DISABLED
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_codomon._platform.otlp_variables import METRICS, TRACES
@@ -27,6 +26,7 @@ from otel_codomon.configuration.pipelines import (
     span_processors,
 )
 from otel_codomon.configuration.recording_sampler import RecordingSampler
+from otel_codomon.configuration.resources import Resources, make_resources
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.executions import providers, tool_calls as tool_calls_of_functions
 from otel_codomon.executions.captured_texts import choose as choose_capture
@@ -118,8 +118,8 @@ def configure(
     _check_resource(service_name, resource_attributes)
     with _lock:
         if _configured is None:
-            resource = _resource(service_name, resource_attributes)
-            _configured = _set_up(settings, target, resource)
+            resources = make_resources(service_name, resource_attributes)
+            _configured = _set_up(settings, target, resources)
             choose_capture(settings["capture"].value)
             tool_calls_of_functions.choose(are_functions_tools=settings["tool_calls"].value)
             providers.sample(
@@ -145,13 +145,8 @@ def _check_resource(service_name: object, attributes: object) -> None:
         )
 
 
-def _resource(service_name: str | None, attributes: Mapping[str, str] | None) -> Resource:
-    named = {} if service_name is None else {SERVICE_NAME: service_name}
-    return Resource.create({**(attributes or {}), **named})
-
-
 def _set_up(
-    settings: Mapping[str, Setting[Any]], target: Target, resource: Resource
+    settings: Mapping[str, Setting[Any]], target: Target, resources: Resources
 ) -> Configuration:
     if read_bool(os.environ.get(OTEL_SDK_DISABLED, "")):
         return Configuration(settings)
@@ -167,7 +162,7 @@ def _set_up(
     )
     metrics_by = execution_metrics_by(target, journal, is_ours=is_ours)
     if not (providers.has_tracer_provider() or is_described):
-        tracer_provider = TracerProvider(resource=resource)
+        tracer_provider = TracerProvider(resource=resources.of_spans)
         if journal is not None:
             tracer_provider.sampler = RecordingSampler(tracer_provider.sampler)
         for processor in span_processors(target, journal, metrics_by=metrics_by):
@@ -176,7 +171,7 @@ def _set_up(
     elif journal is not None and providers.has_tracer_provider():
         join_provider(journal, trace.get_tracer_provider(), deliver=settings["deliver"].value)
     if not (providers.has_meter_provider() or is_described):
-        meter_provider = MeterProvider(metric_readers(target, journal), resource)
+        meter_provider = MeterProvider(metric_readers(target, journal), resources.of_metrics)
         made.add(METRICS)
     elif journal is not None and _delivers_metrics(settings, target):
         read_metrics_of(journal, metrics.get_meter_provider())

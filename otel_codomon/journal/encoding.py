@@ -8,6 +8,7 @@ it refuses is cleaned and tried again, alone.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
@@ -67,7 +68,7 @@ class SpanEncoder:
     """
 
     def __init__(self) -> None:
-        self._envelopes: dict[tuple[int, int], _Envelope] = {}
+        self._envelopes: dict[tuple[int, int, int], _Envelope] = {}
 
     @never_raises("encoding a span", default=None)
     def encode(self, span: ReadableSpan) -> bytes | None:
@@ -88,7 +89,7 @@ class SpanEncoder:
 
     def _envelope(self, span: ReadableSpan) -> _Envelope:
         scope = span.instrumentation_scope
-        key = (id(span.resource), id(scope))
+        key = (id(span.resource), id(scope), os.getpid())  # a resource may tell the process
         found = self._envelopes.get(key)
         if found is None:
             if len(self._envelopes) >= _MAX_ENVELOPES:

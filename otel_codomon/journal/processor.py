@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import TYPE_CHECKING, Final, Literal
@@ -77,7 +78,7 @@ class JournalSpanProcessor(SpanProcessor):
         self._on_write = on_write
         self._on_flush = on_flush
         self._encoder = SpanEncoder()
-        self._resource_keys: dict[int, tuple[Resource, str]] = {}
+        self._resource_keys: dict[tuple[int, int], tuple[Resource, str]] = {}
         self._flusher = Flusher(self._write_pending, writer)
         if beat is not None:
             self._flusher.beat = never_raises("writing heartbeats", default=None)(beat)
@@ -123,12 +124,13 @@ class JournalSpanProcessor(SpanProcessor):
         self._flusher.watch_life()
 
     def _resource_key(self, resource: Resource) -> str:
-        found = self._resource_keys.get(id(resource))
+        place = (id(resource), os.getpid())  # a fork need not call hooks to be one
+        found = self._resource_keys.get(place)
         if found is None:
             declared = records.to_json(dict(resource.attributes))
             key = records.key_of(declared)
             self._writer.declare(key, declared)
-            found = self._resource_keys[id(resource)] = (resource, key.hex())
+            found = self._resource_keys[place] = (resource, key.hex())
         return found[1]
 
     @never_raises("writing the end of a span to the journal", default=None)

@@ -224,7 +224,10 @@ def resource(
         environ: The environment; None for this process's own.
     """
     environ = os.environ if environ is None else environ
+    from otel_codomon.journal.host_resource import host_attributes  # noqa: PLC0415 - as its caller
+
     found: dict[str, object] = {
+        **host_attributes(),
         "telemetry.sdk.language": "python",
         "telemetry.sdk.name": "opentelemetry",
         "service.name": service_name,
