@@ -240,7 +240,23 @@ STDERR_TEXT: Final = _attribute(
     "codomon.output.stderr.text", "string", None, "Error output, scrubbed; only when asked for."
 )
 
+LOG_IOSTREAM: Final = _attribute(
+    "log.iostream",
+    "string",
+    None,
+    "Of a log record, the stream that the line was written to: stdout or stderr.",
+)
+OUTPUT_LOGS_DROPPED: Final = _attribute(
+    "codomon.output.logs.dropped",
+    "int",
+    "{line}",
+    "Lines of output beyond the bounds, for which there is no log record.",
+)
+
 # --- events ------------------------------------------------------------------
+
+EVENT_EXECUTION_STARTED: Final = "codomon.execution.started"
+EVENT_EXECUTION_ENDED: Final = "codomon.execution.ended"
 
 EVENT_LIMIT_REACHED: Final = "codomon.limit.reached"
 EVENT_THRESHOLD_CROSSED: Final = "codomon.threshold.crossed"

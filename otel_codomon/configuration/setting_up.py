@@ -23,12 +23,13 @@ from otel_codomon.configuration.pipelines import (
     join_provider,
     metric_readers,
     open_journal,
+    provide_logs,
     read_metrics_of,
     span_processors,
 )
 from otel_codomon.configuration.recording_sampler import RecordingSampler
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.executions import providers
+from otel_codomon.executions import log_records, providers
 from otel_codomon.executions.captured_texts import choose as choose_capture
 from otel_codomon.host.metrics import report_host
 from otel_codomon.journal.announcing import announce
@@ -61,6 +62,7 @@ def configure(
     slots: bool | None = None,
     host_metrics: bool | None = None,
     capture: Iterable[Capture] | None = None,
+    execution_logs: bool | None = None,
 ) -> Configuration:
     """Set up what sends executions, once for the process; a second call changes nothing.
 
@@ -88,7 +90,10 @@ def configure(
         slots: Whether gauges get one series for each running execution.
         host_metrics: Whether ``system.*`` and ``process.*`` are reported too.
         capture: Texts that may leave, truncated and scrubbed: some of
-            ``arguments``, ``code``, ``exception`` and ``output``; default none.
+            ``arguments``, ``code``, ``exception``, ``output`` and ``output:logs``;
+            default none.
+        execution_logs: Whether the start and the end of each execution are log
+            records too; default ``OTEL_PYTHON_CODOMON_EXECUTION_LOGS``.
 
     Returns:
         What has been set up.
@@ -106,6 +111,7 @@ def configure(
         "slots": slots,
         "host_metrics": host_metrics,
         "capture": capture,
+        "execution_logs": execution_logs,
     }
     settings = read_settings(said)
     where_to = {"endpoint": endpoint, "protocol": protocol, "headers": headers}
@@ -116,8 +122,9 @@ def configure(
     with _lock:
         if _configured is None:
             resource = _resource(service_name, resource_attributes)
-            _configured = _set_up(settings, target, resource)
             choose_capture(settings["capture"].value)
+            log_records.choose(events=settings["execution_logs"].value)
+            _configured = _set_up(settings, target, resource)
             providers.sample(
                 interval_seconds=settings["sample_interval"].value,
                 by_slot=settings["slots"].value,
@@ -176,6 +183,8 @@ def _set_up(
         made.add(METRICS)
     elif journal is not None and _delivers_metrics(settings, target):
         read_metrics_of(journal, metrics.get_meter_provider())
+    deliver = settings["deliver"].value
+    provide_logs(target, journal, resource=None if is_described else resource, deliver=deliver)
     _use(tracer_provider, meter_provider, is_measured=metrics_by == "instruments" or not is_ours)
     if journal is not None:
         with take_turn():
@@ -219,6 +228,8 @@ def keep_history(
     if journal is not None and (tracer_provider is not None or providers.has_tracer_provider()):
         provider = tracer_provider or trace.get_tracer_provider()
         join_provider(journal, provider, deliver=settings["deliver"].value)
+        deliver = settings["deliver"].value
+        provide_logs(Target(), journal, resource=None, deliver=deliver)
 
 
 def forget_history() -> None:

@@ -25,6 +25,12 @@ def choose(kinds: Iterable[str] | None) -> None:
     _wanted = None if kinds is None else frozenset(kinds)
 
 
+@never_raises("reading what is to be captured", default=False)
+def is_wanted(kind: str) -> bool:
+    """Whether texts of this *kind* were asked for."""
+    return kind in _chosen()
+
+
 @never_raises("capturing a text", default=None)
 def captured(kind: str, text: object, *, is_cut: bool = False) -> str | None:
     """*text*, scrubbed and then truncated, if texts of this *kind* were asked for; else None.

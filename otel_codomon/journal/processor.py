@@ -55,6 +55,7 @@ class JournalSpanProcessor(SpanProcessor):
         beat: Called about once a second while executions run.
         plain: Exports what the journal delivers and cannot take; None where
             there is no receiver.
+        before_end: Called before the end of an execution is written.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class JournalSpanProcessor(SpanProcessor):
         on_flush: Callable[[float], bool] | None = None,
         beat: Callable[[], None] | None = None,
         plain: PlainExport[ReadableSpan] | None = None,
+        before_end: Callable[[], object] = lambda: None,
     ) -> None:
         self._writer = writer
         self._plain = plain
@@ -76,6 +78,7 @@ class JournalSpanProcessor(SpanProcessor):
         self.is_on = True
         self._on_write = on_write
         self._on_flush = on_flush
+        self._before_end = before_end
         self._encoder = SpanEncoder()
         self._resource_keys: dict[int, tuple[Resource, str]] = {}
         self._flusher = Flusher(self._write_pending, writer)
@@ -153,6 +156,7 @@ class JournalSpanProcessor(SpanProcessor):
         key = _key(context)
         if key in self._parents:
             return  # it goes on in the process that was forked from
+        self._before_end()
         payload = ended_payload(span, own, resource=self._resource_key(span.resource))
         flags = _unsampled(context)
         flags |= 0 if self._counts else segments.UNCOUNTED

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.logs import get_logger
-from otel_codomon._platform.otlp_variables import METRICS, TRACES
+from otel_codomon._platform.otlp_variables import LOGS, METRICS, TRACES
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.delivery.state import load_state
 from otel_codomon.journal.index import MAX_READ_BYTES, read_from
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from otel_codomon.journal.delivery.state import State
 
 _log = get_logger(__name__)
-_SIGNALS: Final = {folders.TRACES: TRACES, folders.METRICS: METRICS}
+_SIGNALS: Final = {folders.TRACES: TRACES, folders.METRICS: METRICS, folders.LOGS: LOGS}
 _KEPT: Final = HISTORY | UNSAMPLED
-_REQUESTS: Final = frozenset({segments.TRACES, segments.METRICS, segments.ENDED})
+_REQUESTS: Final = frozenset({segments.TRACES, segments.METRICS, segments.ENDED, segments.LOGS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,8 @@ def evict(
 ) -> Evicted:
     """Remove the oldest segments beyond *caps*; never one whose writer lives.
 
+    Logs have a cap of their own, within that of all.
+
     Args:
         folder_fd: The journal's folder.
         state: How far each was delivered.
@@ -68,17 +70,24 @@ def evict(
     _evict_heartbeats(folder_fd, state, caps, now)
     found = [(name, *_facts(folder_fd, name)) for name in folders.segment_names(folder_fd)]
     total = sum(size for _, size, _ in found)
+    logs = sum(size for name, size, _ in found if _is_of_logs(name))
     count = undelivered = 0
     for name, size, written_unix_ns in found:
         is_old = now - written_unix_ns > caps.age_seconds * 1e9
-        if total <= caps.size_bytes and not is_old:
+        is_flood = _is_of_logs(name) and logs > folders.MAX_LOGS_BYTES
+        if total <= caps.size_bytes and not (is_old or is_flood):
             continue
         lost = _remove(folder_fd, name, state)
         if lost is not None:
             total -= size
+            logs -= size if _is_of_logs(name) else 0
             count += 1
             undelivered += lost
     return Evicted(count, undelivered)
+
+
+def _is_of_logs(name: str) -> bool:
+    return name[:1] == folders.LOGS
 
 
 def _evict_heartbeats(folder_fd: int, state: State, caps: Caps, now_unix_ns: int) -> None:

@@ -52,7 +52,7 @@ class Writer:
 
     Args:
         folder: Path of the journal.
-        stream: `folder.TRACES` or `folder.METRICS`.
+        stream: One of the streams of `folder`.
         durability: ``process``: a record survives the process. ``power``: it
             survives the machine once `sync` was called, which somebody must do
             every 100 ms. ``strict``: it survives the machine once appended.
