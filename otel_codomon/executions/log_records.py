@@ -38,7 +38,7 @@ def choose(*, events: bool | None) -> None:
     """Emit the start and the end of executions from now on; None for what the environment says."""
     global _events, _exceptions  # noqa: PLW0603 - one choice for the process
     _events = events
-    _exceptions = None if events is None else _exception_opt_in()
+    _exceptions = None if events is None else exception_opt_in(os.environ)
 
 
 def provide(make: Callable[[], None]) -> None:
@@ -71,9 +71,9 @@ def _exception_choice() -> str:
     return _exceptions or ""
 
 
-def _exception_opt_in() -> str:
+def exception_opt_in(environ: Mapping[str, str]) -> str:
     """``logs``, ``logs/dup``, or empty; the variable may list words of other conventions."""
-    words = [word.strip() for word in os.environ.get(EXCEPTION_OPT_IN, "").lower().split(",")]
+    words = [word.strip() for word in environ.get(EXCEPTION_OPT_IN, "").lower().split(",")]
     return _BOTH if _BOTH in words else _LOGS if _LOGS in words else ""
 
 
