@@ -52,7 +52,10 @@ def _attribute(
 # --- the execution -----------------------------------------------------------
 
 EXECUTION_ID: Final = _attribute(
-    "codomon.execution.id", "string", None, "Identifies one execution; on spans only."
+    "codomon.execution.id",
+    "string",
+    None,
+    "Identifies one execution; on spans and log records, never on metrics.",
 )
 EXECUTION_NAME: Final = _attribute(
     "codomon.execution.name",

@@ -33,7 +33,8 @@ from otel_codomon import (
 
 # An endpoint that refuses: what waits is reported too.
 made = configure(
-    capture=["arguments", "code", "exception", "output"], host_metrics=True, slots=True,
+    capture=["arguments", "code", "exception", "output", "output:logs"],
+    execution_logs=True, host_metrics=True, slots=True,
     sample_interval=0.05, endpoint="http://127.0.0.1:9", exit_timeout=0,
 )
 
@@ -65,6 +66,7 @@ every = Limits(
 python("while True: pass", limits=every)
 python("import os; print('o' * 5000, flush=True); os.kill(os.getpid(), 9)", limits=every)
 run("print(1)", language="python")
+python("for i in range(3000): print(i)")
 
 # The client of an engine: what it uses is not what its container uses.
 client = os.path.join(sys.argv[1], "docker")
@@ -96,7 +98,13 @@ _ELSEWHERE = {
 }
 _WITH_SWAP = {"system.paging.usage", "system.paging.utilization", "system.paging.state"}
 _WITH_CGROUPS = {names.USAGE_CPU_THROTTLED_TIME, names.USAGE_MEMORY_CACHE}
-_EVENTS = {names.EVENT_EXCEPTION, names.EVENT_LIMIT_REACHED, names.EVENT_THRESHOLD_CROSSED}
+_EVENTS = {
+    names.EVENT_EXCEPTION,
+    names.EVENT_EXECUTION_ENDED,
+    names.EVENT_EXECUTION_STARTED,
+    names.EVENT_LIMIT_REACHED,
+    names.EVENT_THRESHOLD_CROSSED,
+}
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +124,12 @@ def emitted(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     with Collector() as collector:
         with sending(str(journal), collector.environment()) as sender:
             assert sender.flush(_PATIENCE_SECONDS)
-        return {*_names_in(journal), *_names_of_spans(collector), *_names_of_sums(collector)}
+        return {
+            *_names_in(journal),
+            *_names_of_spans(collector),
+            *_names_of_sums(collector),
+            *_names_of_logs(collector),
+        }
 
 
 def _names_in(journal: Path) -> Iterator[str]:
@@ -133,6 +146,13 @@ def _names_of_spans(collector: Collector) -> Iterator[str]:
         for event in span.events:
             yield event.name
             yield from event.attributes
+
+
+def _names_of_logs(collector: Collector) -> Iterator[str]:
+    for log in collector.logs():
+        yield from log.attributes
+        if log.event:
+            yield log.event
 
 
 def _names_of_sums(collector: Collector) -> Iterator[str]:

@@ -16,6 +16,8 @@ ACCEPTED = [
     (env.OTEL_PYTHON_CODOMON_HOST_METRICS, "no", "host_metrics", False),
     (env.OTEL_PYTHON_CODOMON_CONTROL, "clear", "control", frozenset({"clear"})),
     (env.OTEL_PYTHON_CODOMON_CAPTURE, "code, Output", "capture", frozenset({"code", "output"})),
+    (env.OTEL_PYTHON_CODOMON_CAPTURE, "output:logs", "capture", frozenset({"output:logs"})),
+    (env.OTEL_PYTHON_CODOMON_EXECUTION_LOGS, "true", "execution_logs", True),
 ]
 REFUSED = [
     (env.OTEL_PYTHON_CODOMON_JOURNAL, "a\0b"),
@@ -29,6 +31,7 @@ REFUSED = [
     (env.OTEL_PYTHON_CODOMON_HOST_METRICS, "all"),
     (env.OTEL_PYTHON_CODOMON_CONTROL, "clear,shutdown"),
     (env.OTEL_PYTHON_CODOMON_CAPTURE, "everything"),
+    (env.OTEL_PYTHON_CODOMON_EXECUTION_LOGS, "starts"),
 ]
 
 

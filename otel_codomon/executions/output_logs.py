@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from otel_codomon.executions.running import Execution
 
 MAX_LINES: Final = 2000
-"""Of each stream. To emit one takes a tenth of a millisecond, so all of them take 0.4 s."""
+"""Of each stream. To emit one takes 35 us, so all of both streams take 0.14 s."""
 MAX_BYTES: Final = 1024 * 1024
 """Of each stream: what is kept of captured output by default."""
 

@@ -330,7 +330,7 @@ class Collector:
         return self.points()
 
     def wait_for(self, **at_least: int) -> dict[str, int]:
-        """Wait until there are this many ``spans``, ``points``, ``logs``, ``requests``, ``attempts``."""
+        """Wait until there are this many of what `counts` tells."""
         counts = self._wait(at_least, PATIENCE_SECONDS)
         assert counts.pop("reached"), f"waited for {at_least}, there are {counts}"
         return counts

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_codomon._platform.otlp_variables import LOGS
 from otel_codomon._platform.quantities import in_seconds
 from otel_codomon.doctor.checks.result import CheckResult, State
-from otel_codomon._platform.otlp_variables import LOGS
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.executions.log_records import exception_opt_in
 from otel_codomon.journal.delivery.answers import AnswerKind
