@@ -70,24 +70,32 @@ def evict(
     _evict_heartbeats(folder_fd, state, caps, now)
     found = [(name, *_facts(folder_fd, name)) for name in folders.segment_names(folder_fd)]
     total = sum(size for _, size, _ in found)
-    logs = sum(size for name, size, _ in found if _is_of_logs(name))
+    beyond = _logs_beyond_their_cap([(name, size) for name, size, _ in found])
     count = undelivered = 0
-    for name, size, written_unix_ns in found:
+    # Those first: then what is left may be within the cap of all.
+    for name, size, written_unix_ns in sorted(found, key=lambda one: one[0] not in beyond):
         is_old = now - written_unix_ns > caps.age_seconds * 1e9
-        is_flood = _is_of_logs(name) and logs > folders.MAX_LOGS_BYTES
-        if total <= caps.size_bytes and not (is_old or is_flood):
+        if total <= caps.size_bytes and not (is_old or name in beyond):
             continue
         lost = _remove(folder_fd, name, state)
         if lost is not None:
             total -= size
-            logs -= size if _is_of_logs(name) else 0
             count += 1
             undelivered += lost
     return Evicted(count, undelivered)
 
 
-def _is_of_logs(name: str) -> bool:
-    return name[:1] == folders.LOGS
+def _logs_beyond_their_cap(sizes: list[tuple[str, int]]) -> set[str]:
+    """The oldest segments of logs, as many as are beyond `folder.MAX_LOGS_BYTES`."""
+    logs = [(name, size) for name, size in sizes if name[:1] == folders.LOGS]
+    total = sum(size for _, size in logs)
+    beyond = set()
+    for name, size in logs:
+        if total <= folders.MAX_LOGS_BYTES:
+            break
+        beyond.add(name)
+        total -= size
+    return beyond
 
 
 def _evict_heartbeats(folder_fd: int, state: State, caps: Caps, now_unix_ns: int) -> None:
