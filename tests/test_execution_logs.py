@@ -19,6 +19,7 @@ from otel_codomon._platform.scrubbing import REDACTED
 from otel_codomon.executions.output_logs import MAX_LINES, LineLog
 from otel_codomon.journal import segments
 from otel_codomon.journal.operation import journal_status
+from otel_codomon.journal.reader import JournalReader
 from otel_codomon.journal.segments import Record, decode
 from otel_codomon.report.executions import show_execution
 
@@ -223,7 +224,7 @@ def test_secrets_in_output_are_scrubbed(tmp_path: Path) -> None:
         "print('password=hunter2secret', flush=True)\\n"
         "print('before ' + os.environ['API_TOKEN'] + ' after', flush=True)\\n"
         "print('-----BEGIN RSA PRIVATE KEY-----', flush=True)\\n"
-        "for part in ('MIIEowIBAAKCAQEA', 'q83vEjRWeJCrze8S'):\\n"
+        "for part in ('MIIEowIBAAKCAQEA', *40 * ['k' * 64], 'q83vEjRWeJCrze8S'):\\n"
         "    print(part, flush=True)\\n"
         "print('-----END RSA PRIVATE KEY-----')\\n"
         "print('end')\\n"
@@ -256,6 +257,22 @@ def test_a_flood_is_bounded_and_what_is_dropped_is_counted(tmp_path: Path) -> No
     assert [line.text for line in found.output][-1] == str(MAX_LINES - 1)
     # The second wrote binary garbage: valid text of bounded size all the same.
     assert sum(len(record.payload) for record in log_records(tmp_path)) < 8 * 2**20
+
+
+def test_all_lines_are_on_disk_when_the_call_returns(tmp_path: Path) -> None:
+    program = 'configure()\npython("print(1); print(2)")\nos.kill(os.getpid(), 9)'
+
+    done = subprocess.run(
+        [sys.executable, "-c", _HEAD + program],
+        env=environment(tmp_path, _CAPTURED),
+        check=False,
+        timeout=PATIENCE_SECONDS,
+    )
+
+    assert done.returncode == -signal.SIGKILL
+    (execution,) = JournalReader(str(tmp_path / "otel-codomon")).executions()
+    found = show_execution(execution.execution_id, journal=str(tmp_path / "otel-codomon"))
+    assert [line.text for line in found.output] == ["1", "2"]
 
 
 def test_what_was_emitted_is_delivered_after_its_process_was_killed(
