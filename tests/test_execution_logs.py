@@ -10,13 +10,13 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from support.collector import PATIENCE_SECONDS, PATIENT, Collector, Fault
 from support.sending import sending
 
 from otel_codomon import names
 from otel_codomon._platform.scrubbing import REDACTED
-from otel_codomon.executions.output_logs import MAX_LINES, LineLog
+from otel_codomon.executions.output_logs import MAX_BYTES, MAX_LINES, LineLog
 from otel_codomon.journal import segments
 from otel_codomon.journal.operation import journal_status
 from otel_codomon.journal.reader import JournalReader
@@ -407,9 +407,10 @@ def test_lines_are_the_same_however_they_are_cut(lines: list[str], data: st.Data
     assert (log.lines, log.dropped) == (lines, 0)
 
 
-@given(st.integers(1, 5000), st.integers(1, 4096))
-def test_every_line_is_emitted_or_counted(lines: int, piece: int) -> None:
-    text = memoryview(b"line\n" * lines)
+@settings(deadline=None, max_examples=25)  # of up to 5 MB each
+@given(st.integers(1, 5000), st.integers(0, 999), st.integers(100, 70_000))
+def test_every_line_is_emitted_or_counted(lines: int, length: int, piece: int) -> None:
+    text = memoryview((b"x" * length + b"\n") * lines)
     log = _Kept()
 
     for begin in range(0, len(text), piece):
@@ -417,4 +418,20 @@ def test_every_line_is_emitted_or_counted(lines: int, piece: int) -> None:
     log.end()
 
     assert len(log.lines) + log.dropped == lines
-    assert len(log.lines) == min(lines, MAX_LINES)
+    assert len(log.lines) <= MAX_LINES
+    assert len(log.lines) == min(lines, MAX_LINES) or len(text) > MAX_BYTES
+
+
+@given(st.data())
+def test_nothing_of_a_private_key_is_emitted_however_it_is_cut(data: st.DataObject) -> None:
+    key = "".join(f"key{number:03d}{'k' * 58}\n" for number in range(40))
+    whole = f"begin\n-----BEGIN PRIVATE KEY-----\n{key}-----END PRIVATE KEY-----\nend\n".encode()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=40)))
+    log = _Kept()
+
+    for begin, end in zip([0, *cuts], [*cuts, len(whole)], strict=True):
+        log.take(memoryview(whole[begin:end]))
+    log.end()
+
+    assert (log.lines[0], log.lines[-1]) == ("begin", "end")
+    assert not [line for line in log.lines if "kkk" in line or "key0" in line]

@@ -104,6 +104,7 @@ class LineLog:
                 begin = bytes(rest).find(b"\n")
                 self._emit_all(bytes(self._unread), is_cut=True)
                 self._unread.clear()
+                self._is_within_line = begin < 0
                 rest = rest[begin + 1 :] if begin >= 0 else rest[:0]
                 if not rest:
                     return
