@@ -40,4 +40,10 @@ OTEL_PYTHON_CODOMON_CONTROL = "OTEL_PYTHON_CODOMON_CONTROL"
 """What other processes of this user may ask of this one: ``clear`` its caches, or nothing."""
 
 OTEL_PYTHON_CODOMON_CAPTURE = "OTEL_PYTHON_CODOMON_CAPTURE"
-"""Texts that may leave, scrubbed: some of ``arguments,code,exception,output``. Default: none."""
+"""Texts that may leave, scrubbed: some of ``arguments,code,exception,output,output:logs``.
+
+``output`` is attributes of the span, ``output:logs`` a log record for each line. Default: none.
+"""
+
+OTEL_PYTHON_CODOMON_EXECUTION_LOGS = "OTEL_PYTHON_CODOMON_EXECUTION_LOGS"
+"""``true``: the start and the end of each execution are log records too. Default: false."""

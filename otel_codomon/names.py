@@ -90,7 +90,10 @@ PROCESS_RUNTIME_DESCRIPTION: Final = _of_process(
 # --- the execution -----------------------------------------------------------
 
 EXECUTION_ID: Final = _attribute(
-    "codomon.execution.id", "string", None, "Identifies one execution; on spans only."
+    "codomon.execution.id",
+    "string",
+    None,
+    "Identifies one execution; on spans and log records, never on metrics.",
 )
 EXECUTION_NAME: Final = _attribute(
     "codomon.execution.name",
@@ -313,8 +316,23 @@ GEN_AI_TOOL_CALL_RESULT: Final = _attribute(
 GEN_AI_CONVERSATION_ID: Final = _attribute(
     "gen_ai.conversation.id", "string", None, "The session of a tool call, as `session.id`."
 )
+LOG_IOSTREAM: Final = _attribute(
+    "log.iostream",
+    "string",
+    None,
+    "Of a log record, the stream that the line was written to: stdout or stderr.",
+)
+OUTPUT_LOGS_DROPPED: Final = _attribute(
+    "codomon.output.logs.dropped",
+    "int",
+    "{line}",
+    "Lines of output beyond the bounds, for which there is no log record.",
+)
 
 # --- events ------------------------------------------------------------------
+
+EVENT_EXECUTION_STARTED: Final = "codomon.execution.started"
+EVENT_EXECUTION_ENDED: Final = "codomon.execution.ended"
 
 EVENT_LIMIT_REACHED: Final = "codomon.limit.reached"
 EVENT_THRESHOLD_CROSSED: Final = "codomon.threshold.crossed"

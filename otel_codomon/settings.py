@@ -131,6 +131,7 @@ OPTIONS: Final = (
         _words(*CAPTURES),
         default=frozenset(),
     ),
+    Option("execution_logs", env.OTEL_PYTHON_CODOMON_EXECUTION_LOGS, read_bool, default=False),
 )
 
 

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
-    Capture = Literal["arguments", "code", "exception", "output"]
+    Capture = Literal["arguments", "code", "exception", "output", "output:logs"]
     Durability = Literal["process", "power", "strict"]
     Isolation = Literal["none", "bubblewrap"]
     KindWord = Literal["function", "command", "snippet", "cell", "task"]
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     SandboxTypeWord = Literal["none", "process", "bubblewrap", "container", "remote"]
     Scope = Literal["machine", "process"]
 
-CAPTURES: tuple[Capture, ...] = ("arguments", "code", "exception", "output")
+CAPTURES: tuple[Capture, ...] = ("arguments", "code", "exception", "output", "output:logs")
 CONTROLS = ("clear",)
 DURABILITIES: tuple[Durability, ...] = ("process", "power", "strict")
 ISOLATIONS: tuple[Isolation, ...] = ("none", "bubblewrap")

@@ -102,7 +102,8 @@ def test_what_leaves_waits_on_disk_and_never_gives_up(name: str) -> None:
     exporters = {
         key: exporter
         for key, exporter in load(name).get("exporters", {}).items()
-        if not key.startswith("prometheus/")  # a page that is read, and sends nothing
+        # A page that is read, and the collector's own output: they send nothing.
+        if not key.startswith(("prometheus/", "debug/"))
     }
 
     assert {key: exporter["sending_queue"]["storage"] for key, exporter in exporters.items()} == (
@@ -140,6 +141,14 @@ def test_a_kafka_message_stays_below_what_the_broker_takes() -> None:
     batch, producer = kafka["sending_queue"]["batch"], kafka["producer"]
     assert (batch["sizer"], producer["required_acks"]) == ("bytes", -1)
     assert batch["max_size"] < producer["max_message_bytes"]
+
+
+@pytest.mark.parametrize("name", ["local.yaml", "agent.yaml", "gateway.yaml"])
+def test_logs_are_taken_by_whatever_programs_send_to(name: str) -> None:
+    logs = load(name)["service"]["pipelines"]["logs"]
+
+    assert logs["receivers"] == ["otlp"]
+    assert logs["exporters"]
 
 
 def test_span_metrics_are_taken_before_sampling() -> None:

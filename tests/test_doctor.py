@@ -141,9 +141,10 @@ def test_what_waits_for_a_collector_is_told_with_its_age(tmp_path: Path) -> None
 
 def test_doctor_and_journal_status_give_the_same_figures(tmp_path: Path) -> None:
     write_history(tmp_path, [Past() for _ in range(3)]).forget()
-    writer = Writer(str(tmp_path), stream=folders.METRICS)
-    writer.append(segments.METRICS, b"points")
-    writer.forget()
+    for stream, kind in ((folders.METRICS, segments.METRICS), (folders.LOGS, segments.LOGS)):
+        writer = Writer(str(tmp_path), stream=stream)
+        writer.append(kind, b"points or log records")
+        writer.forget()
 
     status = journal_status(journal=str(tmp_path)).waiting
     found = lines(tmp_path, category="journal")
@@ -151,6 +152,7 @@ def test_doctor_and_journal_status_give_the_same_figures(tmp_path: Path) -> None
     assert {signal: waiting.records for signal, waiting in status.items()} == {
         "traces": 3,
         "metrics": 1,
+        "logs": 1,
     }
     for signal, waiting in status.items():
         assert found[f"backlog of {signal}"].detail.startswith(describe_waiting(waiting))

@@ -33,7 +33,8 @@ from otel_codomon import (
 
 # An endpoint that refuses: what waits is reported too.
 made = configure(
-    capture=["arguments", "code", "exception", "output"], host_metrics=True, slots=True,
+    capture=["arguments", "code", "exception", "output", "output:logs"],
+    execution_logs=True, host_metrics=True, slots=True,
     sample_interval=0.05, endpoint="http://127.0.0.1:9", exit_timeout=0,
 )
 
@@ -71,6 +72,7 @@ every = Limits(
 python("while True: pass", limits=every)
 python("import os; print('o' * 5000, flush=True); os.kill(os.getpid(), 9)", limits=every)
 run("print(1)", language="python")
+python("for i in range(3000): print(i)")
 
 # The client of an engine: what it uses is not what its container uses.
 client = os.path.join(sys.argv[1], "docker")
@@ -102,7 +104,13 @@ _ELSEWHERE = {
 }
 _WITH_SWAP = {"system.paging.usage", "system.paging.utilization", "system.paging.state"}
 _WITH_CGROUPS = {names.USAGE_CPU_THROTTLED_TIME, names.USAGE_MEMORY_CACHE}
-_EVENTS = {names.EVENT_EXCEPTION, names.EVENT_LIMIT_REACHED, names.EVENT_THRESHOLD_CROSSED}
+_EVENTS = {
+    names.EVENT_EXCEPTION,
+    names.EVENT_EXECUTION_ENDED,
+    names.EVENT_EXECUTION_STARTED,
+    names.EVENT_LIMIT_REACHED,
+    names.EVENT_THRESHOLD_CROSSED,
+}
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +130,12 @@ def emitted(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     with Collector() as collector:
         with sending(str(journal), collector.environment()) as sender:
             assert sender.flush(_PATIENCE_SECONDS)
-        return {*_names_in(journal), *_names_of_spans(collector), *_names_of_sums(collector)}
+        return {
+            *_names_in(journal),
+            *_names_of_spans(collector),
+            *_names_of_sums(collector),
+            *_names_of_logs(collector),
+        }
 
 
 def _names_in(journal: Path) -> Iterator[str]:
@@ -168,6 +181,13 @@ def test_the_resource_is_as_it_is_documented(resource_keys: dict[str, set[str]])
     assert {key for key in resource_keys["spans"] if key.startswith(described)} <= set(rows)
     assert {key for key in resource_keys["metrics"] if key.startswith(described)} <= of_metrics
     assert of_metrics - resource_keys["metrics"] <= elsewhere
+
+
+def _names_of_logs(collector: Collector) -> Iterator[str]:
+    for log in collector.logs():
+        yield from log.attributes
+        if log.event:
+            yield log.event
 
 
 def _names_of_sums(collector: Collector) -> Iterator[str]:

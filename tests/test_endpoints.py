@@ -14,7 +14,7 @@ def test_nobody_named_means_nowhere() -> None:
     assert endpoints({}) == {}
 
 
-def test_one_address_serves_both_signals() -> None:
+def test_one_address_serves_all_signals() -> None:
     found = endpoints({f"{BASE}ENDPOINT": "http://host:4318/prefix/"})
 
     assert found == {
@@ -23,6 +23,9 @@ def test_one_address_serves_both_signals() -> None:
         ),
         "metrics": Endpoint(
             signal="metrics", protocol="http/protobuf", url="http://host:4318/prefix/v1/metrics"
+        ),
+        "logs": Endpoint(
+            signal="logs", protocol="http/protobuf", url="http://host:4318/prefix/v1/logs"
         ),
     }
 
@@ -87,7 +90,7 @@ def test_the_scheme_says_whether_grpc_is_secure_and_then_the_variable(
 def test_a_signal_that_goes_to_another_exporter_is_not_ours() -> None:
     environ = {f"{BASE}ENDPOINT": "http://all:4318", "OTEL_METRICS_EXPORTER": "prometheus"}
 
-    assert list(endpoints(environ)) == ["traces"]
+    assert list(endpoints(environ)) == ["traces", "logs"]
 
 
 def test_arguments_go_before_the_environment() -> None:
@@ -104,6 +107,7 @@ def test_arguments_go_before_the_environment() -> None:
     assert {e.url for e in found.values()} == {
         "http://mine:4318/v1/traces",
         "http://mine:4318/v1/metrics",
+        "http://mine:4318/v1/logs",
     }
     assert found["traces"].headers == {"k": "v"}
 

@@ -286,7 +286,7 @@ def test_any_state_file_is_a_state(journals: Path, content: bytes) -> None:
     (folder / "sent.json").write_bytes(content)
     folder_fd = folders.open_folder(str(folder))
 
-    assert set(load_state(folder_fd).sent) == {"traces", "metrics"}
+    assert set(load_state(folder_fd).sent) == {"traces", "metrics", "logs"}
     os.close(folder_fd)
 
 

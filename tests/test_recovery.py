@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -338,6 +339,40 @@ def test_the_oldest_make_room_and_what_was_not_delivered_is_counted(tmp_path: Pa
     os.close(folder_fd)
 
 
+def test_logs_beyond_their_own_cap_make_room_before_any_execution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = write_segments(tmp_path / "journal", 3)
+    for _ in range(6):
+        writer = Writer(str(tmp_path / "journal"), stream=folders.LOGS, takes_over=False)
+        writer.append(segments.LOGS, bytes(1000))
+        writer.forget()
+    folder_fd = opened(tmp_path / "journal")
+    logs = folders.segment_names(folder_fd, folders.LOGS)
+    monkeypatch.setattr(folders, "MAX_LOGS_BYTES", 3500)
+    total = sum(path.stat().st_size for path in (tmp_path / "journal").glob("*.seg"))
+
+    evicted = evict(folder_fd, State(), caps=Caps(size_bytes=total - 1))
+
+    assert evicted == Evicted(segments=3, undelivered=3)
+    assert folders.segment_names(folder_fd) == older + logs[3:]
+    os.close(folder_fd)
+
+
+def test_a_state_of_a_version_without_logs_is_read(tmp_path: Path) -> None:
+    names = write_segments(tmp_path / "journal", 1)
+    folder_fd = opened(tmp_path / "journal")
+    told = {"sent": {"traces": {names[0]: 5}, "metrics": {}}, "settled": names, "credit": {}}
+    (tmp_path / "journal" / "sent.json").write_text(json.dumps(told))
+
+    state = load_state(folder_fd)
+
+    assert state == State(
+        sent={"traces": {names[0]: 5}, "metrics": {}, "logs": {}}, settled=set(names)
+    )
+    os.close(folder_fd)
+
+
 def test_what_is_too_old_goes(tmp_path: Path) -> None:
     names = write_segments(tmp_path / "journal", 3)
     os.utime(tmp_path / "journal" / names[1], (0, 0))
@@ -368,13 +403,14 @@ def test_a_segment_that_is_written_is_never_evicted(tmp_path: Path) -> None:
 def test_the_state_is_what_was_saved(tmp_path: Path) -> None:
     names = write_segments(tmp_path / "journal", 2)
     folder_fd = opened(tmp_path / "journal")
-    state = State(sent={"traces": {names[0]: 5, "gone": 7}, "metrics": {}}, settled={names[1]})
+    sent = {"traces": {names[0]: 5, "gone": 7}, "metrics": {}, "logs": {}}
+    state = State(sent=sent, settled={names[1]})
 
     state.forget_all_but(names)
     save_state(folder_fd, state)
 
     assert load_state(folder_fd) == State(
-        sent={"traces": {names[0]: 5}, "metrics": {}}, settled={names[1]}
+        sent={"traces": {names[0]: 5}, "metrics": {}, "logs": {}}, settled={names[1]}
     )
     os.close(folder_fd)
 

@@ -17,6 +17,8 @@ ACCEPTED = [
     (env.OTEL_PYTHON_CODOMON_TOOL_CALLS, "true", "tool_calls", True),
     (env.OTEL_PYTHON_CODOMON_CONTROL, "clear", "control", frozenset({"clear"})),
     (env.OTEL_PYTHON_CODOMON_CAPTURE, "code, Output", "capture", frozenset({"code", "output"})),
+    (env.OTEL_PYTHON_CODOMON_CAPTURE, "output:logs", "capture", frozenset({"output:logs"})),
+    (env.OTEL_PYTHON_CODOMON_EXECUTION_LOGS, "true", "execution_logs", True),
 ]
 REFUSED = [
     (env.OTEL_PYTHON_CODOMON_JOURNAL, "a\0b"),
@@ -31,6 +33,7 @@ REFUSED = [
     (env.OTEL_PYTHON_CODOMON_TOOL_CALLS, "agents"),
     (env.OTEL_PYTHON_CODOMON_CONTROL, "clear,shutdown"),
     (env.OTEL_PYTHON_CODOMON_CAPTURE, "everything"),
+    (env.OTEL_PYTHON_CODOMON_EXECUTION_LOGS, "starts"),
 ]
 
 

@@ -300,6 +300,7 @@ FORK_ORDER: Final = (
     "supervisor",
     "sampler",
     "engine",
+    "log records",
     "caches",
     "cache metrics",
     "host",

@@ -43,6 +43,8 @@ otel-codomon show 3f2a --format json
 
 _DAY_SECONDS: Final = 86400
 _CHILDREN: Final = 20
+_OUTPUT_LINES: Final = 20
+_LINE_CHARACTERS: Final = 500
 # A label and the blanks after it: where its value begins.
 _ROW: Final = re.compile(r"  \S.*?  +(?=\S)")
 _FARTHEST: Final = 30
@@ -123,6 +125,7 @@ def _lines(found: ExecutionDetail, *, verbose: bool) -> Iterator[str]:
         ]
     yield from _aligned([(key, value) for key, value in rows if value])
     yield from _children(found)
+    yield from _output(found, verbose=verbose)
     if line.curve is not None:
         yield from _pictures(line.curve, line.duration_seconds, found.attributes)
     shown = {
@@ -149,6 +152,23 @@ def _children(found: ExecutionDetail) -> Iterator[str]:
     yield from _aligned(rows)
     if len(found.children) > _CHILDREN:
         yield f"  and {len(found.children) - _CHILDREN:,} more"
+
+
+def _output(found: ExecutionDetail, *, verbose: bool) -> Iterator[str]:
+    """The last lines of what it wrote, where they are in the journal."""
+    if not found.output:
+        return
+    shown = found.output if verbose else found.output[-_OUTPUT_LINES:]
+    earlier = (found.output_lines or 0) - len(shown)
+    yield ""
+    yield "output" + (
+        f", after {in_words(earlier, 'earlier line', 'earlier lines')}" if earlier else ""
+    )
+    for line in shown:
+        text = (
+            line.text if len(line.text) <= _LINE_CHARACTERS else line.text[:_LINE_CHARACTERS] + "…"
+        )
+        yield f"  {line.stream}  {text}"
 
 
 def _how(one: ExecutionLine) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
 from otel_codomon._platform.otlp_variables import METRICS, TRACES
+from otel_codomon.executions import log_records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +44,7 @@ class Configuration:
         millis = int(timeout_seconds * 1000)
         flushed = [
             provider.force_flush(millis)
-            for provider in (self.tracer_provider, self.meter_provider)
+            for provider in (self.tracer_provider, self.meter_provider, *_logger_providers())
             if hasattr(provider, "force_flush")  # the SDK's have it, the API's do not
         ]
         if self.journal is not None:
@@ -59,3 +61,9 @@ class Configuration:
                 provider.shutdown()
         if self.journal is not None:
             self.journal.close()
+
+
+def _logger_providers() -> tuple[Any, ...]:
+    """The provider of log records, if there is one: it is made when it is needed."""
+    api = sys.modules.get("opentelemetry._logs")
+    return (api.get_logger_provider(),) if api is not None and log_records.has_provider() else ()

@@ -10,7 +10,7 @@ from typing import Any, Final
 from opentelemetry.util._importlib_metadata import entry_points
 
 from otel_codomon._platform import otlp_variables as otlp
-from otel_codomon._platform.otlp_variables import METRICS, TRACES
+from otel_codomon._platform.otlp_variables import LOGS, METRICS, TRACES
 from otel_codomon._platform.refused_values import shown
 from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.words import OTLP_PROTOCOLS
@@ -78,7 +78,7 @@ def check_texts(argument: str, value: object) -> None:
     )
 
 
-_PROTOCOL_VARIABLES: Final = otlp.forms("PROTOCOL", TRACES, METRICS)
+_PROTOCOL_VARIABLES: Final = otlp.forms("PROTOCOL", TRACES, METRICS, LOGS)
 
 
 def exporter_names(signal: str, target: Target) -> list[str]:
@@ -114,7 +114,7 @@ def _protocol(signal: str, target: Target) -> str:
     return target.protocol or otlp.read(os.environ, signal, "PROTOCOL") or OTLP_PROTOCOLS[0]
 
 
-def _otlp_exporter(signal: str, target: Target) -> Any:  # noqa: ANN401 - four classes, no base
+def _otlp_exporter(signal: str, target: Target) -> Any:  # noqa: ANN401 - six classes, no base
     protocol = _protocol(signal, target)
     arguments: dict[str, Any] = {}
     if target.headers is not None:
@@ -126,7 +126,9 @@ def _otlp_exporter(signal: str, target: Target) -> Any:  # noqa: ANN401 - four c
 
 
 def _otlp_class(signal: str, protocol: str) -> Any:  # noqa: ANN401 - as above
-    # Imported here: each costs 30 to 100 ms, and one of the four is used.
+    # Imported here: each costs 30 to 100 ms, and one of each signal is used.
+    if signal == LOGS:
+        return _otlp_log_class(protocol)
     if protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc import (  # noqa: PLC0415
             metric_exporter as grpc_metrics,
@@ -140,6 +142,16 @@ def _otlp_class(signal: str, protocol: str) -> Any:  # noqa: ANN401 - as above
     )
 
     return http_traces.OTLPSpanExporter if signal == TRACES else http_metrics.OTLPMetricExporter
+
+
+def _otlp_log_class(protocol: str) -> Any:  # noqa: ANN401 - as above
+    if protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc import _log_exporter as grpc_logs  # noqa: PLC0415
+
+        return grpc_logs.OTLPLogExporter
+    from opentelemetry.exporter.otlp.proto.http import _log_exporter as http_logs  # noqa: PLC0415
+
+    return http_logs.OTLPLogExporter
 
 
 def _named_exporter(signal: str, name: str) -> Any:  # noqa: ANN401 - whatever the entry point gives

@@ -10,16 +10,19 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from otel_codomon._platform.logs import get_logger
-from otel_codomon._platform.otlp_variables import METRICS, TRACES, exporters_of
+from otel_codomon._platform.otlp_variables import LOGS, METRICS, TRACES, exporters_of
 from otel_codomon.configuration.exporters import exporter_names, import_early, make_exporter
 from otel_codomon.errors import JournalUnavailableError
+from otel_codomon.executions import log_records
 from otel_codomon.executions.heartbeats import heartbeats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from opentelemetry import metrics, trace
+    from opentelemetry.sdk._logs import LogRecordProcessor
     from opentelemetry.sdk.metrics.export import MetricReader
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import SpanProcessor
 
     from otel_codomon.configuration.exporters import Target
@@ -52,7 +55,7 @@ def open_journal(settings: Mapping[str, Setting[Any]], target: Target) -> Journa
             heartbeats=heartbeats,
             exporters={
                 signal: partial(make_exporter, signal, "otlp", target)
-                for signal in (TRACES, METRICS)
+                for signal in (TRACES, METRICS, LOGS)
             },
         )
     except ImportError:
@@ -98,6 +101,57 @@ def span_processors(
             if name != "otlp"
         ),
     ]
+
+
+def provide_logs(
+    target: Target,
+    journal: JournalPipeline | None,
+    *,
+    resource: Resource | None,
+    deliver: bool,
+) -> None:
+    """Have a logger provider ready when the first log record is emitted; at once if any is wanted.
+
+    Args:
+        target: Where OTLP goes.
+        journal: The journal; None without one.
+        resource: Of a provider that is made; None to make none.
+        deliver: Whether the journal delivers for somebody else's provider.
+    """
+
+    def make() -> None:
+        from opentelemetry import _logs  # noqa: PLC0415 - few want logs
+
+        if log_records.has_provider():
+            provider: Any = _logs.get_logger_provider()
+            add = getattr(provider, "add_log_record_processor", None)
+            if journal is not None and add is not None:
+                add(journal.log_processor(deliver=deliver, is_guest=True))
+        elif resource is not None:
+            from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415 - as above
+
+            made = LoggerProvider(resource)
+            for processor in _log_processors(target, journal):
+                made.add_log_record_processor(processor)
+            _logs.set_logger_provider(made)
+
+    log_records.provide(make)
+    if log_records.are_wanted():
+        log_records.find_logger()
+
+
+def _log_processors(target: Target, journal: JournalPipeline | None) -> list[LogRecordProcessor]:
+    """What a logger provider of ours hands its log records to."""
+    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor  # noqa: PLC0415 - few want logs
+
+    names = exporter_names(LOGS, target)
+    stock = [name for name in names if journal is None or name != "otlp"]
+    found: list[LogRecordProcessor] = [
+        BatchLogRecordProcessor(make_exporter(LOGS, name, target)) for name in stock
+    ]
+    if journal is not None:
+        found.insert(0, journal.log_processor(deliver=_delivers(LOGS, names)))
+    return found
 
 
 def execution_metrics_by(

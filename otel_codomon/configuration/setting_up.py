@@ -22,13 +22,18 @@ from otel_codomon.configuration.pipelines import (
     join_provider,
     metric_readers,
     open_journal,
+    provide_logs,
     read_metrics_of,
     span_processors,
 )
 from otel_codomon.configuration.recording_sampler import RecordingSampler
 from otel_codomon.configuration.resources import Resources, make_resources
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.executions import providers, tool_calls as tool_calls_of_functions
+from otel_codomon.executions import (
+    log_records,
+    providers,
+    tool_calls as tool_calls_of_functions,
+)
 from otel_codomon.executions.captured_texts import choose as choose_capture
 from otel_codomon.host.metrics import report_host
 from otel_codomon.journal.announcing import announce
@@ -62,6 +67,7 @@ def configure(
     host_metrics: bool | None = None,
     tool_calls: bool | None = None,
     capture: Iterable[Capture] | None = None,
+    execution_logs: bool | None = None,
 ) -> Configuration:
     """Set up what sends executions, once for the process; a second call changes nothing.
 
@@ -90,7 +96,10 @@ def configure(
         host_metrics: Whether ``system.*`` and ``process.*`` are reported too.
         tool_calls: Whether each call of a decorated function is a tool call of an agent.
         capture: Texts that may leave, truncated and scrubbed: some of
-            ``arguments``, ``code``, ``exception`` and ``output``; default none.
+            ``arguments``, ``code``, ``exception``, ``output`` and ``output:logs``;
+            default none.
+        execution_logs: Whether the start and the end of each execution are log
+            records too; default ``OTEL_PYTHON_CODOMON_EXECUTION_LOGS``.
 
     Returns:
         What has been set up.
@@ -109,6 +118,7 @@ def configure(
         "host_metrics": host_metrics,
         "tool_calls": tool_calls,
         "capture": capture,
+        "execution_logs": execution_logs,
     }
     settings = read_settings(said)
     where_to = {"endpoint": endpoint, "protocol": protocol, "headers": headers}
@@ -119,9 +129,10 @@ def configure(
     with _lock:
         if _configured is None:
             resources = make_resources(service_name, resource_attributes)
-            _configured = _set_up(settings, target, resources)
             choose_capture(settings["capture"].value)
             tool_calls_of_functions.choose(are_functions_tools=settings["tool_calls"].value)
+            log_records.choose(events=settings["execution_logs"].value)
+            _configured = _set_up(settings, target, resources)
             providers.sample(
                 interval_seconds=settings["sample_interval"].value,
                 by_slot=settings["slots"].value,
@@ -175,6 +186,10 @@ def _set_up(
         made.add(METRICS)
     elif journal is not None and _delivers_metrics(settings, target):
         read_metrics_of(journal, metrics.get_meter_provider())
+    deliver = settings["deliver"].value
+    provide_logs(
+        target, journal, resource=None if is_described else resources.of_spans, deliver=deliver
+    )
     _use(tracer_provider, meter_provider, is_measured=metrics_by == "instruments" or not is_ours)
     if journal is not None:
         with take_turn():
@@ -218,6 +233,8 @@ def keep_history(
     if journal is not None and (tracer_provider is not None or providers.has_tracer_provider()):
         provider = tracer_provider or trace.get_tracer_provider()
         join_provider(journal, provider, deliver=settings["deliver"].value)
+        deliver = settings["deliver"].value
+        provide_logs(Target(), journal, resource=None, deliver=deliver)
 
 
 def forget_history() -> None:

@@ -22,6 +22,7 @@ from otel_codomon._platform.scrubbed_values import (
     scrubbed_attributes,
     scrubbed_name,
 )
+from otel_codomon.executions import log_records
 from otel_codomon.executions.registry import Registry
 from otel_codomon.executions.results import read_result
 from otel_codomon.executions.span_attributes import (
@@ -155,6 +156,8 @@ class Execution:
             notify=None if thresholds is None else self._cross,
         )
         registry.enter(self)
+        if log_records.has_events():
+            self._emit_start(attributes)
 
     # --- identity -------------------------------------------------------------
 
@@ -406,6 +409,8 @@ class Execution:
         details, outcome = self._settle(seen)
         if self._span.is_recording():
             self._finish_span(details, outcome, usage, error)
+        if log_records.has_events():
+            self._emit_end(details, outcome, seconds=seconds)
         if registry.is_kept():
             registry.remember(self.snapshot(details=details, usage=usage, seconds=seconds))
         self._telemetry.measure(
@@ -437,9 +442,46 @@ class Execution:
         attributes.update(outcome_attributes(details))
         self._own.set_on(self._span, attributes)
         if error is not None and outcome.is_failure:
-            self._add_own_event(names.EVENT_EXCEPTION, exception_facts(error))
+            self._report_exception(exception_facts(error))
         if outcome.is_failure:
             self._span.set_status(STATUS[outcome])
+
+    def _report_exception(self, facts: Mapping[str, AttributeValue]) -> None:
+        """An event of the span, a log record, or both: what the standard variable says."""
+        is_event, is_log = log_records.exception_forms()
+        if is_log:
+            attributes = {**self._log_attributes(), **facts}
+            is_log = log_records.emit(
+                names.EVENT_EXCEPTION, attributes, context=self._context, is_error=True
+            )
+        if is_event or not is_log:  # without a provider of logs it must not be lost
+            self._add_own_event(names.EVENT_EXCEPTION, facts)
+
+    def _log_attributes(self) -> dict[str, AttributeValue]:
+        return {names.EXECUTION_ID: self.execution_id, **self.labels.attributes()}
+
+    @never_raises("emitting the start of an execution", default=None)
+    def _emit_start(self, attributes: Mapping[str, AttributeValue]) -> None:
+        log_records.emit(
+            names.EVENT_EXECUTION_STARTED,
+            {**attributes, **self._log_attributes()},
+            context=self._context,
+            body=f"{self.labels.name} started",
+            unix_ns=self.started_unix_ns,
+        )
+
+    @never_raises("emitting the end of an execution", default=None)
+    def _emit_end(self, details: OutcomeDetails, outcome: Outcome, *, seconds: float) -> None:
+        facts = {**outcome_attributes(details), names.EXECUTION_OUTCOME: outcome.value}
+        reason = facts.get(names.ERROR_REASON)
+        log_records.emit(
+            names.EVENT_EXECUTION_ENDED,
+            {**self._log_attributes(), **facts},
+            context=self._context,
+            body=f"{self.labels.name}: {outcome.value}" + (f": {reason}" if reason else ""),
+            is_error=outcome.is_failure,
+            unix_ns=self.started_unix_ns + int(seconds * 1e9),
+        )
 
 
 class _Inert(Execution):

@@ -236,10 +236,10 @@ def _split(data: MetricsData) -> list[MetricsData]:
 
 
 def split_request(signal: str, request: bytes) -> list[bytes]:
-    """One request for each span or metric of *request*, in its order.
+    """One request for each span, metric or log record of *request*, in its order.
 
     Args:
-        signal: ``traces`` or ``metrics``.
+        signal: ``traces``, ``metrics`` or ``logs``.
         request: An export request.
 
     Returns:
@@ -268,9 +268,23 @@ def _split_metrics(request: bytes) -> list[bytes]:
     return _split_message(ExportMetricsServiceRequest, request, "metrics")
 
 
-def _split_message(message: Any, request: bytes, items: str) -> list[bytes]:  # noqa: ANN401 - protobuf
-    """One request for each of *items*: the messages of both signals are built alike."""
-    resources, scopes = f"resource_{items}", f"scope_{items}"
+def _split_logs(request: bytes) -> list[bytes]:
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (  # noqa: PLC0415 - rare
+        ExportLogsServiceRequest,
+    )
+
+    return _split_message(ExportLogsServiceRequest, request, "logs", items="log_records")
+
+
+def _split_message(
+    message: Any,  # noqa: ANN401 - protobuf
+    request: bytes,
+    signal: str,
+    *,
+    items: str | None = None,
+) -> list[bytes]:
+    """One request for each of *items*: the messages of all signals are built alike."""
+    resources, scopes, items = f"resource_{signal}", f"scope_{signal}", items or signal
     parts = []
     for resource in getattr(message.FromString(request), resources):
         for scope in getattr(resource, scopes):
@@ -289,4 +303,5 @@ def _split_message(message: Any, request: bytes, items: str) -> list[bytes]:  # 
 _SPLITTERS: Final[dict[str, Callable[[bytes], list[bytes]]]] = {
     "traces": _split_traces,
     "metrics": _split_metrics,
+    "logs": _split_logs,
 }

@@ -25,11 +25,14 @@ SUFFIX = ".seg"
 # How much is kept, and for how long since it was written.
 MAX_JOURNAL_BYTES = 256 * 1024 * 1024
 MAX_AGE_SECONDS = 48 * 3600.0
-# First letter of a segment's name, by what it holds. Two streams, so that
-# whoever reads executions does not read past metrics.
+# First letter of a segment's name, by what it holds. A stream each, so that
+# whoever reads executions does not read past the others.
 TRACES = "t"
 METRICS = "m"
-STREAMS = {"traces": TRACES, "metrics": METRICS}
+LOGS = "l"
+STREAMS = {"traces": TRACES, "metrics": METRICS, "logs": LOGS}
+# Of logs alone, so that a flood of them evicts no execution.
+MAX_LOGS_BYTES = 64 * 1024 * 1024
 # What running executions use, beside the records: see `heartbeats`.
 HEARTBEATS = "h"
 MAX_HEARTBEATS_BYTES = 8 * 1024 * 1024

@@ -165,7 +165,7 @@ def waiting_of(folder_fd: int, signal: str, state: State, endpoint: str | None) 
 
     Args:
         folder_fd: The journal's folder.
-        signal: `TRACES` or `METRICS`.
+        signal: One of `SIGNALS`.
         state: How far each signal was delivered.
         endpoint: Where it goes; None where none is configured.
     """

@@ -13,7 +13,7 @@ from opentelemetry.metrics import CallbackOptions, Observation, get_meter
 
 from otel_codomon import names
 from otel_codomon._platform.never_raises import never_raises
-from otel_codomon._platform.otlp_variables import METRICS, TRACES
+from otel_codomon._platform.otlp_variables import LOGS, METRICS, TRACES
 from otel_codomon.journal import announcing, folder as folders
 from otel_codomon.journal.collecting import SoonCollector
 from otel_codomon.journal.delivery.sender import Sender
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.journal.delivery.endpoints import Endpoint
     from otel_codomon.journal.heartbeats import Source
+    from otel_codomon.journal.log_processor import JournalLogProcessor
     from otel_codomon.journal.processor import MetricsBy
     from otel_codomon.words import Durability
 
@@ -78,19 +79,25 @@ class JournalPipeline:
         self._beat = None if heartbeats is None else HeartbeatWriter(folder, heartbeats).beat
         self._plain_spans: PlainExport[Any] | None = None
         self._plain_metrics: PlainExport[Any] | None = None
+        self._plain_logs: PlainExport[Any] | None = None
         if TRACES in exporters and TRACES in endpoints:
             self._plain_spans = PlainExport(
                 exporters[TRACES], export_spans, wait_seconds=exit_timeout_seconds
             )
         if METRICS in exporters and METRICS in endpoints:
             self._plain_metrics = PlainExport(exporters[METRICS], export_metrics)
+        if LOGS in exporters and LOGS in endpoints:
+            self._plain_logs = PlainExport(exporters[LOGS], export_spans)
         report = TroubleReport(folder, _NOT_KEPT if self._plain_spans is None else _NOT_SAFE)
         self._spans = Writer(folder, durability=durability, report=report)
         self._metrics = Writer(folder, stream=folders.METRICS, durability=durability, report=report)
+        self._logs = Writer(folder, stream=folders.LOGS, durability=durability, report=report)
         self.sender = (
             Sender(folder, endpoints, writer=self._spans, report=report) if endpoints else None
         )
         self._processors: list[JournalSpanProcessor] = []
+        self._log_processors: list[JournalLogProcessor] = []
+        self._guest_logs: list[JournalLogProcessor] = []
         self._guests: list[MetricReader] = []
         # By identity: Logfire's provider can be neither hashed nor compared.
         self._joined: dict[int, tuple[Any, JournalSpanProcessor]] = {}
@@ -118,6 +125,7 @@ class JournalPipeline:
             on_flush=None if sender is None or not deliver else sender.flush,
             beat=self._beat,
             plain=self._plain_spans,
+            before_end=self._write_logs,
         )
         if sender is not None:
             sender.start()  # others' records may wait, and the dead be found
@@ -147,6 +155,39 @@ class JournalPipeline:
             _take_out(provider, processor)
             self._processors.remove(processor)
         self._joined.clear()
+        for log_processor in self._guest_logs:  # the SDK has no call to take one out
+            log_processor.shutdown()
+            log_processor.is_on = False
+            self._log_processors.remove(log_processor)
+        self._guest_logs.clear()
+
+    def log_processor(self, *, deliver: bool, is_guest: bool = False) -> JournalLogProcessor:
+        """A log record processor for any SDK provider.
+
+        Args:
+            deliver: Whether the journal delivers its log records; if not, those of
+                executions are kept as this machine's history.
+            is_guest: Whether the provider is somebody else's.
+        """
+        from otel_codomon.journal.log_processor import JournalLogProcessor  # noqa: PLC0415 - 7 ms of the SDK, wanted by few
+
+        sender = self.sender
+        processor = JournalLogProcessor(
+            self._logs,
+            deliver=deliver,
+            on_write=_nothing if sender is None else sender.notice,
+            plain=self._plain_logs if deliver else None,
+        )
+        if sender is not None:
+            sender.start()
+        self._log_processors.append(processor)
+        if is_guest:
+            self._guest_logs.append(processor)
+        return processor
+
+    def _write_logs(self) -> None:
+        for processor in tuple(self._log_processors):
+            processor.write_pending()
 
     def metric_reader(self, *, deliver: bool = True, is_guest: bool = False) -> MetricReader:
         """A reader for any SDK provider, that collects into the journal.
@@ -187,9 +228,9 @@ class JournalPipeline:
     def fates(self) -> dict[str, int]:
         """How many records of this process had which fate."""
         found = {
-            "written": self._spans.written + self._metrics.written,
-            "unwritten": self._spans.unwritten + self._metrics.unwritten,
-            "evicted": self._spans.evicted + self._metrics.evicted,
+            "written": self._spans.written + self._metrics.written + self._logs.written,
+            "unwritten": self._spans.unwritten + self._metrics.unwritten + self._logs.unwritten,
+            "evicted": self._spans.evicted + self._metrics.evicted + self._logs.evicted,
         }
         if self.sender is not None:
             counts = self.sender.counts
@@ -206,6 +247,7 @@ class JournalPipeline:
     def flush(self, timeout_seconds: float) -> bool:
         """Write everything, and wait until it is delivered; whether it is."""
         deadline = time.monotonic() + timeout_seconds
+        self._write_logs()
         for processor in tuple(self._processors):
             processor.write_pending()
         is_exported = self._flush_plain(deadline)
@@ -216,7 +258,7 @@ class JournalPipeline:
     def _flush_plain(self, deadline: float) -> bool:
         """Wait for what is exported directly until *deadline*; whether all was taken."""
         is_exported = True
-        for plain in (self._plain_spans, self._plain_metrics):
+        for plain in (self._plain_spans, self._plain_metrics, self._plain_logs):
             if plain is not None:
                 is_exported &= plain.flush(deadline - time.monotonic())
         return is_exported
@@ -228,6 +270,7 @@ class JournalPipeline:
             begin = time.monotonic()
             for reader in self._guests:
                 reader.force_flush()
+            self._write_logs()
             for processor in tuple(self._processors):
                 processor.write_pending()
             self._flush_plain(begin + self._left_seconds)

@@ -56,6 +56,7 @@ class JournalSpanProcessor(SpanProcessor):
         beat: Called about once a second while executions run.
         plain: Exports what the journal delivers and cannot take; None where
             there is no receiver.
+        before_end: Called before the end of an execution is written.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class JournalSpanProcessor(SpanProcessor):
         on_flush: Callable[[float], bool] | None = None,
         beat: Callable[[], None] | None = None,
         plain: PlainExport[ReadableSpan] | None = None,
+        before_end: Callable[[], object] = lambda: None,
     ) -> None:
         self._writer = writer
         self._plain = plain
@@ -77,6 +79,7 @@ class JournalSpanProcessor(SpanProcessor):
         self.is_on = True
         self._on_write = on_write
         self._on_flush = on_flush
+        self._before_end = before_end
         self._encoder = SpanEncoder()
         self._resource_keys: dict[tuple[int, int], tuple[Resource, str]] = {}
         self._flusher = Flusher(self._write_pending, writer)
@@ -155,6 +158,7 @@ class JournalSpanProcessor(SpanProcessor):
         key = _key(context)
         if key in self._parents:
             return  # it goes on in the process that was forked from
+        self._before_end()
         payload = self._encoded_end(span, own)
         flags = _unsampled(context)
         flags |= 0 if self._counts else segments.UNCOUNTED

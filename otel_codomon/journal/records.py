@@ -37,7 +37,9 @@ COMMAND = "command"
 CONFIG_FILE = "OTEL_CONFIG_FILE"
 _METRICS_EXPORTER = otlp_variables.exporters_of(otlp_variables.METRICS)
 
-_ENDPOINTS = otlp_variables.forms("ENDPOINT", otlp_variables.TRACES, otlp_variables.METRICS)
+_ENDPOINTS = otlp_variables.forms(
+    "ENDPOINT", otlp_variables.TRACES, otlp_variables.METRICS, otlp_variables.LOGS
+)
 
 
 def open_writer(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.logs import get_logger
-from otel_codomon._platform.otlp_variables import METRICS, TRACES
+from otel_codomon._platform.otlp_variables import LOGS, METRICS, TRACES
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.delivery.state import load_state
 from otel_codomon.journal.index import MAX_READ_BYTES, read_from
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from otel_codomon.journal.delivery.state import State
 
 _log = get_logger(__name__)
-_SIGNALS: Final = {folders.TRACES: TRACES, folders.METRICS: METRICS}
+_SIGNALS: Final = {folders.TRACES: TRACES, folders.METRICS: METRICS, folders.LOGS: LOGS}
 _KEPT: Final = HISTORY | UNSAMPLED
-_REQUESTS: Final = frozenset({segments.TRACES, segments.METRICS, segments.ENDED})
+_REQUESTS: Final = frozenset({segments.TRACES, segments.METRICS, segments.ENDED, segments.LOGS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,8 @@ def evict(
 ) -> Evicted:
     """Remove the oldest segments beyond *caps*; never one whose writer lives.
 
+    Logs have a cap of their own, within that of all.
+
     Args:
         folder_fd: The journal's folder.
         state: How far each was delivered.
@@ -68,10 +70,12 @@ def evict(
     _evict_heartbeats(folder_fd, state, caps, now)
     found = [(name, *_facts(folder_fd, name)) for name in folders.segment_names(folder_fd)]
     total = sum(size for _, size, _ in found)
+    beyond = _logs_beyond_their_cap([(name, size) for name, size, _ in found])
     count = undelivered = 0
-    for name, size, written_unix_ns in found:
+    # Those first: then what is left may be within the cap of all.
+    for name, size, written_unix_ns in sorted(found, key=lambda one: one[0] not in beyond):
         is_old = now - written_unix_ns > caps.age_seconds * 1e9
-        if total <= caps.size_bytes and not is_old:
+        if total <= caps.size_bytes and not (is_old or name in beyond):
             continue
         lost = _remove(folder_fd, name, state)
         if lost is not None:
@@ -79,6 +83,19 @@ def evict(
             count += 1
             undelivered += lost
     return Evicted(count, undelivered)
+
+
+def _logs_beyond_their_cap(sizes: list[tuple[str, int]]) -> set[str]:
+    """The oldest segments of logs, as many as are beyond `folder.MAX_LOGS_BYTES`."""
+    logs = [(name, size) for name, size in sizes if name[:1] == folders.LOGS]
+    total = sum(size for _, size in logs)
+    beyond = set()
+    for name, size in logs:
+        if total <= folders.MAX_LOGS_BYTES:
+            break
+        beyond.add(name)
+        total -= size
+    return beyond
 
 
 def _evict_heartbeats(folder_fd: int, state: State, caps: Caps, now_unix_ns: int) -> None:

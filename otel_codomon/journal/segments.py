@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 MAGIC = b"\xffOC\xfe"
 VERSION = 1
 
-# Kinds of records. TRACES and METRICS hold one complete OTLP export request
+# Kinds of records. TRACES, METRICS and LOGS hold one complete OTLP export request
 # each; the others hold a JSON object.
 SESSION = 1
 RESOURCE = 2
@@ -66,6 +66,7 @@ ENDED = 4
 TRACES = 5
 METRICS = 6
 HEARTBEAT = 7
+LOGS = 8
 
 # Flag: kept as this machine's history, delivered by somebody else's exporter.
 HISTORY = 1
@@ -107,8 +108,8 @@ class Record:
         signal: What kind of record, one of the constants of this module, or a
             number that a later version will know.
         flags: `HISTORY`, `UNSAMPLED`, both or neither.
-        key: Span id of the execution that a STARTED, ENDED or TRACES record is
-            about, or the id of a SESSION or RESOURCE; `NO_KEY` otherwise.
+        key: Span id of the execution that a STARTED, ENDED, TRACES or LOGS record
+            is about, or the id of a SESSION or RESOURCE; `NO_KEY` otherwise.
         time_unix_ns: When it was written, nanoseconds since the epoch.
         payload: Its content.
         start: Offset of its first byte in the segment.

@@ -52,7 +52,7 @@ class Writer:
 
     Args:
         folder: Path of the journal.
-        stream: `folder.TRACES` or `folder.METRICS`.
+        stream: One of the streams of `folder`.
         durability: ``process``: a record survives the process. ``power``: it
             survives the machine once `sync` was called, which somebody must do
             every 100 ms. ``strict``: it survives the machine once appended.
@@ -387,9 +387,12 @@ class Writer:
         """Evict the oldest segments where there are too many; rarely, and cheap otherwise."""
         try:
             names = folders.segment_names(folder_fd)
-            size = sum(os.stat(name, dir_fd=folder_fd).st_size for name in names)
+            sizes = [(name, os.stat(name, dir_fd=folder_fd).st_size) for name in names]
+            size = sum(size for _, size in sizes)
+            logs = sum(size for name, size in sizes if name[:1] == folders.LOGS)
             age_ns = now - folders.created_unix_ns(names[0]) if names else 0
-            if size > self._max_journal_bytes or age_ns > folders.MAX_AGE_SECONDS * 1e9:
+            is_full = size > self._max_journal_bytes or logs > folders.MAX_LOGS_BYTES
+            if is_full or age_ns > folders.MAX_AGE_SECONDS * 1e9:
                 from otel_codomon.journal.retention import make_room  # noqa: PLC0415 - 20 ms, rarely
 
                 self.evicted += make_room(folder_fd, size_bytes=self._max_journal_bytes)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from otel_codomon.errors import UnknownExecutionError
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.location import find_journal
+from otel_codomon.journal.log_lines import OutputLine, read_output_lines
 from otel_codomon.journal.reader import JournalReader
 from otel_codomon.report.cause import Alike
 from otel_codomon.report.execution_lines import LINE_KEYS, ExecutionLine
@@ -60,6 +61,8 @@ class ExecutionDetail:
         children: The executions that ran within it, oldest first, without their curves.
         alike: Others of its name that ended in the same way; None where there are none, or
             it did not fail.
+        output_lines: How many lines of its output the journal has as log records; None for none.
+        output: The last of them, oldest first.
     """
 
     line: ExecutionLine
@@ -69,6 +72,8 @@ class ExecutionDetail:
     command: tuple[str, ...] | None = None
     children: tuple[ExecutionLine, ...] = ()
     alike: Alike | None = None
+    output_lines: int | None = None
+    output: tuple[OutputLine, ...] = ()
 
     @classmethod
     def of(
@@ -78,6 +83,7 @@ class ExecutionDetail:
         command: tuple[str, ...] = (),
         children: Iterable[ExecutionRecord] = (),
         alike: Alike | None = None,
+        output: tuple[int, tuple[OutputLine, ...]] = (0, ()),
     ) -> ExecutionDetail:
         """Everything about *record*."""
         known = {field.name: getattr(record.usage, field.name) for field in fields(Usage)}
@@ -93,6 +99,8 @@ class ExecutionDetail:
             command=command or None,
             children=tuple(map(ExecutionLine.of, children)),
             alike=alike,
+            output_lines=output[0] or None,
+            output=output[1],
         )
 
 
@@ -213,6 +221,9 @@ def show_execution(execution_id: str, *, journal: str | None = None) -> Executio
         command=reader.command_of(record) if is_command else (),
         children=_children_of(record, reader),
         alike=_alike(record, reader),
+        output=read_output_lines(
+            reader.folder, record.span_id, started_unix_ns=record.started_unix_ns
+        ),
     )
 
 

@@ -55,6 +55,22 @@ def optional(reader: Callable[[Any], T], default: T) -> Callable[[object], T]:
     return lambda value: default if value is None else reader(value)
 
 
+def yes_or_no(argument: str) -> Callable[[object], bool]:
+    """A reader of True or False."""
+
+    def reader(value: object) -> bool:
+        if value is True or value is False:
+            return value is True
+        raise refusal(
+            argument,
+            f"take {shown(value)} as {argument}",
+            "must be True or False",
+            "leave it out for the default",
+        )
+
+    return reader
+
+
 # --- texts ---------------------------------------------------------------------
 
 

@@ -18,9 +18,11 @@ from otel_codomon.sandbox.rlimits import (
 from otel_codomon.sandbox.wrapping import OPTIONS_FD, WRAPPING_PROCESSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from otel_codomon.sandbox.rlimits import RlimitRow
+
+    OutputReader = Callable[[memoryview], None]
 
 # Of each stream, when nobody says: enough for a person, and a million of them fit.
 DEFAULT_OUTPUT_BYTES: Final = 1024 * 1024
@@ -60,6 +62,7 @@ class Command:
         places: Directories in which `Limits.disk_bytes` counts.
         cpu_counter: File in which the kernel counts the CPU time of its cgroup;
             empty for none.
+        readers: Take what it writes to standard output and to standard error, as it comes.
     """
 
     path: str
@@ -73,6 +76,7 @@ class Command:
     held: frozenset[str] = frozenset()
     places: tuple[str, ...] = ()
     cpu_counter: str = ""
+    readers: tuple[OutputReader | None, OutputReader | None] = (None, None)
 
     @property
     def output_bytes(self) -> int:

@@ -56,7 +56,7 @@ def run_portable(
     except OSError as error:
         return ProcessExit(failure=error.errno)
     tree = _Tree(process)
-    captures = Capture(command.output_bytes), Capture(command.output_bytes)
+    captures = [Capture(command.output_bytes, reader) for reader in command.readers]
     threads: list[threading.Thread] = []
     timed_out = cancelled = False
     try:

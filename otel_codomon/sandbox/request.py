@@ -45,6 +45,7 @@ class Request:
         isolation: One of `ISOLATIONS`.
         session_id: The caller's session that asked for it.
         attributes: More attributes of its span.
+        logs: Whether each line it writes is a log record; None for what `capture` says.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Request:
     isolation: Isolation = "none"
     session_id: str | None = None
     attributes: Mapping[str, object] = field(default_factory=dict)
+    logs: bool | None = None
 
 
 # Of each argument how it is read; one that is left out is None.
@@ -78,6 +80,7 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "isolation": choice_of("isolation", ISOLATIONS),
     "session_id": optional(text_of("session_id"), None),
     "attributes": optional(arguments.span_attributes, {}),
+    "logs": optional(arguments.yes_or_no("logs"), None),
 }
 
 

@@ -12,7 +12,8 @@ from otel_codomon._platform.executable_name import executable_name
 from otel_codomon._platform.known_secrets import secrets_of
 from otel_codomon._platform.scrubbed_values import scrubbed_text
 from otel_codomon.executions.block import execution
-from otel_codomon.executions.captured_texts import captured, captured_arguments
+from otel_codomon.executions.captured_texts import captured, captured_arguments, is_captured
+from otel_codomon.executions.output_logs import OutputLog
 from otel_codomon.journal.execution_record import Outcome
 from otel_codomon.journal.outcome_details import UNKNOWN, OutcomeDetails
 from otel_codomon.resources.labels import Kind
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.executions.running import Execution
     from otel_codomon.resources.limits import Limits
+    from otel_codomon.sandbox.command import Command
     from otel_codomon.sandbox.own_cgroup import OwnCgroup
     from otel_codomon.sandbox.process_exit import LimitSeen
     from otel_codomon.sandbox.request import Request
@@ -65,6 +67,7 @@ def run(
     isolation: Isolation = "none",
     session_id: str | None = None,
     attributes: Mapping[str, object] | None = None,
+    logs: bool | None = None,
 ) -> ExecutionResult:
     """Run a command, or a source text, as one execution.
 
@@ -96,6 +99,8 @@ def run(
             read-only system, process ids of its own.
         session_id: The caller's session that asked for it.
         attributes: More attributes of its span.
+        logs: Whether each line of its output is a log record too, scrubbed and
+            bounded; by default only if ``output:logs`` is captured.
 
     Returns:
         How it went. A command that fails, is killed or runs out of time is a
@@ -119,6 +124,7 @@ def run(
         isolation=isolation,
         session_id=session_id,
         attributes=attributes,
+        logs=logs,
     )
     started = time.monotonic()
     # The cgroup is removed after the execution has ended, which reads it last.
@@ -156,6 +162,7 @@ class _Attempt:
         limit: The limit it ran into, if any.
         facts: What else its span has.
         executable: Name of the file that its process ran; None where nobody can tell.
+        log: Its output as log records, where they are wanted.
     """
 
     process_exit: ProcessExit = field(default_factory=ProcessExit)
@@ -163,6 +170,7 @@ class _Attempt:
     limit: LimitSeen | None = None
     facts: dict[str, object] = field(default_factory=dict)
     executable: str | None = None
+    log: OutputLog | None = None
 
 
 def _carry_out(
@@ -170,6 +178,9 @@ def _carry_out(
 ) -> ExecutionResult:
     """Run *request* within *current*, and tell it how that went."""
     attempt = _Attempt()
+    is_logged = is_captured("output:logs") if request.logs is None else request.logs
+    if is_logged and current.is_running:  # an inert one has nowhere to report to
+        attempt.log = OutputLog(current)
     deadline = None if request.timeout is None else started + request.timeout
     try:
         _try(request, current, own, deadline, attempt)
@@ -205,7 +216,7 @@ def _try(
                     attempt.executable = executable_name(pid, [command.path])
 
             process_exit = run_confined(
-                command,
+                _logged(command, attempt.log),
                 own,
                 execution_id=current.execution_id,
                 deadline=deadline,
@@ -223,6 +234,23 @@ def _try(
             error.details,
             error.limit,
         )
+        _log_whole(attempt)
+
+
+def _logged(command: Command, log: OutputLog | None) -> Command:
+    """*command*, with its output going to *log* too."""
+    if log is None:
+        return command
+    output, errors = log.streams
+    return replace(command, readers=(output.take, errors.take))
+
+
+def _log_whole(attempt: _Attempt) -> None:
+    """Emit what the compiler has said: it is all the output there is."""
+    if attempt.log is not None:
+        ended = attempt.process_exit
+        for stream, output in zip(attempt.log.streams, (ended.output, ended.errors), strict=True):
+            stream.take(memoryview(output.kept))
 
 
 def _record_exit(
@@ -232,6 +260,8 @@ def _record_exit(
     record_exit(current, attempt.process_exit, details, executable=attempt.executable)
     for key, value in attempt.facts.items():
         current.note(key, value)
+    if attempt.log is not None:
+        attempt.log.end()
     _record_texts(current, request, attempt.process_exit)
 
 

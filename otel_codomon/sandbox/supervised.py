@@ -98,7 +98,9 @@ class _Conversation:
         self._mark = new_mark()
         self._unwritten = memoryview(command.stdin)
         self._buffer = memoryview(mmap.mmap(-1, _PIPE_BYTES))  # of which only what is used is made
-        self._output, self._errors = Capture(command.output_bytes), Capture(command.output_bytes)
+        self._output, self._errors = (
+            Capture(command.output_bytes, reader) for reader in command.readers
+        )
         self._channel, self._process = _start_supervisor(has_input=bool(command.stdin))
         self._control = self._channel.control
         opened.enter_context(self._process.accounted(self._work_ns))

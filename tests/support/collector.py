@@ -123,6 +123,22 @@ class ReceivedPoint:
 
 
 @dataclass(frozen=True)
+class ReceivedLog:
+    """A log record that arrived."""
+
+    trace_id: str
+    span_id: str
+    event: str
+    severity: int
+    unix_ns: int
+    observed_unix_ns: int
+    body: Any
+    attributes: dict[str, Any]
+    resource: dict[str, Any]
+    scope: str
+
+
+@dataclass(frozen=True)
 class ReceivedRequest:
     """A request that got as far as its body; *items* are its spans or points."""
 
@@ -282,6 +298,15 @@ class Collector:
         points = _each(ReceivedPoint, self._do("items", signal="metrics"))
         return [point for point in points if metric in (None, point.metric)]
 
+    def logs(self) -> list[ReceivedLog]:
+        """All log records that were kept, in the order they came in."""
+        return _each(ReceivedLog, self._do("items", signal="logs"))
+
+    def wait_for_logs(self, count: int) -> list[ReceivedLog]:
+        """Wait until *count* log records were kept, and return all."""
+        self.wait_for(logs=count)
+        return self.logs()
+
     def requests(self) -> list[ReceivedRequest]:
         """All requests whose body came in, also those that were refused."""
         return _each(ReceivedRequest, self._do("requests"))
@@ -291,7 +316,7 @@ class Collector:
         return [bytes.fromhex(body) for body in self._do("bodies")]
 
     def counts(self) -> dict[str, int]:
-        """How many ``spans``, ``points``, ``requests``, ``attempts`` and ``corrupt``."""
+        """How many ``spans``, ``points``, ``logs``, ``requests``, ``attempts`` and ``corrupt``."""
         return self._wait({}, 0)
 
     def wait_for_spans(self, count: int) -> list[ReceivedSpan]:
@@ -305,7 +330,7 @@ class Collector:
         return self.points()
 
     def wait_for(self, **at_least: int) -> dict[str, int]:
-        """Wait until there are this many ``spans``, ``points``, ``requests``, ``attempts``."""
+        """Wait until there are this many of what `counts` tells."""
         counts = self._wait(at_least, PATIENCE_SECONDS)
         assert counts.pop("reached"), f"waited for {at_least}, there are {counts}"
         return counts

@@ -140,6 +140,12 @@ def _logs(request: ExportLogsServiceRequest) -> Iterator[dict[str, Any]]:
         for scope in group.scope_logs:
             for record in scope.log_records:
                 yield {
+                    "trace_id": record.trace_id.hex(),
+                    "span_id": record.span_id.hex(),
+                    "event": record.event_name,
+                    "severity": record.severity_number,
+                    "unix_ns": record.time_unix_nano,
+                    "observed_unix_ns": record.observed_time_unix_nano,
                     "body": _value(record.body),
                     "attributes": _mapping(record.attributes),
                     "resource": _mapping(group.resource.attributes),

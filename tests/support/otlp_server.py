@@ -119,6 +119,7 @@ class State:
         return {
             "spans": sum(r.items for r in kept if r.signal == "traces"),
             "points": sum(r.items for r in kept if r.signal == "metrics"),
+            "logs": sum(r.items for r in kept if r.signal == "logs"),
             "requests": len(kept),
             "attempts": len(self.received),
             "corrupt": sum(r.corrupt for r in self.received),

@@ -34,6 +34,7 @@ __all__ = [
     "is_count_name",
     "is_secret_name",
     "scrub",
+    "scrub_rest",
     "scrub_words",
     "secret_values",
 ]
@@ -70,6 +71,19 @@ def scrub(
         is_cut: Whether *text* was cut before, and may end within a secret.
     """
     return _replaced(text, _merged(_spans(text, secrets, is_cut=is_cut)), limit)
+
+
+def scrub_rest(
+    text: str, secrets: frozenset[str] = frozenset(), *, begin: int, is_cut: bool = False
+) -> str:
+    """`scrub` what of *text* comes after *begin*; what is before tells only what it means.
+
+    >>> scrub_rest("--password hunter2secret", begin=11)
+    '[redacted]'
+    """
+    spans = _merged(_spans(text, secrets, is_cut=is_cut))
+    after = [(max(0, start - begin), end - begin) for start, end in spans if end > begin]
+    return _replaced(text[begin:], after, None)
 
 
 def scrub_words(

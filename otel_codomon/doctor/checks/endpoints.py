@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_codomon._platform.otlp_variables import LOGS
 from otel_codomon._platform.quantities import in_seconds
 from otel_codomon.doctor.checks.result import CheckResult, State
 from otel_codomon.errors import InvalidArgumentError
+from otel_codomon.executions.log_records import exception_opt_in
 from otel_codomon.journal.delivery.answers import AnswerKind
 from otel_codomon.journal.delivery.endpoints import GRPC, SIGNALS, endpoints
+from otel_codomon.settings import read_setting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +41,7 @@ def check(scene: Scene) -> Iterator[CheckResult]:
     """Send an empty export of each signal to where it goes."""
     try:
         named = endpoints(scene.environ)
+        is_logged = _has_logs(scene)
     except InvalidArgumentError as error:
         yield CheckResult(
             category=CATEGORY,
@@ -48,6 +52,8 @@ def check(scene: Scene) -> Iterator[CheckResult]:
         )
         return
     for signal in SIGNALS:
+        if signal == LOGS and not is_logged:
+            continue  # a receiver of traces and metrics alone is no fault then
         endpoint = named.get(signal)
         if endpoint is None:
             yield CheckResult(
@@ -59,6 +65,13 @@ def check(scene: Scene) -> Iterator[CheckResult]:
             )
         else:
             yield _try(endpoint, scene.timeout_seconds)
+
+
+def _has_logs(scene: Scene) -> bool:
+    """Whether log records are wanted here."""
+    capture = read_setting("capture", scene.environ).value
+    events = read_setting("execution_logs", scene.environ).value
+    return "output:logs" in capture or events or bool(exception_opt_in(scene.environ))
 
 
 def _try(endpoint: Endpoint, timeout_seconds: float) -> CheckResult:

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from otel_codomon._platform.otlp_variables import METRICS, TRACES
+from otel_codomon._platform.otlp_variables import LOGS, METRICS, TRACES
 from otel_codomon.journal import folder as folders, segments
 from otel_codomon.journal.index import MAX_READ_BYTES, read_from
 from otel_codomon.journal.segment_reader import SegmentReader, segment_size
@@ -30,6 +30,7 @@ METRICS_AGE_SECONDS: Final = 3600.0
 _REQUESTS: Final = {
     TRACES: (segments.TRACES, segments.ENDED),
     METRICS: (segments.METRICS,),
+    LOGS: (segments.LOGS,),
 }
 """The kinds of records that a signal is made of."""
 
@@ -68,7 +69,7 @@ class Backlog:
 
     Args:
         kept: The journal's folder.
-        signal: `TRACES` or `METRICS`.
+        signal: One of `endpoints.SIGNALS`.
         state: How far it was delivered; moved on by `done`.
         executions: The metrics of executions, which go with `METRICS`; None
             where they are not wanted.

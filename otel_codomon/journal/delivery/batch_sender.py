@@ -71,7 +71,7 @@ class BatchSender:
     """Delivers batches of one signal.
 
     Args:
-        signal: `endpoints.TRACES` or `endpoints.METRICS`.
+        signal: One of `endpoints.SIGNALS`.
         transport: Where to.
         done: Takes the items that need not be looked at again.
         set_aside: Takes a request that will never be delivered, and why.

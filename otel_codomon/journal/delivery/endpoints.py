@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
 
 from otel_codomon._platform.otlp_variables import (
+    LOGS,
     METRICS,
     PREFIX,
     TRACES,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from otel_codomon.journal.delivery.addresses import Address
 
-SIGNALS: Final = (TRACES, METRICS)
+SIGNALS: Final = (TRACES, METRICS, LOGS)
 HTTP: Final = "http/protobuf"
 GRPC: Final = "grpc"
 
@@ -36,7 +37,7 @@ class Endpoint:
     """Where the records of one signal go, and how.
 
     Attributes:
-        signal: `TRACES` or `METRICS`.
+        signal: One of `SIGNALS`.
         protocol: `HTTP` or `GRPC`.
         url: The whole address for HTTP; scheme, host and port for gRPC. Without
             user and password, which are in the headers.

@@ -40,6 +40,7 @@ _PROXIES: Final = ("grpc", "https", "http")
 _METHODS: Final = {
     "traces": "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     "metrics": "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+    "logs": "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
 }
 _COMPRESSION: Final = {
     "gzip": grpc.Compression.Gzip,

@@ -56,6 +56,7 @@ _NOT_BY_PAGES: Final = {AnswerKind.DELIVERED, AnswerKind.REFUSED}
 _REJECTED: Final = {
     "traces": ("rejected_spans", "rejectedSpans"),
     "metrics": ("rejected_data_points", "rejectedDataPoints"),
+    "logs": ("rejected_log_records", "rejectedLogRecords"),
 }
 
 
@@ -302,11 +303,15 @@ def rejected_items(signal: str, body: bytes) -> int:
         return 0
 
 
-def _response(signal: str, body: bytes) -> Any:  # noqa: ANN401 - one of two messages of protobuf
+def _response(signal: str, body: bytes) -> Any:  # noqa: ANN401 - one of three messages of protobuf
     if signal == "traces":
         from opentelemetry.proto.collector.trace.v1 import trace_service_pb2  # noqa: PLC0415 - slow
 
         return trace_service_pb2.ExportTraceServiceResponse.FromString(body)
+    if signal == "logs":
+        from opentelemetry.proto.collector.logs.v1 import logs_service_pb2  # noqa: PLC0415 - slow
+
+        return logs_service_pb2.ExportLogsServiceResponse.FromString(body)
     from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2  # noqa: PLC0415 - slow
 
     return metrics_service_pb2.ExportMetricsServiceResponse.FromString(body)

@@ -57,7 +57,8 @@ def load_state(folder_fd: int) -> State:
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
             told = json.loads(file.read(_MAX_BYTES))
         for signal, offsets in state.sent.items():
-            offsets.update(_numbers(told["sent"][signal]))
+            # An older version knows fewer signals.
+            offsets.update(_numbers(told["sent"].get(signal, {})))
         state.settled.update(name for name in told["settled"] if isinstance(name, str))
         state.credit.update(_numbers(told["credit"]))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
