@@ -40,6 +40,17 @@ def reaped_children_ns() -> int:
     return int((usage.ru_utime + usage.ru_stime) * 1e9)
 
 
+def self_peak_bytes() -> int | None:
+    """High water mark of this process, at least, bytes; None where not told.
+
+    It may be that of the process which started this one: no mark of a child that is
+    above it can come from this process.
+    """
+    if not _HAS_RUSAGE:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
+
+
 def has_children() -> bool:
     """Whether this process has children that it has not waited for; None is waited for here.
 

@@ -1,0 +1,169 @@
+"""The functions of `os` that wait for children: the same, and the end of a child is taken.
+
+Each waits by ``wait4``, which does what the others do and returns what the child
+has used as well. Nothing is waited for that the caller does not wait for.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import types
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_codomon.instrumentation.observed_processes import (
+    find,
+    is_any_observed,
+    was_reaped,
+)
+from otel_codomon.resources.reaping import totals_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType
+
+callers_that_report: Final[set[CodeType]] = set()
+"""Code that waits for a child and reports its end by itself, once it has the result."""
+
+_originals: Final[dict[str, Callable[..., Any]]] = {}
+_wrapped: Final[dict[str, Callable[..., Any]]] = {}
+_users: Final[set[str]] = set()
+
+
+def enable(target: str) -> None:
+    """Take the ends of children, for *target* among others."""
+    _users.add(target)
+    if _originals or not hasattr(os, "wait4"):
+        return
+    _originals.update({name: getattr(os, name) for name in _WRAPPERS if hasattr(os, name)})
+    for name, original in _originals.items():
+        wrapped = functools.wraps(original)(_WRAPPERS[name](original))
+        wrapped.__module__ = os.__name__  # where a pickle finds it, in any process
+        _wrapped[name] = wrapped
+        setattr(os, name, wrapped)
+
+
+def disable(target: str) -> None:
+    """Undo `enable`; what somebody else has put in our place since is left there."""
+    _users.discard(target)
+    if _users:
+        return
+    for name, original in _originals.items():
+        if getattr(os, name) is _wrapped[name]:
+            setattr(os, name, original)
+    _originals.clear()
+    _wrapped.clear()
+
+
+def _waits_for_one(wait: Callable[..., Any], pid: int, *rest: Any) -> Any:
+    """Wait for *pid*, which is observed; a look at it in between leaves the end to us."""
+    observed = find(pid)
+    if observed is None:
+        return wait(pid, *rest)
+    waiting = object()
+    observed.child.waiting.add(waiting)
+    try:
+        return wait(pid, *rest)
+    except ChildProcessError:  # another has waited for it, or its end is ignored
+        if find(pid) is observed:
+            was_reaped(pid, None, None)
+        raise
+    finally:
+        observed.child.waiting.discard(waiting)
+
+
+def _take(pid: int, status: int, rusage: Any, *, is_reported_later: bool = False) -> None:
+    if not pid or not (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
+        return  # it has not ended, or was stopped and continued
+    was_reaped(
+        pid,
+        os.waitstatus_to_exitcode(status),
+        None if rusage is None else totals_of(rusage, pid=pid),
+        is_reported_later=is_reported_later,
+    )
+
+
+def _is_plain() -> bool:
+    """Whether there is nothing to see, or no way to see it: ``wait4`` imports a module."""
+    return sys.is_finalizing() or not is_any_observed()
+
+
+def _waitpid(original: Callable[..., Any]) -> Callable[..., Any]:
+    # One that was replaced, as by gevent, waits in a way of its own, and has no totals.
+    wait4 = _originals["wait4"] if isinstance(original, types.BuiltinFunctionType) else None
+
+    def waitpid(pid: int, options: int, /) -> Any:
+        if _is_plain():
+            return original(pid, options)
+        if wait4 is None:
+            found, status = _waits_for_one(original, pid, options)
+            rusage = None
+        else:
+            found, status, rusage = _waits_for_one(wait4, pid, options)
+        code = sys._getframe(1).f_code  # noqa: SLF001 - public but for its name
+        _take(found, status, rusage, is_reported_later=code in callers_that_report)
+        return found, status
+
+    return waitpid
+
+
+def _wait4(original: Callable[..., Any]) -> Callable[..., Any]:
+    def wait4(pid: int, options: int) -> Any:
+        if _is_plain():
+            return original(pid, options)
+        result = _waits_for_one(original, pid, options)
+        _take(*result)
+        return result
+
+    return wait4
+
+
+def _wait3(original: Callable[..., Any]) -> Callable[..., Any]:
+    def wait3(options: int) -> Any:
+        result = original(options)
+        if not _is_plain():
+            _take(*result)
+        return result
+
+    return wait3
+
+
+def _wait(original: Callable[..., Any]) -> Callable[..., Any]:
+    wait4 = _originals["wait4"] if isinstance(original, types.BuiltinFunctionType) else None
+
+    def wait() -> Any:
+        if wait4 is None or _is_plain():
+            return original()
+        found, status, rusage = wait4(-1, 0)
+        _take(found, status, rusage)
+        return found, status
+
+    return wait
+
+
+def _waitid(original: Callable[..., Any]) -> Callable[..., Any]:
+    def waitid(idtype: int, ident: int, options: int, /) -> Any:
+        result = original(idtype, ident, options)
+        if result is not None and not options & os.WNOWAIT and not _is_plain():
+            _take_result(result)
+        return result
+
+    return waitid
+
+
+def _take_result(result: Any) -> None:
+    """Take what ``waitid`` returned: how the child ended, and not what it used."""
+    if result.si_code == os.CLD_EXITED:
+        was_reaped(result.si_pid, result.si_status, None)
+    elif result.si_code in (os.CLD_KILLED, os.CLD_DUMPED):
+        was_reaped(result.si_pid, -result.si_status, None)
+
+
+_WRAPPERS: Final[dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]]] = {
+    "waitpid": _waitpid,
+    "wait4": _wait4,
+    "wait3": _wait3,
+    "wait": _wait,
+    "waitid": _waitid,
+}
