@@ -71,13 +71,14 @@ class CodomonInstrumentor(BaseInstrumentor):  # type: ignore[misc] # as above
         except Exception:
             for target in reversed(on):
                 target.disable()
+            observed_processes.stop()
             raise
 
     def _uninstrument(self, **_kwargs: Any) -> None:
         """Switch every target off, the last one first."""
-        observed_processes.stop()
         for target in reversed(TARGETS):
             target.disable()
+        observed_processes.stop()
 
 
 def _check_provider(argument: str, value: object, method: str) -> None:

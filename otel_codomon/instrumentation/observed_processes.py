@@ -120,7 +120,6 @@ class ObservedProcess:
             self.finish(None, None)
 
     def _start(self, pid: int) -> None:
-        self.execution.note(names.PROCESS_PID, pid)
         self.child.start(pid, self._is_seen_to_end)
         before = _running.get(pid)
         _running[pid] = self
@@ -182,6 +181,8 @@ class ObservedProcess:
         if pid is not None and _running.get(pid) is self:
             _running.pop(pid, None)
         self.child.totals = totals
+        if pid is not None:
+            self.execution.note(names.PROCESS_PID, pid)
         self._respond(code)
         self.execution.succeed(self._details(code, reason))
 
@@ -278,7 +279,7 @@ def begin(
     """
     telemetry = active_telemetry()
     if telemetry is None or not is_instrumentation_enabled():
-        return None
+        return None  # the first asks for one of two keys that suppress, the second for both
     words = _words(command, is_shell=bool(shell))
     program = _text(executable) or (words[0] if words else "")
     plan = _plan_of(program)
@@ -366,6 +367,11 @@ def find(pid: int) -> ObservedProcess | None:
 def is_any_observed() -> bool:
     """Whether a process is observed now."""
     return bool(_running or _starting)
+
+
+def is_awaited(pid: int) -> bool:
+    """Whether the end of process *pid* matters: it is observed, or may be one just started."""
+    return pid in _running or bool(_starting)
 
 
 @never_raises("taking the end of a process", default=None)

@@ -40,7 +40,7 @@ def enable(target: str) -> None:
     _users.add(target)
     if _originals or os.name != "posix":
         return
-    kind: Any = subprocess.Popen
+    kind = _owner(subprocess.Popen)
     methods = {name: vars(kind).get(name) for name in (*_WRAPPERS, "_try_wait")}
     if not all(map(inspect.isfunction, methods.values())):
         _log.warning(
@@ -49,7 +49,7 @@ def enable(target: str) -> None:
             kind.__module__,
         )
         return
-    waits.callers_that_report.add(methods.pop("_try_wait").__code__)  # type: ignore[union-attr] # a function
+    waits.callers_that_report.add(methods.pop("_try_wait").__code__)
     _originals.update(methods)
     _replaced.append(kind)
     for name, make in _WRAPPERS.items():
@@ -68,6 +68,11 @@ def disable(target: str) -> None:
     _originals.clear()
     waits.callers_that_report.clear()
     waits.disable(_TARGET)
+
+
+def _owner(kind: type) -> type:
+    """The class that starts the processes: *kind*, or what a program has derived it from."""
+    return next((base for base in kind.__mro__ if "_execute_child" in vars(base)), kind)
 
 
 def _target_of(module: str) -> str:

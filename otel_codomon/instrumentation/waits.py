@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 from otel_codomon.instrumentation.observed_processes import (
     find,
     is_any_observed,
+    is_awaited,
     was_reaped,
 )
-from otel_codomon.resources.reaping import totals_of
+from otel_codomon.resources.reaping import self_peak_bytes, totals_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from resource import struct_rusage as StructRusage  # noqa: N812 - a type
     from types import CodeType
 
 callers_that_report: Final[set[CodeType]] = set()
@@ -56,15 +58,15 @@ def disable(target: str) -> None:
     _wrapped.clear()
 
 
-def _waits_for_one(wait: Callable[..., Any], pid: int, *rest: Any) -> Any:
+def _waits_for_one(wait: Callable[..., Any], pid: int, options: int) -> Any:
     """Wait for *pid*, which is observed; a look at it in between leaves the end to us."""
     observed = find(pid)
     if observed is None:
-        return wait(pid, *rest)
+        return wait(pid, options)
     waiting = object()
     observed.child.waiting.add(waiting)
     try:
-        return wait(pid, *rest)
+        return wait(pid, options)
     except ChildProcessError:  # another has waited for it, or its end is ignored
         if find(pid) is observed:
             was_reaped(pid, None, None)
@@ -73,15 +75,16 @@ def _waits_for_one(wait: Callable[..., Any], pid: int, *rest: Any) -> Any:
         observed.child.waiting.discard(waiting)
 
 
-def _take(pid: int, status: int, rusage: Any, *, is_reported_later: bool = False) -> None:
+def _take(
+    pid: int, status: int, rusage: StructRusage | None, *, is_reported_later: bool = False
+) -> None:
+    """Take the end of *pid* where it is one that is observed, or may be."""
     if not pid or not (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
-        return  # it has not ended, or was stopped and continued
-    was_reaped(
-        pid,
-        os.waitstatus_to_exitcode(status),
-        None if rusage is None else totals_of(rusage, pid=pid),
-        is_reported_later=is_reported_later,
-    )
+        return  # none has ended: one was stopped, or continued
+    if is_awaited(pid):
+        totals = rusage and totals_of(rusage, pid=pid, spawner_peak_bytes=self_peak_bytes())
+        code = os.waitstatus_to_exitcode(status)
+        was_reaped(pid, code, totals, is_reported_later=is_reported_later)
 
 
 def _is_plain() -> bool:

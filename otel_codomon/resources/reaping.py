@@ -121,7 +121,9 @@ def _forget() -> None:
 on_fork("accounts", in_child=_forget)
 
 
-def totals_of(rusage: StructRusage, *, pid: int | None = None) -> ChildTotals:
+def totals_of(
+    rusage: StructRusage, *, pid: int | None = None, spawner_peak_bytes: int | None = None
+) -> ChildTotals:
     """The totals in a ``struct_rusage`` (getrusage(2)) of a child that was waited for."""
     return ChildTotals(
         pid=pid,
@@ -134,6 +136,7 @@ def totals_of(rusage: StructRusage, *, pid: int | None = None) -> ChildTotals:
         involuntary_switches=rusage.ru_nivcsw,
         major_faults=rusage.ru_majflt,
         minor_faults=rusage.ru_minflt,
+        spawner_peak_bytes=spawner_peak_bytes,
     )
 
 

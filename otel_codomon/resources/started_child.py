@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.proc_stat import TICK_NS, read_stat
+from otel_codomon.resources.reaping import self_peak_bytes
 from otel_codomon.resources.totals import ChildTotals
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def unreaped_totals(pid: int) -> ChildTotals | None:
         involuntary_switches=involuntary,
         major_faults=major,
         minor_faults=minor,
+        spawner_peak_bytes=self_peak_bytes(),
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from otel_codomon.resources.attribution import Share, may_have_threads, of_children, of_threads
 from otel_codomon.resources.heartbeat import MAX_PIDS, Heartbeat
 from otel_codomon.resources.labels import Kind
-from otel_codomon.resources.reaping import has_children, note_owner, self_peak_bytes, totals_of
+from otel_codomon.resources.reaping import has_children, note_owner, totals_of
 from otel_codomon.resources.sample import Reading, Sample
 from otel_codomon.resources.sampler import sampler
 from otel_codomon.resources.series import Series
@@ -346,12 +346,10 @@ class ResourceTracker:
     def _usage_of_child(self, child: StartedChild) -> Usage:
         """What the kernel says at the end of *child*, with what samples of its tree add."""
         totals = child.totals
-        if totals is not None:
-            totals = replace(totals, spawner_peak_bytes=self_peak_bytes())
         if self._attached is None:
             if totals is None:
                 return NOTHING_KNOWN
-            usage = replace(usage_of_tree(TreeTotals(told=(totals,))), samples=0)
+            usage = usage_of_tree(TreeTotals(told=(totals,)))
         else:
             if totals is not None:
                 self._attached.take(totals)
