@@ -9,6 +9,7 @@ import logging
 import os
 import pickle
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from otel_codomon.resources.labels import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from opentelemetry.trace import Span
 
@@ -41,6 +43,7 @@ PROCESS_TARGETS = tuple(name for name in words.INSTRUMENTS if name not in {"cach
 BUSY = "import time\nwhile time.process_time() < 0.05: pass\n"
 PYTHON = (sys.executable, "-I", "-S", "-c")
 PATIENCE_SECONDS = 60.0
+HELD_BYTES = 64 * 2**20
 
 
 @contextmanager
@@ -391,6 +394,61 @@ def test_a_handler_of_sigchld_may_wait_before_the_start_has_returned(observed: R
         signal.signal(signal.SIGCHLD, before)
 
     assert [facts(ended)[2:] for ended in observed.executions()] == [("error", 3)] * 50
+
+
+def test_a_command_of_os_system_has_what_this_process_waited_for(observed: Recorder) -> None:
+    holds = f"block = bytearray({HELD_BYTES})\n" + BUSY.replace("0.05", "0.4")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    os.system(shlex.join([*PYTHON, holds]))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    usage = the_end(observed).usage
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert usage.cpu_seconds == pytest.approx(used, abs=1e-5)
+    assert usage.source == "process_tree"
+    assert usage.peak_memory_bytes is not None  # long enough for samples
+    assert usage.peak_memory_bytes >= HELD_BYTES
+
+
+def test_commands_of_os_system_at_the_same_time_have_no_totals_that_are_guessed(
+    observed: Recorder,
+) -> None:
+    command = shlex.join([*PYTHON, BUSY])
+    threads = [threading.Thread(target=os.system, args=(command,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    for ended in observed.executions():
+        usage = ended.usage
+        assert usage.cpu_seconds is None or usage.cpu_seconds == pytest.approx(0.05, abs=0.045)
+        assert (usage.cpu_seconds is None) == (usage.absent_reason is not None)
+
+
+def test_a_process_that_runs_for_a_while_is_sampled(observed: Recorder) -> None:
+    holds = f"block = bytearray({HELD_BYTES})\n" + BUSY.replace("0.05", "0.4")
+    subprocess.run([*PYTHON, holds], check=True)
+
+    usage = the_end(observed).usage
+    assert usage.samples
+    assert usage.peak_memory_bytes is not None
+    assert usage.peak_memory_bytes >= HELD_BYTES
+    assert usage.is_final is None
+
+
+def test_the_client_of_a_container_engine_is_not_its_work(
+    observed: Recorder, tmp_path: Path
+) -> None:
+    client = tmp_path / "docker"
+    client.symlink_to("/bin/true")
+    subprocess.run([client, "run", "image"], check=True)
+
+    usage = the_end(observed).usage
+    assert usage.cpu_seconds is None
+    assert usage.absent_reason == (
+        "the work of docker run was done by another process; attach its container"
+    )
 
 
 # --- where it belongs ---------------------------------------------------------------
@@ -771,9 +829,10 @@ def test_ten_thousand_processes_keep_memory_and_descriptors_flat(observed: Recor
     me = psutil.Process()
 
     def start(count: int) -> None:
-        for _ in range(count):
-            subprocess.call(["true"])
-        observed.clear()
+        for _ in range(count // 100):
+            for _ in range(100):
+                subprocess.call(["true"])
+            observed.clear()
 
     start(1000)
     gc.collect()

@@ -49,7 +49,7 @@ def enable(target: str) -> None:
             kind.__module__,
         )
         return
-    waits.callers_that_report.add(methods.pop("_try_wait").__code__)
+    waits.callers_that_report.add(methods.pop("_try_wait").__code__)  # type: ignore[union-attr] # a function
     _originals.update(methods)
     _replaced.append(kind)
     for name, make in _WRAPPERS.items():
