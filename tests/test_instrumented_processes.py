@@ -28,6 +28,7 @@ from otel_codomon.errors import InvalidArgumentError
 from otel_codomon.executions.running import registry
 from otel_codomon.instrumentation import CodomonInstrumentor
 from otel_codomon.instrumentation.targets import TARGETS
+from otel_codomon.journal.reader import JournalReader
 from otel_codomon.resources.labels import Kind
 
 if TYPE_CHECKING:
@@ -358,7 +359,7 @@ def test_where_the_kernel_waits_nobody_knows_how_it_ended(observed: Recorder) ->
 
     ended = the_end(observed)
     assert facts(ended) == ("sh", Kind.COMMAND, "unknown", None)
-    assert ended.attributes[names.ERROR_REASON] == "nobody could see how it ended"
+    assert ended.attributes[names.ERROR_REASON] == "its exit code could not be read"
 
 
 def test_one_that_vanishes_unseen_ends_as_unknown(observed: Recorder) -> None:
@@ -822,6 +823,58 @@ def test_a_program_that_ends_before_its_processes_reports_them() -> None:
         "cat unknown it outlived the process that started it",
         "sh error None",
     ]
+
+
+UNCHANGED = """
+import asyncio, os, subprocess
+
+subprocess.run(["sh", "-c", "exit 0"])
+os.system("exit 3")
+os.popen("exit 4").close()
+os.waitpid(os.posix_spawn("/bin/sh", ["sh", "-c", "exit 5"], os.environ), 0)
+
+async def main():
+    await (await asyncio.create_subprocess_exec("sh", "-c", "exit 6")).wait()
+
+asyncio.run(main())
+subprocess.run(["true"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({env.OTEL_PYTHON_CODOMON_EXCLUDED_PROGRAMS: "tr*"}, [0, 3, 4, 5, 6]),
+        ({env.OTEL_PYTHON_CODOMON_INSTRUMENT: "os.popen,host"}, [4]),
+        ({env.OTEL_PYTHON_CODOMON_INSTRUMENT: "nothing"}, []),
+    ],
+)
+def test_an_unchanged_program_under_opentelemetry_instrument(
+    tmp_path: Path, variables: dict[str, str], expected: list[int]
+) -> None:
+    journal = tmp_path / "journal"
+    program = tmp_path / "program.py"
+    program.write_text(UNCHANGED)
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
+
+    done = subprocess.run(
+        [f"{sys.executable.rpartition('/')[0]}/opentelemetry-instrument", sys.executable, program],
+        env={
+            **clean,
+            **variables,
+            env.OTEL_PYTHON_CODOMON_JOURNAL: str(journal),
+            **dict.fromkeys(("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER"), "none"),
+            "OTEL_LOGS_EXPORTER": "none",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    ends = JournalReader(str(journal)).executions() if journal.exists() else ()
+    assert sorted(int(str(end.attributes["process.exit.code"])) for end in ends) == expected
+    is_refused = "invalid OTEL_PYTHON_CODOMON_INSTRUMENT 'nothing'" in done.stderr
+    assert is_refused == ("nothing" in variables.values())
 
 
 @pytest.mark.long

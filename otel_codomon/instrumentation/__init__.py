@@ -43,7 +43,7 @@ class CodomonInstrumentor(BaseInstrumentor):  # type: ignore[misc] # as above
                 given. ``request_hook(span, args)`` and
                 ``response_hook(span, args, returncode)`` are called before a
                 process is started and at its end; *returncode* is None where
-                nobody could see it.
+                it is not known.
 
         Raises:
             InvalidArgumentError: One of them cannot mean anything.

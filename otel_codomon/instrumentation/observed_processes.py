@@ -1,7 +1,8 @@
 """The processes that the program starts, each as one execution: what all targets share.
 
 A target sees a process being started and calls `begin`; what `waits` wraps, and
-the sampler where nobody waits, see its end. Whoever sees it first reports it.
+the sampler where the program does not wait, see its end. The first to see it
+reports it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from otel_codomon._platform.cleaning import AttributeValue
     from otel_codomon.resources.totals import ChildTotals
 
-_NOBODY_SAW: Final = "nobody could see how it ended"
+_NO_EXIT_CODE: Final = "its exit code could not be read"
 _STILL_RUNS: Final = "it outlived the process that started it"
 _NOT_OBSERVED: Final = "it was running when its instrumentation was switched off"
 _FAILED: Final = -1
@@ -63,7 +64,7 @@ class ProcessOptions:
         request_hook: Called with the span, and the arguments that the program was
             started with, before it is started.
         response_hook: Called with the span, these arguments and the exit code as
-            `subprocess` has it, None where nobody could see it, at its end: in the
+            `subprocess` has it, None where it is not known, at its end: in the
             thread that sees it.
     """
 
@@ -81,7 +82,7 @@ class _Plan(NamedTuple):
 
 
 class _End(NamedTuple):
-    """How a process ended: exit code and totals, None where nobody could see them."""
+    """How a process ended: exit code and totals, None where they are not known."""
 
     code: int | None
     totals: ChildTotals | None
@@ -158,19 +159,19 @@ class ObservedProcess:
             self.finish(os.waitstatus_to_exitcode(status), None)
 
     def _is_seen_to_end(self, code: int | None, totals: ChildTotals | None) -> None:
-        """In a thread that samples: nobody has waited for it so far."""
+        """In a thread that samples: it has not been waited for so far."""
         with before_forks():
             self.finish(*(self.end or (code, totals)))
 
     @never_raises("ending the execution of a process", default=None)
     def finish(
-        self, code: int | None, totals: ChildTotals | None, *, reason: str = _NOBODY_SAW
+        self, code: int | None, totals: ChildTotals | None, *, reason: str = _NO_EXIT_CODE
     ) -> None:
         """Report its end, unless that has been done.
 
         Args:
-            code: Exit code as `subprocess` has it; None where nobody could see it.
-            totals: What it used; None where nobody could see that.
+            code: Exit code as `subprocess` has it; None where it is not known.
+            totals: What it used; None where that is not known.
             reason: Why the exit code is not known.
         """
         try:
@@ -229,7 +230,7 @@ def choose(options: ProcessOptions) -> None:
 
 
 def stop() -> None:
-    """End what is still running: nobody sees it end any more."""
+    """End what is still running: its end will not be seen any more."""
     _end_all(_NOT_OBSERVED)
     _plans.clear()
     _names.clear()
@@ -245,7 +246,7 @@ def caller_of(depth: int) -> str | None:
     """The module that starts a process, frames of `subprocess` left out; None for our own code.
 
     Args:
-        depth: Frames between the caller of this and the first that is looked at.
+        depth: Frames between the caller of this and the first that is examined.
     """
     frame = sys._getframe(depth + 1)  # noqa: SLF001 - public but for its name
     while True:
@@ -272,7 +273,7 @@ def begin(
         executable: The program, where it is not the first of these.
         shell: Whether a shell runs it.
         in_thread: Whether the calling thread starts it and waits for it in one
-            call, so that nobody learns its process id.
+            call, so that its process id stays unknown.
 
     Returns:
         What is observed; None where nothing is configured, or it is left out.
@@ -383,7 +384,7 @@ def was_reaped(
     Args:
         pid: The child, one of any.
         code: Exit code as `subprocess` has it.
-        totals: What it used; None where nobody could see that.
+        totals: What it used; None where that is not known.
         is_reported_later: Whether `report` follows, once the caller has its result.
     """
     observed = _running.get(pid)
@@ -405,7 +406,7 @@ def report(pid: int) -> None:
 
 @never_raises("ending the executions of processes", default=None)
 def _end_all(reason: str) -> None:
-    """Nobody sees what happens from now on: end what has ended, and what still runs."""
+    """Nothing is seen from now on: end what has ended, and what still runs."""
     for observed in tuple(_running.values()):
         observed.child.check()
         observed.finish(None, None, reason=reason)

@@ -1,7 +1,7 @@
 """Commands that `os.system` has a shell run.
 
-The C library starts the shell and waits for it: nobody learns its process id. What
-it used is what this process has waited for meanwhile, as far as it can be told from
+The C library starts the shell and waits for it: its process id stays there. What it
+used is what this process has waited for in the meantime, as far as it can be told from
 what other threads wait for.
 """
 

@@ -85,7 +85,7 @@ def _target_of(module: str) -> str:
 def _execute_child(original: Callable[..., None]) -> Callable[..., None]:
     """The method that starts the process: the constructor calls it once its arguments are good.
 
-    It is no public one, but whatever surrounds it remains as it was: who calls the
+    It is no public one, but whatever surrounds it remains as it was: the caller of the
     constructor, which warnings point to, and what the constructor does when it fails.
     """
     before_rest = ("self", "args", "executable")

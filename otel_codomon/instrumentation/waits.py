@@ -47,7 +47,7 @@ def enable(target: str) -> None:
 
 
 def disable(target: str) -> None:
-    """Undo `enable`; what somebody else has put in our place since is left there."""
+    """Undo `enable`; what other code has put in our place since is left there."""
     _users.discard(target)
     if _users:
         return
@@ -59,7 +59,7 @@ def disable(target: str) -> None:
 
 
 def _waits_for_one(wait: Callable[..., Any], pid: int, options: int) -> Any:
-    """Wait for *pid*, which is observed; a look at it in between leaves the end to us."""
+    """Wait for *pid*, which is observed; a sample in between leaves the end to us."""
     observed = find(pid)
     if observed is None:
         return wait(pid, options)

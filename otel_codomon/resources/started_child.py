@@ -1,7 +1,7 @@
-"""One child of this process that somebody else waits for, as an execution of its own.
+"""One child of this process that the program waits for, as an execution of its own.
 
-Whoever started it waits for it, or never does. It is never waited for here: a look
-leaves it as it is (``WNOWAIT``), and so everybody else's view of it.
+The program waits for it, or never does. It is never waited for here: a sample leaves
+it as it is (``WNOWAIT``), and so the program's view of it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
             """Take how it ended.
 
             Args:
-                code: Exit code as `subprocess` has it; None where nobody could see it.
-                totals: What it used; None where nobody could see that.
+                code: Exit code as `subprocess` has it; None where it is not known.
+                totals: What it used; None where that is not known.
             """
 
 
@@ -59,12 +59,12 @@ class StartedChild:
     Attributes:
         pid: Its number; None before it was started.
         totals: What it used, taken when it was waited for; None before, and where
-            nobody could see it.
+            it is not known.
         client: The client of a container engine that it is, as ``docker run``; None
             for any other program.
         ended: Takes its end; None before it was started.
         is_watched: Whether the samples of its tree have begun.
-        waiting: Who is just waiting for it, and will tell how it ended.
+        waiting: Calls that are waiting for it, and will report how it ended.
     """
 
     __slots__ = (
@@ -91,7 +91,7 @@ class StartedChild:
         self._spawned_ns = 0
 
     def start(self, pid: int, ended: Ended) -> None:
-        """Note that it was started as process *pid*, and who takes its end."""
+        """Note that it was started as process *pid*, and what takes its end."""
         self._spawned_ns = _since_boot_ns()
         self.ended = ended
         self.pid = pid
@@ -105,7 +105,7 @@ class StartedChild:
         return earliest <= stat.start_ticks <= latest
 
     def check(self) -> None:
-        """Have its end taken if it has ended: nobody may ever wait for it."""
+        """Have its end taken if it has ended: the program may never wait for it."""
         pid, ended = self.pid, self.ended
         if pid is None or ended is None:
             return
@@ -123,7 +123,7 @@ class StartedChild:
         ended(code, unreaped_totals(pid))
 
     def _check_gone(self, ended: Ended) -> None:
-        """Who has waited for it may just be about to tell: ask twice."""
+        """A call that has waited for it may be about to report: ask twice."""
         if self._is_gone and not self.waiting:
             ended(None, None)
         self._is_gone = True

@@ -129,7 +129,7 @@ class ResourceTracker:
             thresholds: Marks whose crossing is told to *notify*.
             notify: Called by whoever looks, once for each mark.
             child: The child process that the execution is, where it is one that
-                somebody else starts and waits for.
+                the program starts and waits for.
             finds_children: Whether the processes that its thread starts are its
                 own, also where it is no function.
         """
@@ -355,7 +355,7 @@ class ResourceTracker:
                 self._attached.take(totals)
             self._sample(end=lambda: False)
             usage = self._with_samples(self._attached.usage())
-            if totals is None:  # nobody could see them: the last sample stands
+            if totals is None:  # they are not known: the last sample stands
                 usage = replace(usage, is_final=False)
         client = child.client or (None if self._attached is None else self._attached.client)
         return usage if client is None else without_work(usage, client)
