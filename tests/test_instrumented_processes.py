@@ -123,6 +123,10 @@ ENTRY_POINTS: dict[str, tuple[str, Callable[[], object]]] = {
     "check_call": ("subprocess", lambda: checked(subprocess.check_call)),
     "check_output": ("subprocess", lambda: checked(subprocess.check_output)),
     "getoutput": ("subprocess", lambda: 3 if subprocess.getoutput("exit 3") == "" else None),
+    "Popen by posix_spawn": (
+        "subprocess",
+        lambda: subprocess.call(["/bin/sh", "-c", "exit 3"], close_fds=False),
+    ),
     "os.system": ("os.system", lambda: os.waitstatus_to_exitcode(os.system("exit 3"))),
     "os.popen": ("os.popen", lambda: os.waitstatus_to_exitcode(os.popen("exit 3").close() or 0)),
     "os.posix_spawn": ("os.posix_spawn", posix_spawn),
@@ -207,6 +211,22 @@ def kill_after_timeout() -> None:
     assert child.wait() == -signal.SIGTERM
 
 
+def kill_group_after_timeout() -> None:
+    child = subprocess.Popen(
+        ["sh", "-c", "trap 'exit 0' TERM; echo; sleep 600"],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    try:
+        child.wait(0.01)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGTERM)
+    assert child.wait() == 0  # it ends in good order, and its time was up all the same
+    child.stdout.close()
+
+
 async def kill_after_asyncio_timeout() -> None:
     child = await asyncio.create_subprocess_exec("sleep", "600")
     try:
@@ -218,7 +238,12 @@ async def kill_after_asyncio_timeout() -> None:
 
 @pytest.mark.parametrize(
     "start",
-    [run_with_timeout, kill_after_timeout, lambda: asyncio.run(kill_after_asyncio_timeout())],
+    [
+        run_with_timeout,
+        kill_after_timeout,
+        kill_group_after_timeout,
+        lambda: asyncio.run(kill_after_asyncio_timeout()),
+    ],
 )
 def test_a_program_that_is_killed_because_its_time_is_up(
     observed: Recorder, start: Callable[[], None]
@@ -655,7 +680,15 @@ def test_what_cannot_mean_anything_is_an_error_and_leaves_nothing_on(
 
 # --- the program is as it was ---------------------------------------------------------
 
-_OF_OS = ("system", "popen", "posix_spawn", "posix_spawnp", *("wait", "wait3", "wait4", "waitpid"))
+_OF_OS = (
+    "system",
+    "popen",
+    "posix_spawn",
+    "posix_spawnp",
+    "kill",
+    "killpg",
+    *("wait", "wait3", "wait4", "waitpid"),
+)
 
 
 def functions() -> dict[str, object]:

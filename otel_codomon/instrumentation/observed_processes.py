@@ -94,8 +94,7 @@ class ObservedProcess:
     Attributes:
         execution: What it is reported as.
         child: The process.
-        timed_out: Whether it was sent a signal because a timeout had expired: True
-            once it is certain that it was sent, None while it is about to be.
+        timed_out: Whether it was sent a signal because a timeout had expired.
         end: How it ended, where that was seen and is not reported yet.
     """
 
@@ -106,7 +105,7 @@ class ObservedProcess:
     ) -> None:
         self.execution = execution
         self.child = child
-        self.timed_out: bool | None = False
+        self.timed_out = False
         self.end: _End | None = None
         self._command = command
         self._words = words
@@ -191,7 +190,7 @@ class ObservedProcess:
         if code is None:
             return OutcomeDetails(outcome=Outcome.UNKNOWN, reason=reason)
         details = read_code_of(self._words, code)
-        if self.timed_out or (self.timed_out is None and code < 0):
+        if self.timed_out:
             timeout = Outcome.TIMEOUT
             return OutcomeDetails(
                 outcome=timeout,

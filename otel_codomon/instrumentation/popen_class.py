@@ -14,11 +14,8 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_codomon._platform.logs import get_logger
-from otel_codomon._platform.never_raises import never_raises
 from otel_codomon.instrumentation import waits
 from otel_codomon.instrumentation.observed_processes import begin, caller_of, find, report
-from otel_codomon.journal.execution_record import Outcome
-from otel_codomon.journal.outcome_details import read_exception
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +107,7 @@ def _execute_child(original: Callable[..., None]) -> Callable[..., None]:
     return execute_child
 
 
-# The next two are called by `__del__`, also when modules have been emptied: what they
+# Both of these are called by `__del__`, also when modules have been emptied: what they
 # need is kept in their arguments.
 
 
@@ -161,33 +158,8 @@ def _handle_exitstatus(original: Callable[..., None]) -> Callable[..., None]:
     return handle_exitstatus
 
 
-def _send_signal(original: Callable[..., None]) -> Callable[..., None]:
-    """Notes whether a timeout that has expired is why a signal is sent.
-
-    Then the exception is just being handled, as `subprocess.run` and everybody does.
-    """
-
-    def send_signal(self: Any, *args: Any, **more: Any) -> None:
-        observed = find(self.pid)
-        if observed is None or not _is_timeout(sys.exc_info()[1]):
-            return original(self, *args, **more)
-        observed.timed_out = None
-        original(self, *args, **more)
-        if self.returncode is None:  # else it had ended, and nothing was sent
-            observed.timed_out = True
-        return None
-
-    return send_signal
-
-
-@never_raises("reading why a process is sent a signal", default=False)
-def _is_timeout(error: BaseException | None) -> bool:
-    return error is not None and read_exception(error).outcome is Outcome.TIMEOUT
-
-
 _WRAPPERS: Final[dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]]] = {
     "_execute_child": _execute_child,
     "_internal_poll": _internal_poll,
     "_handle_exitstatus": _handle_exitstatus,
-    "send_signal": _send_signal,
 }

@@ -1,7 +1,7 @@
-"""The functions of `os` that wait for children: the same, and the end of a child is taken.
+"""The functions of `os` that wait for children, or send them signals: the same, and seen.
 
-Each waits by ``wait4``, which does what the others do and returns what the child
-has used as well. Nothing is waited for that the caller does not wait for.
+Those that wait do so by ``wait4``, which does what the others do and returns what
+the child has used as well. Nothing is waited for that the caller does not wait for.
 """
 
 from __future__ import annotations
@@ -12,18 +12,23 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any, Final
 
+from otel_codomon._platform.never_raises import never_raises
 from otel_codomon.instrumentation.observed_processes import (
     find,
     is_any_observed,
     is_awaited,
     was_reaped,
 )
+from otel_codomon.journal.execution_record import Outcome
+from otel_codomon.journal.outcome_details import read_exception
 from otel_codomon.resources.reaping import self_peak_bytes, totals_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from resource import struct_rusage as StructRusage  # noqa: N812 - a type
     from types import CodeType
+
+    from otel_codomon.instrumentation.observed_processes import ObservedProcess
 
 callers_that_report: Final[set[CodeType]] = set()
 """Code that waits for a child and reports its end by itself, once it has the result."""
@@ -163,10 +168,41 @@ def _take_result(result: Any) -> None:
         was_reaped(result.si_pid, -result.si_status, None)
 
 
+def _kill(original: Callable[..., None]) -> Callable[..., None]:
+    """Notes whether a timeout that has expired is why a signal is sent.
+
+    Then the exception is just being handled, as `subprocess.run` and everybody does.
+    """
+
+    def kill(pid: int, number: int, /) -> None:
+        observed = find(pid)
+        if observed is not None and number and _is_timeout(sys.exc_info()[1]):
+            _expect_the_end(observed, pid)
+        return original(pid, number)
+
+    return kill
+
+
+@never_raises("reading why a process is sent a signal", default=False)
+def _is_timeout(error: BaseException | None) -> bool:
+    return error is not None and read_exception(error).outcome is Outcome.TIMEOUT
+
+
+def _expect_the_end(observed: ObservedProcess, pid: int) -> None:
+    """Note that its time is up, unless it has ended by itself."""
+    try:
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # another has waited for it
+        return
+    observed.timed_out = observed.timed_out or ended is None
+
+
 _WRAPPERS: Final[dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]]] = {
     "waitpid": _waitpid,
     "wait4": _wait4,
     "wait3": _wait3,
     "wait": _wait,
     "waitid": _waitid,
+    "kill": _kill,
+    "killpg": _kill,
 }
