@@ -637,6 +637,16 @@ def test_hooks_are_called_with_the_span(recorder: Recorder) -> None:
     assert (attributes["app.words"], attributes["app.code"]) == (3, 3)
 
 
+def test_a_hook_may_start_processes_itself(recorder: Recorder) -> None:
+    def hook(*_: object) -> None:
+        subprocess.call(["true"])
+
+    with instrumented(recorder, request_hook=hook, response_hook=hook):
+        subprocess.call(["sh", "-c", "exit 3"])
+
+    assert facts(the_end(recorder)) == ("sh", Kind.COMMAND, "error", 3)
+
+
 def test_hooks_that_raise_are_one_line_in_the_log_each(
     recorder: Recorder, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

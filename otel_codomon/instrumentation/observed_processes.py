@@ -14,9 +14,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled, suppress_instrumentation
 
 from otel_codomon import names
 from otel_codomon._platform.never_raises import before_forks, log_once, never_raises
@@ -117,6 +118,7 @@ class ObservedProcess:
             self._start(pid)
         except Exception:  # noqa: BLE001 - any failure of ours
             log_once("observing a process")
+            _starting.pop(id(self), None)
             self.finish(None, None)
 
     def _start(self, pid: int) -> None:
@@ -129,7 +131,8 @@ class ObservedProcess:
             _early.clear()
         if before is not None:  # its number is in use again: it was waited for unseen
             before.finish(None, None)
-        if early is not None:
+        # Else it was another one of that number, waited for while this one was started.
+        if early is not None and not self.child.is_process():
             self.finish(*early)
         if not _at_exit:
             _at_exit.append(True)
@@ -189,7 +192,7 @@ class ObservedProcess:
     def _details(self, code: int | None, reason: str) -> OutcomeDetails:
         if code is None:
             return OutcomeDetails(outcome=Outcome.UNKNOWN, reason=reason)
-        details = read_code_of(self._words, code)
+        details = _read_code(self._words[0] if self._words else "", code)
         if self.timed_out:
             timeout = Outcome.TIMEOUT
             return OutcomeDetails(
@@ -204,9 +207,16 @@ class ObservedProcess:
         hook = _options.response_hook
         if hook is not None and self.execution.span.is_recording():
             try:
-                hook(self.execution.span, self._command, code)
+                with suppress_instrumentation():  # else what it starts would call it again
+                    hook(self.execution.span, self._command, code)
             except Exception:  # noqa: BLE001 - the user's own code
                 log_once("the response hook of a process")
+
+
+@lru_cache(maxsize=_MOST_KNOWN)
+def _read_code(program: str, code: int) -> OutcomeDetails:
+    """What the exit code of *program* says: few programs have many."""
+    return read_code_of([program], code)
 
 
 _options = ProcessOptions()
@@ -305,7 +315,8 @@ def begin(
     hook = _options.request_hook
     if hook is not None and execution.span.is_recording():
         try:
-            hook(execution.span, command)
+            with suppress_instrumentation():  # else what it starts would call it again
+                hook(execution.span, command)
         except Exception:  # noqa: BLE001 - the user's own code
             log_once("the request hook of a process")
     return observed
@@ -327,6 +338,8 @@ def _words(command: object, *, is_shell: bool) -> list[str]:
 
 
 def _text(value: object) -> str:
+    if type(value) is str:
+        return value
     return os.fsdecode(value) if isinstance(value, (str, bytes, os.PathLike)) else ""
 
 
@@ -389,6 +402,8 @@ def was_reaped(
     observed = _running.get(pid)
     if observed is None:
         if _starting:
+            if len(_early) >= _MOST_KNOWN:
+                _early.clear()
             _early[pid] = _End(code, totals)
         return
     observed.end = _End(code, totals)

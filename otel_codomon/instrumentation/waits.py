@@ -190,6 +190,8 @@ def _is_timeout(error: BaseException | None) -> bool:
 
 def _expect_the_end(observed: ObservedProcess, pid: int) -> None:
     """Note that its time is up, unless it has ended by itself."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13
+        return
     try:
         ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:  # another has waited for it

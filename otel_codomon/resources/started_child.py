@@ -107,7 +107,7 @@ class StartedChild:
     def check(self) -> None:
         """Have its end taken if it has ended: the program may never wait for it."""
         pid, ended = self.pid, self.ended
-        if pid is None or ended is None:
+        if pid is None or ended is None or not hasattr(os, "waitid"):  # macOS before Python 3.13
             return
         try:
             found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)

@@ -131,6 +131,23 @@ def usage_of_tree(tree: TreeTotals) -> Usage:
     )
 
 
+def usage_of_child(child: ChildTotals) -> Usage:
+    """The same of one process that was never sampled: it ended too soon."""
+    return Usage(
+        source="process_tree",
+        cpu_seconds=child.user_seconds + child.system_seconds,
+        cpu_user_seconds=child.user_seconds,
+        cpu_system_seconds=child.system_seconds,
+        peak_memory_bytes=child.own_peak_bytes,
+        disk_read_bytes=child.read_bytes,
+        disk_write_bytes=child.write_bytes,
+        voluntary_context_switches=child.voluntary_switches,
+        involuntary_context_switches=child.involuntary_switches,
+        major_page_faults=child.major_faults,
+        minor_page_faults=child.minor_faults,
+    )
+
+
 def peak_of_tree(tree: TreeTotals) -> Peak:
     """The bracket around the peak: looks, high water marks, and what ``wait4`` said.
 

@@ -18,7 +18,7 @@ from otel_codomon.resources.series import Series
 from otel_codomon.resources.targets import Attached, SoFar
 from otel_codomon.resources.thread_clock import NoClock, ThreadClock
 from otel_codomon.resources.threshold_checker import ThresholdChecker
-from otel_codomon.resources.totals import ChildTotals, TreeTotals, usage_of_tree
+from otel_codomon.resources.totals import ChildTotals, usage_of_child
 from otel_codomon.resources.usage import NOTHING_KNOWN, Usage, without_work
 
 if TYPE_CHECKING:
@@ -349,7 +349,7 @@ class ResourceTracker:
         if self._attached is None:
             if totals is None:
                 return NOTHING_KNOWN
-            usage = usage_of_tree(TreeTotals(told=(totals,)))
+            usage = usage_of_child(totals)
         else:
             if totals is not None:
                 self._attached.take(totals)
