@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import json
 import logging
 import os
 import pickle
@@ -211,20 +212,24 @@ def kill_after_timeout() -> None:
     assert child.wait() == -signal.SIGTERM
 
 
+ENDS_IN_GOOD_ORDER = """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+print(flush=True)
+signal.sigwait([signal.SIGTERM])
+"""
+
+
 def kill_group_after_timeout() -> None:
-    child = subprocess.Popen(
-        ["sh", "-c", "trap 'exit 0' TERM; echo; sleep 600"],
-        start_new_session=True,
-        stdout=subprocess.PIPE,
-    )
-    assert child.stdout is not None
-    child.stdout.readline()
-    try:
-        child.wait(0.01)
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGTERM)
-    assert child.wait() == 0  # it ends in good order, and its time was up all the same
-    child.stdout.close()
+    program = [*PYTHON, ENDS_IN_GOOD_ORDER]
+    with subprocess.Popen(program, start_new_session=True, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        try:
+            child.wait(0.01)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGTERM)
+    assert child.returncode == 0  # its time was up all the same
 
 
 async def kill_after_asyncio_timeout() -> None:
@@ -422,18 +427,39 @@ def test_a_handler_of_sigchld_may_wait_before_the_start_has_returned(observed: R
     assert [facts(ended)[2:] for ended in observed.executions()] == [("error", 3)] * 50
 
 
-def test_a_command_of_os_system_has_what_this_process_waited_for(observed: Recorder) -> None:
-    holds = f"block = bytearray({HELD_BYTES})\n" + BUSY.replace("0.05", "0.4")
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    os.system(shlex.join([*PYTHON, holds]))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+ALONE = """
+import json, os, resource, sys
+from otel_codomon.instrumentation import CodomonInstrumentor
+from otel_codomon.testing import Recorder
 
-    usage = the_end(observed).usage
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert usage.cpu_seconds == pytest.approx(used, abs=1e-5)
-    assert usage.source == "process_tree"
-    assert usage.peak_memory_bytes is not None  # long enough for samples
-    assert usage.peak_memory_bytes >= HELD_BYTES
+recorder = Recorder()
+CodomonInstrumentor().instrument(
+    tracer_provider=recorder.tracer_provider, meter_provider=recorder.meter_provider
+)
+before = resource.getrusage(resource.RUSAGE_CHILDREN)
+os.system(sys.argv[1])
+after = resource.getrusage(resource.RUSAGE_CHILDREN)
+[ended] = recorder.executions()
+used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+usage = ended.usage
+print(json.dumps([used, usage.cpu_seconds, usage.source, usage.peak_memory_bytes]))
+"""
+
+
+def test_a_command_of_os_system_has_what_this_process_waited_for() -> None:
+    holds = f"block = bytearray({HELD_BYTES})\n" + BUSY.replace("0.05", "0.4")
+    # In a process whose threads are known: any other may start processes as well.
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, shlex.join([*PYTHON, holds])],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    used, cpu_seconds, source, peak_memory_bytes = json.loads(done.stdout)
+    assert cpu_seconds == pytest.approx(used, abs=1e-5)
+    assert source == "process_tree"
+    assert peak_memory_bytes >= HELD_BYTES  # long enough for samples
 
 
 def test_commands_of_os_system_at_the_same_time_have_no_totals_that_are_guessed(
