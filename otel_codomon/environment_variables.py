@@ -47,3 +47,17 @@ OTEL_PYTHON_CODOMON_CAPTURE = "OTEL_PYTHON_CODOMON_CAPTURE"
 
 OTEL_PYTHON_CODOMON_EXECUTION_LOGS = "OTEL_PYTHON_CODOMON_EXECUTION_LOGS"
 """``true``: the start and the end of each execution are log records too. Default: false."""
+
+OTEL_PYTHON_CODOMON_INSTRUMENT = "OTEL_PYTHON_CODOMON_INSTRUMENT"
+"""What is observed in programs that nobody changes: some of ``caches,host,subprocess,os.system,
+os.popen,os.posix_spawn,asyncio.subprocess``, ``none``, or ``-os.system`` for all but this.
+
+Default: all of them.
+"""
+
+OTEL_PYTHON_CODOMON_EXCLUDED_PROGRAMS = "OTEL_PYTHON_CODOMON_EXCLUDED_PROGRAMS"
+"""Programs that are not observed when they are started: globs with commas in between.
+
+A glob is of the program's base name, as ``git*``, or of its path where it has a slash.
+Default: none.
+"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -12,10 +12,10 @@ from otel_codomon import environment_variables as env
 from otel_codomon._platform.private_folder import state_folder
 from otel_codomon._platform.refused_values import shown
 from otel_codomon.errors import InvalidArgumentError
-from otel_codomon.words import CAPTURES, CONTROLS, DURABILITIES
+from otel_codomon.words import CAPTURES, CONTROLS, DURABILITIES, INSTRUMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 T = TypeVar("T")
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
@@ -40,7 +40,7 @@ class Option:
     """One row of the table of settings.
 
     Attributes:
-        name: The argument of `configure`.
+        name: The argument of `configure`, or of ``CodomonInstrumentor().instrument``.
         variable: The environment variable that stands in for the argument.
         read: Turns an argument or a variable's text into the value; raises
             ValueError with what was expected.
@@ -115,6 +115,27 @@ def _words(*known: str) -> Callable[[object], frozenset[str]]:
     return read
 
 
+def read_instruments(value: object) -> frozenset[str]:
+    """Some of `INSTRUMENTS`, ``none``, or all but those with a minus in front."""
+    words = _words(*INSTRUMENTS, *(f"-{name}" for name in INSTRUMENTS), "none")(value)
+    without = frozenset(word[1:] for word in words if word.startswith("-"))
+    if without and len(without) == len(words):
+        return frozenset(INSTRUMENTS) - without
+    if without or ("none" in words and len(words) > 1):
+        raise ValueError("contradicts itself; name what is observed, or -name what is not, or none")
+    return words - {"none"}
+
+
+def read_globs(value: object) -> tuple[str, ...]:
+    """Globs with commas in between, or a collection of them."""
+    given = value.split(",") if isinstance(value, str) else value
+    if isinstance(given, Iterable) and not isinstance(given, (bytes, Mapping)):
+        globs = tuple(given)
+        if all(isinstance(glob, str) for glob in globs):
+            return tuple(filter(None, (glob.strip() for glob in globs)))
+    raise ValueError("not a list of globs; use some, such as git* or /usr/sbin/*")
+
+
 OPTIONS: Final = (
     Option("journal", env.OTEL_PYTHON_CODOMON_JOURNAL, read_journal, default=None),
     Option("deliver", env.OTEL_PYTHON_CODOMON_DELIVER, read_bool, default=False),
@@ -132,6 +153,13 @@ OPTIONS: Final = (
         default=frozenset(),
     ),
     Option("execution_logs", env.OTEL_PYTHON_CODOMON_EXECUTION_LOGS, read_bool, default=False),
+    Option(
+        "instrument",
+        env.OTEL_PYTHON_CODOMON_INSTRUMENT,
+        read_instruments,
+        default=frozenset(INSTRUMENTS),
+    ),
+    Option("exclude", env.OTEL_PYTHON_CODOMON_EXCLUDED_PROGRAMS, read_globs, default=()),
 )
 
 

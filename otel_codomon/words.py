@@ -36,6 +36,15 @@ if TYPE_CHECKING:
 CAPTURES: tuple[Capture, ...] = ("arguments", "code", "exception", "output", "output:logs")
 CONTROLS = ("clear",)
 DURABILITIES: tuple[Durability, ...] = ("process", "power", "strict")
+INSTRUMENTS = (
+    "caches",
+    "host",
+    "subprocess",
+    "os.system",
+    "os.popen",
+    "os.posix_spawn",
+    "asyncio.subprocess",
+)
 ISOLATIONS: tuple[Isolation, ...] = ("none", "bubblewrap")
 OTLP_PROTOCOLS: tuple[OtlpProtocol, ...] = ("http/protobuf", "grpc")
 PROPAGATIONS: tuple[Propagation, ...] = ("none", "linked", "full")

@@ -4,6 +4,7 @@ import pytest
 
 from otel_codomon import InvalidArgumentError, environment_variables as env
 from otel_codomon.settings import OPTIONS, Setting, read_settings
+from otel_codomon.words import INSTRUMENTS
 
 ACCEPTED = [
     (env.OTEL_PYTHON_CODOMON_JOURNAL, "/j", "journal", "/j"),
@@ -19,6 +20,15 @@ ACCEPTED = [
     (env.OTEL_PYTHON_CODOMON_CAPTURE, "code, Output", "capture", frozenset({"code", "output"})),
     (env.OTEL_PYTHON_CODOMON_CAPTURE, "output:logs", "capture", frozenset({"output:logs"})),
     (env.OTEL_PYTHON_CODOMON_EXECUTION_LOGS, "true", "execution_logs", True),
+    (env.OTEL_PYTHON_CODOMON_INSTRUMENT, "host, OS.Popen", "instrument", {"host", "os.popen"}),
+    (env.OTEL_PYTHON_CODOMON_INSTRUMENT, "none", "instrument", frozenset()),
+    (
+        env.OTEL_PYTHON_CODOMON_INSTRUMENT,
+        "-host,-os.popen",
+        "instrument",
+        {*INSTRUMENTS} - {"host", "os.popen"},
+    ),
+    (env.OTEL_PYTHON_CODOMON_EXCLUDED_PROGRAMS, "git*, ,/usr/*", "exclude", ("git*", "/usr/*")),
 ]
 REFUSED = [
     (env.OTEL_PYTHON_CODOMON_JOURNAL, "a\0b"),
@@ -34,6 +44,10 @@ REFUSED = [
     (env.OTEL_PYTHON_CODOMON_CONTROL, "clear,shutdown"),
     (env.OTEL_PYTHON_CODOMON_CAPTURE, "everything"),
     (env.OTEL_PYTHON_CODOMON_EXECUTION_LOGS, "starts"),
+    (env.OTEL_PYTHON_CODOMON_INSTRUMENT, "subprocesses"),
+    (env.OTEL_PYTHON_CODOMON_INSTRUMENT, "-subprocesses"),
+    (env.OTEL_PYTHON_CODOMON_INSTRUMENT, "host,-caches"),
+    (env.OTEL_PYTHON_CODOMON_INSTRUMENT, "host,none"),
 ]
 
 

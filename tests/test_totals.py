@@ -2,10 +2,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, strategies as st
 
 from otel_codomon.resources.memory_peak import Peak
-from otel_codomon.resources.totals import ChildTotals, TreeTotals, peak_of_tree, usage_of_tree
+from otel_codomon.resources.totals import (
+    ChildTotals,
+    TreeTotals,
+    peak_of_tree,
+    usage_of_child,
+    usage_of_tree,
+)
 
 MIB = 1024 * 1024
 CHILD = ChildTotals(
@@ -32,6 +39,15 @@ def test_a_single_process_that_was_waited_for_has_exact_totals() -> None:
     assert (usage.cpu_seconds, usage.cpu_user_seconds, usage.cpu_system_seconds) == (1.5, 1.0, 0.5)
     assert (usage.peak_memory_bytes, usage.peak_memory_upper_bytes) == (300 * MIB, None)
     assert (usage.disk_read_bytes, usage.disk_write_bytes) == (1, 2)
+
+
+@pytest.mark.parametrize("spawner_peak_bytes", [50 * MIB, 300 * MIB, None])
+def test_a_process_that_was_never_sampled_has_the_totals_of_a_tree_of_one(
+    spawner_peak_bytes: int | None,
+) -> None:
+    child = replace(CHILD, spawner_peak_bytes=spawner_peak_bytes)
+
+    assert usage_of_child(child) == usage_of_tree(TreeTotals(told=[child]))
 
 
 def test_a_peak_that_may_be_the_spawners_is_only_an_upper_bound() -> None:

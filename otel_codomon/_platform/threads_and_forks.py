@@ -297,6 +297,7 @@ FORK_ORDER: Final = (
     "registry",
     "inside",
     "accounts",
+    "observed processes",
     "supervisor",
     "sampler",
     "engine",

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from otel_codomon.executions.telemetry import Telemetry
     from otel_codomon.executions.tool_calls import ToolCall
     from otel_codomon.resources.limits import Limits
+    from otel_codomon.resources.started_child import StartedChild
     from otel_codomon.resources.thresholds import Crossing, Thresholds
     from otel_codomon.resources.usage import Usage
     from otel_codomon.words import OutcomeWord
@@ -123,6 +124,8 @@ class Execution:
         command: Sequence[str] = (),
         started_ns: int | None = None,
         tool: ToolCall | None = None,
+        child: StartedChild | None = None,
+        finds_children: bool = False,
     ) -> None:
         self.labels: Final = labels
         self.execution_id: Final = execution_id or hexlify(urandom(16)).decode()
@@ -154,6 +157,8 @@ class Execution:
             thread=thread,
             thresholds=thresholds,
             notify=None if thresholds is None else self._cross,
+            child=child,
+            finds_children=finds_children,
         )
         registry.enter(self)
         if log_records.has_events():

@@ -40,6 +40,17 @@ def reaped_children_ns() -> int:
     return int((usage.ru_utime + usage.ru_stime) * 1e9)
 
 
+def self_peak_bytes() -> int | None:
+    """High water mark of this process, at least, bytes; None where not told.
+
+    It may be that of the process which started this one: no mark of a child that is
+    above it can come from this process.
+    """
+    if not _HAS_RUSAGE:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
+
+
 def has_children() -> bool:
     """Whether this process has children that it has not waited for; None is waited for here.
 
@@ -110,7 +121,9 @@ def _forget() -> None:
 on_fork("accounts", in_child=_forget)
 
 
-def totals_of(rusage: StructRusage, *, pid: int | None = None) -> ChildTotals:
+def totals_of(
+    rusage: StructRusage, *, pid: int | None = None, spawner_peak_bytes: int | None = None
+) -> ChildTotals:
     """The totals in a ``struct_rusage`` (getrusage(2)) of a child that was waited for."""
     return ChildTotals(
         pid=pid,
@@ -123,6 +136,7 @@ def totals_of(rusage: StructRusage, *, pid: int | None = None) -> ChildTotals:
         involuntary_switches=rusage.ru_nivcsw,
         major_faults=rusage.ru_majflt,
         minor_faults=rusage.ru_minflt,
+        spawner_peak_bytes=spawner_peak_bytes,
     )
 
 

@@ -213,6 +213,44 @@ class ThreadClock:
             inside.leave(self._native_id, self._started_ns if now_ns is None else now_ns)
 
 
+class NoClock(ThreadClock):
+    """Stands in where an execution is a child process, and does nothing in this one."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.is_by_steps = True
+        self.started = frozenset()
+
+    def runs_as_task(self) -> None:
+        """Do nothing."""
+
+    def begin_step(self) -> None:
+        """Do nothing."""
+
+    def end_step(self) -> None:
+        """Do nothing."""
+
+    def note_own_child(self, cpu_ns: int) -> None:
+        """Do nothing."""
+
+    def cpu_ns(self) -> int | None:
+        """Nothing is known."""
+        return None
+
+    def children_since(self, started_ns: int) -> list[int]:
+        """None: they are the child's."""
+        del started_ns
+        return []
+
+    def end(self) -> Work:
+        """Nothing was done here."""
+        return Work()
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 def cpu_ns_of(native_id: int) -> int | None:
     """CPU time of a thread of this process so far, nanoseconds; None when it is gone.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon.resources.memory_peak import Peak, is_own_peak
@@ -105,7 +105,17 @@ def usage_of_tree(tree: TreeTotals) -> Usage:
     told = tree.told
     peak = peak_of_tree(tree)
     has_unwaited = any(child.has_unwaited for child in told)
-    usage = Usage(
+    exact: dict[str, float] = {}
+    if told and tree.is_complete and not tree.rest_cpu_ns and not has_unwaited:
+        exact = {
+            "cpu_user_seconds": sum(child.user_seconds for child in told),
+            "cpu_system_seconds": sum(child.system_seconds for child in told),
+            "voluntary_context_switches": sum(child.voluntary_switches for child in told),
+            "involuntary_context_switches": sum(child.involuntary_switches for child in told),
+            "major_page_faults": sum(child.major_faults for child in told),
+            "minor_page_faults": sum(child.minor_faults for child in told),
+        }
+    return Usage(
         source="process_tree",
         # Looks count whole clock ticks: nothing seen is not known to be nothing.
         cpu_seconds=(sum(child.cpu_seconds for child in told) + tree.rest_cpu_ns / 1e9)
@@ -117,17 +127,24 @@ def usage_of_tree(tree: TreeTotals) -> Usage:
         disk_write_bytes=_most(tree.write_bytes, [child.write_bytes for child in told]),
         processes=tree.processes or None,
         absent_reason=UNWAITED if has_unwaited else None,
+        **exact,  # type: ignore[arg-type] # counts are integers
     )
-    if not told or not tree.is_complete or tree.rest_cpu_ns or has_unwaited:
-        return usage
-    return replace(
-        usage,
-        cpu_user_seconds=sum(child.user_seconds for child in told),
-        cpu_system_seconds=sum(child.system_seconds for child in told),
-        voluntary_context_switches=sum(child.voluntary_switches for child in told),
-        involuntary_context_switches=sum(child.involuntary_switches for child in told),
-        major_page_faults=sum(child.major_faults for child in told),
-        minor_page_faults=sum(child.minor_faults for child in told),
+
+
+def usage_of_child(child: ChildTotals) -> Usage:
+    """The same of one process that was never sampled: it ended too soon."""
+    return Usage(
+        source="process_tree",
+        cpu_seconds=child.user_seconds + child.system_seconds,
+        cpu_user_seconds=child.user_seconds,
+        cpu_system_seconds=child.system_seconds,
+        peak_memory_bytes=child.own_peak_bytes,
+        disk_read_bytes=child.read_bytes,
+        disk_write_bytes=child.write_bytes,
+        voluntary_context_switches=child.voluntary_switches,
+        involuntary_context_switches=child.involuntary_switches,
+        major_page_faults=child.major_faults,
+        minor_page_faults=child.minor_faults,
     )
 
 

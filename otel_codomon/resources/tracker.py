@@ -16,9 +16,9 @@ from otel_codomon.resources.sample import Reading, Sample
 from otel_codomon.resources.sampler import sampler
 from otel_codomon.resources.series import Series
 from otel_codomon.resources.targets import Attached, SoFar
-from otel_codomon.resources.thread_clock import ThreadClock
+from otel_codomon.resources.thread_clock import NoClock, ThreadClock
 from otel_codomon.resources.threshold_checker import ThresholdChecker
-from otel_codomon.resources.totals import ChildTotals
+from otel_codomon.resources.totals import ChildTotals, usage_of_child
 from otel_codomon.resources.usage import NOTHING_KNOWN, Usage, without_work
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from otel_codomon.resources.attribution import Work
     from otel_codomon.resources.labels import Labels
     from otel_codomon.resources.limits import Limits
+    from otel_codomon.resources.started_child import StartedChild
     from otel_codomon.resources.threshold_checker import Notify
     from otel_codomon.resources.thresholds import Thresholds
 
@@ -62,6 +63,8 @@ class ResourceTracker:
     __slots__ = (
         "_attached",
         "_checker",
+        "_child",
+        "_finds_children",
         "_in_process",
         "_is_over",
         "_lock",
@@ -82,6 +85,8 @@ class ResourceTracker:
         limits: Limits | None = None,
         thread: bool = True,
         checker: ThresholdChecker | None = None,
+        child: StartedChild | None = None,
+        finds_children: bool = False,
     ) -> None:
         self.labels = labels
         self.limits = limits
@@ -89,6 +94,7 @@ class ResourceTracker:
         self.due = self.started + _FIRST_LOOK_SECONDS
         self._started_ns = started_ns
         self._in_process = labels.kind in _IN_THIS_PROCESS
+        self._finds_children = self._in_process or finds_children
         # Its holder may take it again: the handler of a signal that comes in
         # the middle of a look may look, attach, or end the execution.
         self._lock = threading.RLock()
@@ -96,7 +102,8 @@ class ResourceTracker:
         self._series: Series | None = None
         self._checker = checker
         self._is_over = False
-        self.own = ThreadClock(in_this_thread=thread)
+        self._child = child
+        self.own = ThreadClock(in_this_thread=thread) if child is None else NoClock()
 
     @classmethod
     def start(
@@ -108,6 +115,8 @@ class ResourceTracker:
         thread: bool = True,
         thresholds: Thresholds | None = None,
         notify: Notify | None = None,
+        child: StartedChild | None = None,
+        finds_children: bool = False,
     ) -> ResourceTracker:
         """Begin to watch.
 
@@ -119,11 +128,23 @@ class ResourceTracker:
                 Else it runs between the `begin_step` and `end_step` of `own`.
             thresholds: Marks whose crossing is told to *notify*.
             notify: Called by whoever looks, once for each mark.
+            child: The child process that the execution is, where it is one that
+                the program starts and waits for.
+            finds_children: Whether the processes that its thread starts are its
+                own, also where it is no function.
         """
         checker = (
             None if thresholds is None or notify is None else ThresholdChecker(thresholds, notify)
         )
-        tracker = cls(labels, started_ns, limits=limits, thread=thread, checker=checker)
+        tracker = cls(
+            labels,
+            started_ns,
+            limits=limits,
+            thread=thread,
+            checker=checker,
+            child=child,
+            finds_children=finds_children,
+        )
         sampler.add(tracker)
         return tracker
 
@@ -191,11 +212,19 @@ class ResourceTracker:
     def sample(self) -> None:
         """Take a sample, and tell of marks that it is beyond; nothing once it is over."""
         with self._lock:
-            if not self._is_over:
-                self._sample(end=self.kill)
+            if self._is_over:
+                return
+            self._sample(end=self.kill)
+        if self._child is not None:
+            self._child.check()  # without the lock: its end is taken at once
 
     def _sample(self, *, end: Callable[[], bool]) -> None:
-        if self._in_process:
+        child = self._child
+        if child is not None and child.pid is not None and not child.is_watched:
+            child.is_watched = True
+            if child.is_process():
+                self._make_attached().attach(child.pid)
+        if self._finds_children:
             for pid in self.own.children_since(self._started_ns):
                 self._make_attached().add_tree(pid)
         seen = self._take_sample()
@@ -302,24 +331,49 @@ class ResourceTracker:
     def _usage(self) -> Usage:
         # First of all: what comes after is our time and not the execution's.
         work = self.own.end()
+        if self._child is not None:
+            return self._usage_of_child(self._child)
         if self._attached is not None or self._checker is not None or self._has_children():
             self._sample(end=lambda: False)  # what outlives the execution is not ours to end
         if self._attached is not None:
             return self._usage_of(self._attached, work)
-        if not self._in_process:
+        if not self._finds_children:
             return NOTHING_KNOWN
+        if not self._in_process:
+            return _usage_of_children(of_children(work))
         return _usage_of_thread(of_threads(work), of_children(work))
 
+    def _usage_of_child(self, child: StartedChild) -> Usage:
+        """What the kernel says at the end of *child*, with what samples of its tree add."""
+        totals = child.totals
+        if self._attached is None:
+            if totals is None:
+                return NOTHING_KNOWN
+            usage = usage_of_child(totals)
+        else:
+            if totals is not None:
+                self._attached.take(totals)
+            self._sample(end=lambda: False)
+            usage = self._with_samples(self._attached.usage())
+            if totals is None:  # they are not known: the last sample stands
+                usage = replace(usage, is_final=False)
+        client = child.client or (None if self._attached is None else self._attached.client)
+        return usage if client is None else without_work(usage, client)
+
+    def _with_samples(self, usage: Usage) -> Usage:
+        series = self._series
+        return replace(
+            usage,
+            samples=0 if series is None else series.samples,
+            curve=None if series is None else series.curve(),
+        )
+
     def _has_children(self) -> bool:
-        return self._in_process and (bool(self.own.started) or has_children())
+        return self._finds_children and (bool(self.own.started) or has_children())
 
     def _usage_of(self, attached: Attached, work: Work) -> Usage:
         """What *attached* tells, with what else is known of the execution."""
-        usage = replace(
-            attached.usage(),
-            samples=0 if self._series is None else self._series.samples,
-            curve=None if self._series is None else self._series.curve(),
-        )
+        usage = self._with_samples(attached.usage())
         if attached.client is not None:
             return without_work(usage, attached.client)
         own = Share(0)
@@ -335,7 +389,7 @@ class ResourceTracker:
 
     def _with_children(self, attached: Attached, work: Work, usage: Usage, own: Share) -> Usage:
         """*usage* with the CPU time of trees, of children that are gone, and of threads."""
-        if not attached.has_targets:
+        if not attached.has_targets and self._in_process:
             usage = replace(usage, source="thread")
         trees = attached.cpu_of_trees(self.own.started if self.own.is_by_steps else None)
         children = of_children(trees.complete(work))
@@ -358,6 +412,13 @@ def _source(attached: Attached | None, seen: SoFar) -> str:
     if seen.cgroup is not None:
         return "cgroup"
     return "process_tree" if attached is not None and attached.has_targets else "thread"
+
+
+def _usage_of_children(children: Share) -> Usage:
+    """The usage of a command of which no process was seen: what was waited for in its thread."""
+    if children.cpu_ns is None:
+        return Usage(source="process_tree", absent_reason=children.reason)
+    return Usage(source="process_tree", cpu_seconds=children.cpu_ns / 1e9)
 
 
 def _usage_of_thread(own: Share, children: Share) -> Usage:
