@@ -11,6 +11,7 @@ import os
 import pickle
 import resource
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,7 +185,16 @@ def test_a_program_that_succeeds(observed: Recorder) -> None:
 
     ended = the_end(observed)
     assert facts(ended) == ("true", Kind.COMMAND, "success", 0)
-    assert ended.attributes["process.executable.name"] == "true"
+
+
+def test_its_executable_is_the_file_that_runs(observed: Recorder, tmp_path: Path) -> None:
+    called = tmp_path / "called"
+    called.symlink_to(shutil.which("cat") or "")
+    subprocess.run([str(called)], input=b"it runs until this is read", check=True)
+
+    ended = the_end(observed)
+    assert ended.labels.name == "called"
+    assert ended.attributes["process.executable.name"] == "cat"
 
 
 def test_a_program_that_a_signal_ends(observed: Recorder) -> None:

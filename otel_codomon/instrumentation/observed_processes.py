@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled, suppress_instrumentation
 
 from otel_codomon import names
+from otel_codomon._platform.executable_name import executable_name
 from otel_codomon._platform.never_raises import before_forks, log_once, never_raises
 from otel_codomon._platform.scrubbed_values import scrubbed_name
 from otel_codomon._platform.threads_and_forks import OwnThread, on_fork
@@ -123,6 +124,7 @@ class ObservedProcess:
 
     def _start(self, pid: int) -> None:
         self.child.start(pid, self._is_seen_to_end)
+        self.execution.note(names.PROCESS_EXECUTABLE_NAME, executable_name(pid))
         before = _running.get(pid)
         _running[pid] = self
         early = _early.pop(pid, None)
@@ -365,8 +367,7 @@ def _make_plan(base: str) -> _Plan:
         name = _OTHER
     _names.add(name)
     labels = Labels(name, Kind.COMMAND)
-    attributes = {**labels.attributes(), names.PROCESS_EXECUTABLE_NAME: name}
-    return _Plan(labels, attributes, is_client_name(base.encode(errors="replace")[:15]))
+    return _Plan(labels, labels.attributes(), is_client_name(base.encode(errors="replace")[:15]))
 
 
 # --- the end --------------------------------------------------------------------
