@@ -160,7 +160,7 @@ class Cgroup:
             return True
         unified = self.folders.get(UNIFIED)
         at_once = unified is not None and try_write(f"{unified}/cgroup.kill", "1")
-        if "pids" in self.folders:
+        if self.is_ours and "pids" in self.folders:
             try_write(f"{self.folders['pids']}/pids.max", "0")  # no more forks
         until = time.monotonic() + _KILL_SECONDS
         while pids := self._members():

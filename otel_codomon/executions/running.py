@@ -16,7 +16,9 @@ from opentelemetry.trace import INVALID_SPAN, format_span_id, format_trace_id
 
 from otel_codomon import names
 from otel_codomon._platform.cleaning import clean_attribute, clean_attributes
+from otel_codomon._platform.logs import get_logger
 from otel_codomon._platform.never_raises import never_raises
+from otel_codomon._platform.refused_values import shown
 from otel_codomon._platform.scrubbed_values import (
     scrubbed_attribute,
     scrubbed_attributes,
@@ -74,6 +76,12 @@ def current_execution() -> Execution:
     calls do nothing: code that tells about itself runs the same everywhere.
     """
     return _current.get() or INERT
+
+
+_log = get_logger(__name__)
+
+_EXPLAINED_BY_OOM: Final = (None, Outcome.SUCCESS, Outcome.ERROR, Outcome.KILLED)
+_OOM_REASON: Final = "the kernel ended a process of the attached cgroup for want of memory"
 
 
 class Execution:
@@ -247,7 +255,9 @@ class Execution:
             target: A pid, a `subprocess.Popen`, a `psutil.Process`, or the path
                 of a cgroup.
         """
-        self._tracker.attach(target)
+        is_cgroup = isinstance(target, (str, bytes, os.PathLike))
+        if not self._tracker.attach(target) and is_cgroup and not self._ended:
+            _log.warning("%s is not a cgroup; nothing was attached", shown(target))
 
     @never_raises("recording an execution", default=None)
     def record(
@@ -434,6 +444,13 @@ class Execution:
             reason = f"ended beyond its {self._exceeded} threshold"
             exceeded = Outcome.LIMIT_EXCEEDED
             details = replace(details, outcome=exceeded, error_type=exceeded.value, reason=reason)
+        elif (
+            details.outcome in _EXPLAINED_BY_OOM
+            and self._recorded.outcome is not Outcome.SUCCESS
+            and self._tracker.oom_kills
+        ):
+            killed = Outcome.OOM_KILLED
+            details = replace(details, outcome=killed, error_type=killed.value, reason=_OOM_REASON)
         return details, details.outcome or Outcome.SUCCESS
 
     def _finish_span(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from otel_codomon._platform import cgroups
 from otel_codomon.live.tree_stats import CORES, TreeStats
+from otel_codomon.resources.cgroup_source import CgroupSource
 from otel_codomon.resources.sample import cores_between
-from otel_codomon.resources.targets import CgroupSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

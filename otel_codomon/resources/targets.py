@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from otel_codomon._platform import cgroups
 from otel_codomon._platform.procfs import peak_of
 from otel_codomon.resources import process_tree
-from otel_codomon.resources.memory_peak import Peak, without_cache
+from otel_codomon.resources.cgroup_source import CgroupSource, complete_by
+from otel_codomon.resources.exit_watch import ExitWatch
 from otel_codomon.resources.psutil_tree import PsutilTree
 from otel_codomon.resources.reaping import notify_when_reaped
 from otel_codomon.resources.sample import Reading, add_readings
@@ -21,93 +22,9 @@ from otel_codomon.resources.totals import ChildTotals, TreeTotals, usage_of_tree
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_codomon._platform.cgroup_files import CgroupTotals
     from otel_codomon._platform.procfs import OpenFiles
     from otel_codomon.resources.attribution import Work
     from otel_codomon.resources.usage import Usage
-
-
-class CgroupSource:
-    """One cgroup, read from when it was attached.
-
-    Attributes:
-        cgroup: The cgroup.
-        cache_bytes: Most page cache that was seen in it.
-        peak_bytes: Most memory without page cache that a look saw.
-    """
-
-    __slots__ = ("_base_cpu", "_base_peak", "cache_bytes", "cgroup", "peak_bytes")
-
-    def __init__(self, cgroup: cgroups.Cgroup) -> None:
-        self.cgroup = cgroup
-        totals = cgroup.totals()
-        before = (totals.cpu_ns, totals.cpu_user_ns, totals.cpu_system_ns)
-        # What ours has used the execution has, however late it was attached.
-        self._base_cpu = (0, 0, 0) if cgroup.is_ours else before
-        self._base_peak = totals.peak_memory_bytes
-        self.cache_bytes = 0
-        self.peak_bytes: int | None = None
-
-    def read(self) -> Reading | None:
-        """Read what it uses now; None when it is gone."""
-        # The CPU time is read first: a rate that is taken from it wants its time, and
-        # not that of the memory and the rest.
-        taken_ns = time.monotonic_ns()
-        totals = self.cgroup.totals(live=True)
-        if totals.cpu_ns is None:
-            return None
-        memory = totals.memory_bytes
-        if memory is not None:
-            cache = totals.cache_bytes or 0
-            self.cache_bytes = max(self.cache_bytes, cache)
-            memory = max(0, memory - cache)
-            self.peak_bytes = max(memory, self.peak_bytes or 0)
-        return Reading(
-            taken_ns=taken_ns,
-            cpu_ns=_since(self._base_cpu[0], totals.cpu_ns),
-            memory_bytes=memory,
-            threads=totals.processes,  # what `pids` counts are threads
-        )
-
-    def complete(self, usage: Usage) -> Usage:
-        """*usage* of the trees within it, with what the kernel has counted in its place."""
-        totals = self.cgroup.totals()
-        if totals.cpu_ns is None:  # removed before the end: the trees are all there is
-            return usage
-        peak = self._peak(totals)
-        cpu, user, system = (
-            _since(base, now)
-            for base, now in zip(
-                self._base_cpu,
-                (totals.cpu_ns, totals.cpu_user_ns, totals.cpu_system_ns),
-                strict=True,
-            )
-        )
-        return replace(
-            usage,
-            source="cgroup",
-            absent_reason=None,
-            cpu_seconds=_seconds(cpu),
-            cpu_user_seconds=_seconds(user),
-            cpu_system_seconds=_seconds(system),
-            cpu_throttled_seconds=_seconds(totals.throttled_ns),
-            peak_memory_bytes=usage.peak_memory_bytes if peak.bytes is None else peak.bytes,
-            peak_memory_upper_bytes=(
-                usage.peak_memory_upper_bytes if peak.bytes is None else peak.upper_bytes
-            ),
-            peak_cache_bytes=self.cache_bytes if totals.cache_bytes is not None else None,
-            disk_read_bytes=_most(usage.disk_read_bytes, totals.read_bytes),
-            disk_write_bytes=_most(usage.disk_write_bytes, totals.write_bytes),
-        )
-
-    def _peak(self, totals: CgroupTotals) -> Peak:
-        """The kernel's peak, if it was reached within the execution; else what looks saw."""
-        self.cache_bytes = max(self.cache_bytes, totals.cache_bytes or 0)
-        kernels = totals.peak_memory_bytes
-        if kernels is None or (not self.cgroup.is_ours and kernels == self._base_peak):
-            return Peak(self.peak_bytes)
-        peak = without_cache(kernels, self.cache_bytes)
-        return Peak(max(peak.bytes or 0, self.peak_bytes or 0), peak.upper_bytes)
 
 
 class CpuOfTrees(NamedTuple):
@@ -185,6 +102,9 @@ class Attached:
             process_tree.ProcessTree(files) if process_tree.is_available() else PsutilTree()
         )
         self._cgroups: list[CgroupSource] = []
+        self._tops: list[CgroupSource] = []  # those of which none is within another
+        self._watches: list[ExitWatch] = []
+        self._peak_together: int | None = None
         self.memory_limit_bytes: int | None = None
         self.cores_limit: float | None = None
         self._roots: set[int] = set()
@@ -214,12 +134,26 @@ class Attached:
 
     def _attach_cgroup(self, cgroup: cgroups.Cgroup) -> bool:
         with self._lock:
-            self._cgroups.append(CgroupSource(cgroup))
+            if any(known.cgroup.folders == cgroup.folders for known in self._cgroups):
+                return True
+            source = CgroupSource(cgroup)
+            self._cgroups.append(source)
+            self._tops = [
+                one for one in self._cgroups if not any(map(one.is_within, self._cgroups))
+            ]
             self.has_targets = True
+        if not cgroup.is_ours:
+            watch = ExitWatch(cgroup.pids, lambda: self._note_exit(source))
+            self._watches.append(watch)
+            watch.start()
         # Read now: gauges must not touch files.
         self.memory_limit_bytes = cgroup.memory_limit_bytes()
         self.cores_limit = cgroup.cores_limit()
         return True
+
+    def _note_exit(self, source: CgroupSource) -> None:
+        with self._lock:
+            source.note_exit()
 
     def add_tree(self, pid: int) -> bool:
         """Watch the tree below process *pid*; whether it is watched now."""
@@ -252,10 +186,12 @@ class Attached:
             trees = self._tree.read()
             if not self._cgroups:
                 return trees
-            found = tuple(r for source in self._cgroups if (r := source.read()) is not None)
-        if not found:
-            return trees
-        whole = add_readings(found, taken_ns=found[-1].taken_ns)
+            found = tuple(r for source in self._tops if (r := source.read()) is not None)
+            if not found:
+                return trees
+            whole = add_readings(found, taken_ns=found[-1].taken_ns)
+            if whole.memory_bytes is not None:
+                self._peak_together = max(whole.memory_bytes, self._peak_together or 0)
         if trees is None:
             return whole
         # The trees are within the cgroup: it has the sums, they have the rest.
@@ -326,10 +262,12 @@ class Attached:
     def usage(self) -> Usage:
         """The totals so far."""
         with self._lock:
-            usage = usage_of_tree(self._totals())
-            for source in self._cgroups:
-                usage = source.complete(usage)
-        return usage
+            return complete_by(self._tops, usage_of_tree(self._totals()), self._peak_together)
+
+    @property
+    def oom_kills(self) -> int:
+        """Processes that the kernel killed for want of memory in what others made."""
+        return sum(source.oom_kills for source in self._tops if not source.cgroup.is_ours)
 
     def _totals(self) -> TreeTotals:
         tree = self._tree
@@ -348,24 +286,32 @@ class Attached:
         )
 
     def kill(self) -> bool:
-        """End all processes that belong to the execution; whether there was one."""
+        """End all processes that belong to the execution; whether there was one.
+
+        Not those of a cgroup that this process is in.
+        """
         with self._lock:
-            ours = [source.cgroup for source in self._cgroups if source.cgroup.is_ours]
-            has_members = any(bool(cgroup.pids()) for cgroup in ours)
-            for cgroup in ours:
+            found = [source.cgroup for source in self._tops]
+            members = [(cgroup, cgroup.pids()) for cgroup in found]
+            doomed = [cgroup for cgroup, pids in members if pids and os.getpid() not in pids]
+            for cgroup in doomed:
                 cgroup.kill()
-            return self._tree.kill() or has_members
+            return self._tree.kill() or bool(doomed)
 
     def close(self) -> None:
         """Close all files; a cgroup of ours is its maker's to remove."""
         with self._lock:
             self._tree.close()
+            for watch in self._watches:
+                watch.stop()
             for source in self._cgroups:
                 source.cgroup.close()
 
     def close_after_fork(self) -> None:
         """Close the copies a forked child has of all files; the lock may be held for ever."""
         self._lock = threading.RLock()
+        for watch in self._watches:
+            watch.close()
         self.close()
 
 
@@ -389,15 +335,3 @@ def _is_same(one: ChildTotals, other: ChildTotals) -> bool:
     return replace(one, pid=None, spawner_peak_bytes=None) == replace(
         other, pid=None, spawner_peak_bytes=None
     )
-
-
-def _since(base: int | None, now: int | None) -> int | None:
-    return None if now is None else max(0, now - (base or 0))
-
-
-def _seconds(nanoseconds: int | None) -> float | None:
-    return None if nanoseconds is None else nanoseconds / 1e9
-
-
-def _most(one: int | None, other: int | None) -> int | None:
-    return max((n for n in (one, other) if n is not None), default=None)

@@ -303,6 +303,11 @@ class ResourceTracker:
         """The cores this execution alone may use; None without such a limit."""
         return None if self._attached is None else self._attached.cores_limit
 
+    @property
+    def oom_kills(self) -> int:
+        """Processes that the kernel killed for want of memory in an attached cgroup."""
+        return 0 if self._attached is None else self._attached.oom_kills
+
     def kill(self) -> bool:
         """End all processes that were attached; whether one was there to end."""
         return self._attached is not None and self._attached.kill()
