@@ -17,7 +17,7 @@ from otel_codomon import Outcome, Thresholds, execution
 from otel_codomon._platform import cgroups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from otel_codomon._platform.cgroup_files import CgroupTotals
@@ -118,9 +118,9 @@ def test_the_last_totals_are_read_when_the_last_process_ends(
     noted = threading.Event()
     note = CgroupSource.note_exit
 
-    def note_exit(self: CgroupSource) -> None:
-        note(self)
-        if not self.cgroup.pids():
+    def note_exit(self: CgroupSource, ended: Collection[int]) -> None:
+        note(self, ended)
+        if not set(self.cgroup.pids()).difference(ended):
             noted.set()
 
     monkeypatch.setattr(CgroupSource, "note_exit", note_exit)

@@ -12,7 +12,7 @@ from otel_codomon.resources.sample import Reading
 from otel_codomon.resources.usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from otel_codomon._platform.cgroups import Cgroup
 
@@ -68,16 +68,21 @@ class CgroupSource:
             threads=totals.processes,  # what `pids` counts are threads
         )
 
-    def note_exit(self) -> None:
-        """Some of its processes have ended: keep the totals, which may be the last."""
+    def note_exit(self, ended: Collection[int]) -> None:
+        """Some of its processes have ended: keep the totals, which may be the last.
+
+        Args:
+            ended: Processes that have ended and may still be listed.
+        """
         totals = self._note()
         if totals.cpu_ns is not None:
-            self._is_over = not self.cgroup.pids()
+            self._is_over = not set(self.cgroup.pids()).difference(ended)
 
     def _note(self) -> CgroupTotals:
         totals = self.cgroup.totals()
         if totals.cpu_ns is not None:
-            self._is_over = False
+            if totals.cpu_ns != self._last.cpu_ns:  # somebody has joined since the last end
+                self._is_over = False
             self._last = _whole(totals, self._last)
             self.oom_kills = max(0, (self._last.oom_kills or 0) - self._base_kills)
         return totals

@@ -14,7 +14,7 @@ from otel_codomon._platform.threads_and_forks import OwnThread
 from otel_codomon._platform.verified_descriptor import VerifiedDescriptor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection
 
 _REFRESH_SECONDS: Final = 0.1
 """How soon a process is known that has joined. The first process ends last, as a rule."""
@@ -28,10 +28,15 @@ class ExitWatch:
 
     Args:
         pids: Lists the processes that are in it now.
-        on_exit: Called in that thread each time that some of them have ended.
+        on_exit: Called in that thread each time that some of them have ended, with
+            those that have and may still be listed: nobody has waited for them yet.
     """
 
-    def __init__(self, pids: Callable[[], Sequence[int]], on_exit: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        pids: Callable[[], Collection[int]],
+        on_exit: Callable[[Collection[int]], object],
+    ) -> None:
         self._pids = pids
         self._on_exit = on_exit
         self._is_stopped = False
@@ -53,28 +58,30 @@ class ExitWatch:
 
     def _run(self) -> None:
         watched = self._watched
+        ended: set[int] = set()
         try:
             while not self._is_stopped:
-                self._add(watched)
+                members = set(self._pids())
+                ended &= members
+                self._add(members - ended)
                 poller = select.poll()
                 by_number = {kept.number: pid for pid, kept in watched.items() if kept.is_ours}
                 for number in by_number:
                     poller.register(number, select.POLLIN)
-                ended = poller.poll(_REFRESH_SECONDS * 1000)
-                for number, _ in ended:
+                told = poller.poll(_REFRESH_SECONDS * 1000)
+                for number, _ in told:
+                    ended.add(by_number[number])
                     watched.pop(by_number[number]).close()
-                if ended and not self._is_stopped:
-                    self._on_exit()
+                if told and not self._is_stopped:
+                    self._on_exit(ended)
         finally:
             self.close()
 
-    def _add(self, watched: dict[int, VerifiedDescriptor]) -> None:
-        for pid in self._pids():
-            if len(watched) >= _MOST_WATCHED:
+    def _add(self, members: set[int]) -> None:
+        for pid in sorted(members - self._watched.keys()):
+            if len(self._watched) >= _MOST_WATCHED:
                 return
-            if pid in watched:
-                continue
             try:
-                watched[pid] = VerifiedDescriptor(os.pidfd_open(pid))
+                self._watched[pid] = VerifiedDescriptor(os.pidfd_open(pid))
             except OSError:  # it has ended, or there are no more descriptors
                 continue

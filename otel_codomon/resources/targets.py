@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_codomon._platform import cgroups
@@ -20,7 +21,7 @@ from otel_codomon.resources.thread_clock import boot_ticks_ago
 from otel_codomon.resources.totals import ChildTotals, TreeTotals, usage_of_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from otel_codomon._platform.procfs import OpenFiles
     from otel_codomon.resources.attribution import Work
@@ -143,7 +144,7 @@ class Attached:
             ]
             self.has_targets = True
         if not cgroup.is_ours:
-            watch = ExitWatch(cgroup.pids, lambda: self._note_exit(source))
+            watch = ExitWatch(cgroup.pids, partial(self._note_exit, source))
             self._watches.append(watch)
             watch.start()
         # Read now: gauges must not touch files.
@@ -151,9 +152,9 @@ class Attached:
         self.cores_limit = cgroup.cores_limit()
         return True
 
-    def _note_exit(self, source: CgroupSource) -> None:
+    def _note_exit(self, source: CgroupSource, ended: Collection[int]) -> None:
         with self._lock:
-            source.note_exit()
+            source.note_exit(ended)
 
     def add_tree(self, pid: int) -> bool:
         """Watch the tree below process *pid*; whether it is watched now."""
