@@ -2,6 +2,9 @@
 
 The public face: every name below, imported when it is first asked for, so
 that ``import otel_codomon`` itself costs next to nothing.
+
+PYTEST_DONT_REWRITE: a program may import this package and then start pytest,
+which else warns that it was too late to rewrite the assertions of a plugin.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -33,6 +34,36 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         f"otel_codomon-{__version__}.dist-info",
     }
     assert "otel_codomon/py.typed" in names
+
+
+def test_pytest_starts_with_the_wheel_imported_before_it(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    (tmp_path / "test_job.py").write_text(
+        "import otel_codomon\n"
+        "def test_a_job_is_recorded(execution_recorder):\n"
+        "    with otel_codomon.execution('job'):\n"
+        "        pass\n"
+        "    execution_recorder.assert_execution('job', outcome='success')\n"
+        "    print('from', otel_codomon.__file__)\n"
+    )
+    program = (
+        "import sys, otel_codomon, pytest;"
+        "sys.exit(pytest.main(['-s', '-W', 'error', '-p', 'no:cacheprovider']))"
+    )
+    ours = ("PYTEST_", "OTEL_")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environ | {"PYTHONPATH": str(tmp_path / "site")},
+    )
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert f"from {tmp_path / 'site'}" in done.stdout
 
 
 @pytest.mark.long
