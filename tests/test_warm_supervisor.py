@@ -385,7 +385,8 @@ with open("told") as reader: say(reader.read().strip())
 """
 # It has a copy of every descriptor, also of those that Python's hooks would close.
 FORKED = """
-if libc.fork() == 0:
+# Not by CDLL, which lets go of the interpreter's lock: a child may never get it back.
+if ctypes.PyDLL(None).fork() == 0:
     os.write(1, b"child %d\\n" % os.getpid())
     os.close(1); os.close(2)
     os.kill(os.getpid(), signal.SIGSTOP)
