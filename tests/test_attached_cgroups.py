@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 PYTHON = (sys.executable, "-I", "-S", "-c")
 WORKS = "import time\nwhile time.process_time() < 0.3: pass\n"
+WAITS_AND_WORKS = f"print(flush=True)\ninput()\n{WORKS}"
 HOLDS = "held = b'x' * (100 << 20)\nprint(flush=True)\ninput()\n"
 
 
@@ -92,9 +93,17 @@ def usage_of(recorder: Recorder) -> Usage:
     return the_end(recorder).usage
 
 
+def idle_since(child: subprocess.Popen[bytes], sandbox: Sandbox) -> int:
+    """Wait until *child* waits; what its cgroup has used until then, nanoseconds."""
+    assert child.stdout is not None
+    child.stdout.readline()
+    return sandbox.made.totals().cpu_ns or 0
+
+
 def test_totals_survive_the_removal_of_the_cgroup(recorder: Recorder, sandbox: Sandbox) -> None:
     with execution("sandboxed", kind="command") as current:
-        child = sandbox.start(f"input()\n{WORKS}")
+        child = sandbox.start(WAITS_AND_WORKS)
+        before_ns = idle_since(child, sandbox)
         current.attach(sandbox.seen)
         child.communicate(b"\n")
         totals = sandbox.remove()
@@ -104,7 +113,9 @@ def test_totals_survive_the_removal_of_the_cgroup(recorder: Recorder, sandbox: S
     assert usage.source == "cgroup"
     assert usage.cpu_seconds is not None
     if usage.is_final is None:
-        assert usage.cpu_seconds == pytest.approx(totals.cpu_ns / 1e9, rel=0.01, abs=0.01)
+        assert usage.cpu_seconds == pytest.approx(
+            (totals.cpu_ns - before_ns) / 1e9, rel=0.01, abs=0.01
+        )
     else:  # the removal was faster than the watch
         assert usage.is_final is False
         assert usage.cpu_seconds <= totals.cpu_ns / 1e9
@@ -125,7 +136,8 @@ def test_the_last_totals_are_read_when_the_last_process_ends(
 
     monkeypatch.setattr(CgroupSource, "note_exit", note_exit)
     with execution("sandboxed", kind="command") as current:
-        child = sandbox.start(f"input()\n{WORKS}")
+        child = sandbox.start(WAITS_AND_WORKS)
+        before_ns = idle_since(child, sandbox)
         current.attach(sandbox.seen)
         child.communicate(b"\n")
         assert noted.wait(60)
@@ -134,7 +146,7 @@ def test_the_last_totals_are_read_when_the_last_process_ends(
     usage = usage_of(recorder)
     assert usage.is_final is None
     assert totals.cpu_ns is not None
-    assert usage.cpu_seconds == pytest.approx(totals.cpu_ns / 1e9, rel=0.01, abs=0.01)
+    assert usage.cpu_seconds == pytest.approx((totals.cpu_ns - before_ns) / 1e9, rel=0.01, abs=0.01)
 
 
 def test_where_the_last_totals_are_missed_the_last_sample_stands(

@@ -15,6 +15,7 @@ from opentelemetry.trace import SpanKind
 from support.collector import Collector
 
 from otel_codomon import InvalidArgumentError, ToolCall, execution, names
+from otel_codomon._platform import never_raises
 from otel_codomon._platform.cleaning import MAX_TEXT
 from otel_codomon.executions import captured_texts, tool_calls
 
@@ -27,10 +28,15 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _choices() -> Iterator[None]:
-    """What is captured, and what is a tool, as the environment says it."""
+    """What is captured, and what is a tool, as the environment says it, before and after."""
+
+    def reset() -> None:
+        captured_texts.choose(None)
+        tool_calls.choose(are_functions_tools=None)
+
+    reset()
     yield
-    captured_texts.choose(None)
-    tool_calls.choose(are_functions_tools=None)
+    reset()
 
 
 def _attributes(recorder: Recorder) -> Mapping[str, Any]:
@@ -141,6 +147,7 @@ def test_the_switch_makes_each_call_of_a_decorated_function_a_tool_call(recorder
 def test_a_wrong_word_in_the_environment_makes_no_tools_and_one_log_record(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(never_raises, "_told", set())  # what other tests have had told
     monkeypatch.setenv("OTEL_PYTHON_CODOMON_TOOL_CALLS", "agents")
 
     @execution("work")
@@ -150,7 +157,8 @@ def test_a_wrong_word_in_the_environment_makes_no_tools_and_one_log_record(
     assert (call(), call()) == (5, 5)
 
     assert [span.name for span in recorder.spans()] == ["work", "work"]
-    assert len(caplog.records) == 1
+    told = [one for one in caplog.messages if "whether functions are tools" in one]
+    assert len(told) == 1
 
 
 # --- arguments and result -------------------------------------------------------
