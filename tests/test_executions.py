@@ -31,6 +31,7 @@ from otel_codomon import (
     names,
     observe_cache,
 )
+from otel_codomon.executions import providers, running
 from otel_codomon.instrumentation import CodomonInstrumentor
 from otel_codomon.resources import tracker
 
@@ -692,7 +693,12 @@ def test_a_span_processor_that_raises_is_not_the_callers_problem(recorder: Recor
 # --- not configured, suppressed, misused --------------------------------------------
 
 
-def test_without_providers_nothing_is_recorded_and_everything_runs() -> None:
+def test_without_providers_nothing_is_recorded_and_everything_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Whatever tests before it have left in this process.
+    monkeypatch.setattr(running.registry, "_keeps", False)
+    monkeypatch.setattr(providers, "_chosen", None)
     before = current_execution()
 
     assert double(2) == 4
