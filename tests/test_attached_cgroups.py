@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from support.programs import wait_for
 
 from otel_codomon import Outcome, Thresholds, execution
 from otel_codomon._platform import cgroups
+from otel_codomon._platform.procfs import OpenFiles
+from otel_codomon.resources.cgroup_source import CgroupSource
+from otel_codomon.resources.targets import Attached
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -124,8 +128,6 @@ def test_totals_survive_the_removal_of_the_cgroup(recorder: Recorder, sandbox: S
 def test_the_last_totals_are_read_when_the_last_process_ends(
     recorder: Recorder, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from otel_codomon.resources.cgroup_source import CgroupSource
-
     noted = threading.Event()
     note = CgroupSource.note_exit
 
@@ -289,3 +291,66 @@ def test_nothing_is_left_open_in_a_forked_child(recorder: Recorder, sandbox: San
 
     assert os.waitstatus_to_exitcode(status) == 0
     assert the_end(recorder).outcome is Outcome.SUCCESS
+
+
+def test_an_exit_that_is_seen_after_the_end_opens_nothing(sandbox: Sandbox) -> None:
+    cgroup = sandbox.seen
+    attached = Attached(time.monotonic_ns(), OpenFiles())
+    attached.attach(cgroup)
+    attached.close()
+    before = os.listdir("/proc/self/fd")  # noqa: PTH208 - names are all that is wanted
+
+    attached._note_exit(CgroupSource(cgroup), ())
+    cgroup.close()  # what the source itself has opened
+    attached._note_exit(attached._cgroups[0], ())
+
+    assert os.listdir("/proc/self/fd") == before  # noqa: PTH208 - as above
+
+
+@pytest.mark.parametrize("is_known_to_have_ended", [True, False])
+def test_a_process_that_has_ended_and_is_still_listed_is_no_member(
+    sandbox: Sandbox, *, is_known_to_have_ended: bool
+) -> None:
+    source = CgroupSource(sandbox.seen)
+    with sandbox.start("print(flush=True); input()") as child:  # in place of one not waited for
+        idle_since(child, sandbox)
+        source.note_exit((child.pid,) if is_known_to_have_ended else ())
+        child.communicate(b"\n")
+    sandbox.remove()
+
+    assert source.usage().is_final is (None if is_known_to_have_ended else False)
+    source.cgroup.close()
+
+
+INSIDE = """
+import subprocess, sys, time
+from otel_codomon._platform import cgroups
+from otel_codomon._platform.procfs import OpenFiles
+from otel_codomon.resources.targets import Attached
+outer = dict(one.split("=", 1) for one in sys.argv[1:])
+inner = cgroups.Cgroup({name: f"{path}/inner" for name, path in outer.items()}, is_ours=True)
+attached = Attached(time.monotonic_ns(), OpenFiles())
+attached.attach(cgroups.Cgroup(outer, is_ours=False))
+attached.attach(inner)
+child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1, preexec_fn=inner.join)
+assert attached.kill()
+print(child.wait())
+"""
+
+
+def test_a_cgroup_of_ours_is_ended_also_below_one_that_its_observer_is_in(sandbox: Sandbox) -> None:
+    outer = sandbox.made.folders
+    for folder in dict.fromkeys(outer.values()):
+        os.mkdir(f"{folder}/inner")  # noqa: PTH102 - of a control file system
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", INSIDE, *(f"{name}={path}" for name, path in outer.items())],
+            stdout=subprocess.PIPE,
+            preexec_fn=sandbox.made.join,
+            check=False,
+        )
+    finally:
+        for folder in dict.fromkeys(outer.values()):
+            os.rmdir(f"{folder}/inner")  # noqa: PTH106 - as above
+
+    assert (done.returncode, done.stdout) == (0, b"-9\n")

@@ -80,6 +80,10 @@ def current_execution() -> Execution:
 
 _log = get_logger(__name__)
 
+_MOST_REPORTED: Final = 100
+_no_cgroups: Final[set[str]] = set()
+"""Paths that could not be attached; each is reported once."""
+
 _EXPLAINED_BY_OOM: Final = (None, Outcome.SUCCESS, Outcome.ERROR, Outcome.KILLED)
 _OOM_REASON: Final = "the kernel ended a process of the attached cgroup for want of memory"
 
@@ -257,7 +261,10 @@ class Execution:
         """
         is_cgroup = isinstance(target, (str, bytes, os.PathLike))
         if not self._tracker.attach(target) and is_cgroup and not self._ended:
-            _log.warning("%s is not a cgroup; nothing was attached", shown(target))
+            path = shown(target)
+            if path not in _no_cgroups and len(_no_cgroups) < _MOST_REPORTED:
+                _no_cgroups.add(path)
+                _log.warning("%s is not a cgroup; nothing was attached", path)
 
     @never_raises("recording an execution", default=None)
     def record(

@@ -175,7 +175,7 @@ def _json(value: object) -> str:
 def _plain(value: Any, budget: list[int], depth: int) -> object:  # noqa: ANN401 - of strangers
     """*value* as JSON has it, at most so many values so deep.
 
-    Of an object of any other type only the class is told: to ask it for its text
+    Of an object of any other type only the class is named: to ask it for its text
     may run whatever its maker wants, such as a query.
     """
     budget[0] -= 1

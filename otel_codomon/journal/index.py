@@ -26,7 +26,7 @@ from otel_codomon.journal.segments import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 MAX_READ_BYTES: Final = 64 * 1024 * 1024
 """Of a segment: ours have 8 MiB and at most one giant record more."""
@@ -251,7 +251,22 @@ def find_start(folder_fd: int, key: bytes, started_unix_ns: int) -> Record | Non
         key: Its span id.
         started_unix_ns: When it started, nanoseconds since the epoch.
     """
-    for name in folders.segment_names(folder_fd, folders.TRACES):
+    return next(records_of(folder_fd, folders.TRACES, STARTED, key, started_unix_ns), None)
+
+
+def records_of(
+    folder_fd: int, stream: str, signal: int, key: bytes, started_unix_ns: int
+) -> Iterator[Record]:
+    """The records of an execution, oldest first.
+
+    Args:
+        folder_fd: The journal's folder.
+        stream: The segments to look through.
+        signal: What kind of records.
+        key: Its span id.
+        started_unix_ns: When it started, nanoseconds since the epoch.
+    """
+    for name in folders.segment_names(folder_fd, stream):
         try:
             descriptor = folders.open_file(folder_fd, name, os.O_RDONLY)
         except OSError:  # evicted since it was listed, or not ours
@@ -261,10 +276,9 @@ def find_start(folder_fd: int, key: bytes, started_unix_ns: int) -> Record | Non
             segment = b"" if is_older else read_from(descriptor, 0, MAX_READ_BYTES)
         finally:
             os.close(descriptor)
-        for signal, found, _, start, end in heads(segment, check_payloads=False):
-            if signal == STARTED and found == key:
-                return next((i for i in decode(segment[start:end]) if isinstance(i, Record)), None)
-    return None
+        for found_signal, found, _, start, end in heads(segment, check_payloads=False):
+            if found_signal == signal and found == key:
+                yield from (i for i in decode(segment[start:end]) if isinstance(i, Record))
 
 
 def is_locked(folder_fd: int, name: str) -> bool:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_codomon import names
 from otel_codomon.journal import folder as folders, segments
-from otel_codomon.journal.index import MAX_READ_BYTES, read_from
-from otel_codomon.journal.segments import Record, decode, heads
+from otel_codomon.journal.index import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +49,10 @@ def read_output_lines(
     try:
         lines = [
             line
-            for payload in _payloads(folder_fd, bytes.fromhex(span_id), started_unix_ns)
-            for line in _lines_in(payload, span_id)
+            for record in records_of(
+                folder_fd, folders.LOGS, segments.LOGS, bytes.fromhex(span_id), started_unix_ns
+            )
+            for line in _lines_in(record.payload, span_id)
         ]
     finally:
         os.close(folder_fd)
@@ -59,24 +60,6 @@ def read_output_lines(
         MAX_LINES, enumerate(lines), key=lambda one: (one[1].written_unix_ns, one[0])
     )
     return len(lines), tuple(line for _, line in reversed(last))
-
-
-def _payloads(folder_fd: int, key: bytes, started_unix_ns: int) -> Iterator[bytes]:
-    for name in folders.segment_names(folder_fd, folders.LOGS):
-        try:
-            descriptor = folders.open_file(folder_fd, name, os.O_RDONLY)
-        except OSError:  # evicted since it was listed, or not ours
-            continue
-        try:
-            is_older = os.fstat(descriptor).st_mtime_ns < started_unix_ns
-            segment = b"" if is_older else read_from(descriptor, 0, MAX_READ_BYTES)
-        finally:
-            os.close(descriptor)
-        for signal, found, _, start, end in heads(segment, check_payloads=False):
-            if signal == segments.LOGS and found == key:
-                record = next(decode(segment[start:end]), None)
-                if isinstance(record, Record):
-                    yield record.payload
 
 
 def _lines_in(payload: bytes, span_id: str) -> Iterator[OutputLine]:

@@ -81,7 +81,7 @@ class JournalLogProcessor(LogRecordProcessor):
             self._flusher.flush_soon(now=count >= _MAX_PENDING)
 
     def _write_pending(self) -> None:
-        with self._writing:  # who flushes waits for who is at it already
+        with self._writing:  # a second flush waits for the first
             with self._lock:
                 pending, self._pending = self._pending, []
             by_span: dict[bytes, list[Any]] = defaultdict(list)

@@ -177,7 +177,7 @@ class JournalSpanProcessor(SpanProcessor):
             return records.to_json(ended_payload(cleaned(span), own, resource=resource))
 
     def _write_pending(self) -> None:
-        with self._writing:  # who flushes waits for who is at it already
+        with self._writing:  # a second flush waits for the first
             with self._lock:
                 spans, self._pending = self._pending, []
             requests = [self._encoder.encode(span) for span in spans]

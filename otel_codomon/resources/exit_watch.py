@@ -1,13 +1,14 @@
-"""Says when processes of a cgroup end, before whoever made it can remove it.
+"""Reports the ends of processes in a cgroup, before its creator removes it.
 
 A container engine removes a cgroup milliseconds after its last process has ended,
-and with it what the kernel has counted. A descriptor of each process tells that at once.
+and with it what the kernel has counted. A descriptor of each process shows that at once.
 """
 
 from __future__ import annotations
 
 import os
 import select
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from otel_codomon._platform.threads_and_forks import OwnThread
@@ -43,12 +44,13 @@ class ExitWatch:
         self._watched: dict[int, VerifiedDescriptor] = {}
 
     def start(self) -> None:
-        """Begin, where the kernel has descriptors of processes; elsewhere nothing is told."""
+        """Begin, where the kernel has descriptors of processes; elsewhere no end is reported."""
         if hasattr(os, "pidfd_open") and hasattr(select, "poll"):
-            OwnThread(self._run, name="otel_codomon exits").start()
+            with suppress(RuntimeError):  # no more threads: the last sample has to do
+                OwnThread(self._run, name="otel_codomon exits").start()
 
     def stop(self) -> None:
-        """Tell nothing more; the thread ends within a tenth of a second."""
+        """Report nothing more; the thread ends within a tenth of a second."""
         self._is_stopped = True
 
     def close(self) -> None:

@@ -105,6 +105,7 @@ class Attached:
         self._cgroups: list[CgroupSource] = []
         self._tops: list[CgroupSource] = []  # those of which none is within another
         self._watches: list[ExitWatch] = []
+        self._is_closed = False
         self._peak_together: int | None = None
         self.memory_limit_bytes: int | None = None
         self.cores_limit: float | None = None
@@ -154,7 +155,8 @@ class Attached:
 
     def _note_exit(self, source: CgroupSource, ended: Collection[int]) -> None:
         with self._lock:
-            source.note_exit(ended)
+            if not self._is_closed:  # else its files would be opened again, for good
+                source.note_exit(ended)
 
     def add_tree(self, pid: int) -> bool:
         """Watch the tree below process *pid*; whether it is watched now."""
@@ -252,8 +254,10 @@ class Attached:
             tree, source = self._tree, self._cgroups[-1] if self._cgroups else None
             by_tree = max(tree.peak_sum_bytes or 0, tree.largest_peak_bytes or 0)
             return SoFar(
-                peak_memory_bytes=(by_tree if source is None else source.peak_bytes) or None,
-                peak_cache_bytes=None if source is None else source.cache_bytes,
+                peak_memory_bytes=(by_tree if source is None else self._peak_together) or None,
+                peak_cache_bytes=(
+                    None if source is None else sum(top.cache_bytes for top in self._tops)
+                ),
                 processes=tree.seen or None,
                 transfers=tree.transfers(),
                 pids=tuple(tree.members()),
@@ -292,7 +296,7 @@ class Attached:
         Not those of a cgroup that this process is in.
         """
         with self._lock:
-            found = [source.cgroup for source in self._tops]
+            found = [source.cgroup for source in self._cgroups]
             members = [(cgroup, cgroup.pids()) for cgroup in found]
             doomed = [cgroup for cgroup, pids in members if pids and os.getpid() not in pids]
             for cgroup in doomed:
@@ -302,6 +306,7 @@ class Attached:
     def close(self) -> None:
         """Close all files; a cgroup of ours is its maker's to remove."""
         with self._lock:
+            self._is_closed = True
             self._tree.close()
             for watch in self._watches:
                 watch.stop()

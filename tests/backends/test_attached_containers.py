@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.backends, needs_docker]
 
 MIB = 1024 * 1024
 
-# It says that it has begun, waits until it is told to go on, and what it has used.
+# It prints that it has begun, waits for a line, works, and prints what it has used.
 WORK = """
 import sys, time
 sys.stdout.write("begun\\n"); sys.stdout.flush()
